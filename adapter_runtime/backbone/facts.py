@@ -1,0 +1,53 @@
+"""What checkpoints are read against: names, shapes and paths of a backbone, without its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adapter_runtime.types import PlugPoint
+
+
+@dataclass(frozen=True)
+class BackboneFacts:
+    """Names and shapes of one backbone; paths are those of the bare Hugging Face base model.
+
+    Args:
+        model_type: `config.model_type`, such as `bert`.
+        model_name: the Source's or config's name; informative.
+        prefix: the base model's attribute in task models, such as `bert` or `distilbert`.
+        hidden_size, embedding_size, num_layers, vocab_size: from the config.
+        modules: path of each wrapped leaf module (linears, LayerNorms) to its point, such as
+            `encoder.layer.0.attention.self.query`.
+        shapes: weight shape of each wrapped leaf module: `(out, in)` or `(width,)`.
+        biased: points whose module has a bias.
+        adapter_paths: for sublayer points, the path under which the `adapters` library hangs
+            `.adapters.NAME`, such as `encoder.layer.0.attention.output`.
+        linears: paths of every `nn.Linear` in the base model, wrapped or not, to `(out, in)`.
+        biases: paths of every parameter whose name contains `bias`, to its shape.
+        has_pooler: the base checkpoint brought trained pooler weights.
+    """
+
+    model_type: str
+    model_name: str
+    prefix: str
+    hidden_size: int
+    embedding_size: int
+    num_layers: int
+    vocab_size: int
+    modules: Mapping[str, PlugPoint]
+    shapes: Mapping[PlugPoint, tuple[int, ...]]
+    biased: frozenset[PlugPoint]
+    adapter_paths: Mapping[PlugPoint, str]
+    linears: Mapping[str, tuple[int, int]]
+    biases: Mapping[str, tuple[int, ...]]
+    has_pooler: bool
+
+    def path(self, point: PlugPoint) -> str:
+        """The module path of a leaf point; KeyError where the architecture has none."""
+        return self.paths[point]
+
+    @property
+    def paths(self) -> Mapping[PlugPoint, str]:
+        """Leaf points to module paths."""
+        return {point: path for path, point in self.modules.items()}

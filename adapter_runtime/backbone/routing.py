@@ -1,0 +1,213 @@
+"""What layers read during one forward: rows, segments, and the work at each plug point."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from adapter_runtime.types import PlugPoint
+
+
+class Layout(StrEnum):
+    """How rows lie in the token stream."""
+
+    PACKED = "packed"
+    PADDED = "padded"
+
+
+class RowSpans:
+    """Rows as spans of one token stream `[tokens, width]`.
+
+    In the packed layout rows touch; in the padded layout a row's span ends before the next
+    row's start and what lies between is padding, which no answer depends on.
+
+    Args:
+        starts: first token of each row.
+        lengths: real tokens of each row, at least 1.
+        num_tokens: length of the stream, padding included.
+    """
+
+    def __init__(self, starts: Sequence[int], lengths: Sequence[int], num_tokens: int) -> None:
+        self.starts = tuple(starts)
+        self.lengths = tuple(lengths)
+        self.num_tokens = num_tokens
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def slice(self, first: int, stop: int) -> RowSpans:
+        """Rows `first:stop` as spans of their own stream, which starts at the first row."""
+        origin = self.starts[first]
+        end = self.starts[stop] if stop < len(self) else self.num_tokens
+        starts = [start - origin for start in self.starts[first:stop]]
+        return RowSpans(starts, self.lengths[first:stop], end - origin)
+
+    @cached_property
+    def token_rows(self) -> Tensor:
+        """The row of each token; padding belongs to the row before it. Shape: `[tokens]`."""
+        bounds = [*self.starts, self.num_tokens]
+        counts = torch.tensor([stop - start for start, stop in pairwise(bounds)])
+        return torch.repeat_interleave(torch.arange(len(self)), counts)
+
+    @cached_property
+    def real_tokens(self) -> Tensor | None:
+        """True for real tokens, or None when there is no padding. Shape: `[tokens]`."""
+        if sum(self.lengths) == self.num_tokens:
+            return None
+        mask = torch.zeros(self.num_tokens, dtype=torch.bool)
+        for start, length in zip(self.starts, self.lengths, strict=True):
+            mask[start : start + length] = True
+        return mask
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean of per-token values over each row's real tokens.
+
+        Shape: `[tokens, n]` to `[rows, n]`.
+        """
+        rows = self.token_rows.to(values.device)
+        if self.real_tokens is not None:
+            values = values * self.real_tokens.to(values.device).unsqueeze(1)
+        sums = values.new_zeros(len(self), values.shape[1]).index_add_(0, rows, values)
+        return sums / torch.tensor(self.lengths, dtype=values.dtype, device=values.device).unsqueeze(1)
+
+
+class Groups:
+    """Consecutive segments of a stream that share one device table: one table row per segment.
+
+    Args:
+        start, stop: the token span in the whole stream.
+        table_rows: the table's row for each segment; 0 is the identity.
+        ends: each segment's last token + 1, relative to `start`.
+        spans: the rows inside the span, relative to `start`.
+        device: where index tensors are made.
+    """
+
+    def __init__(
+        self,
+        start: int,
+        stop: int,
+        table_rows: Sequence[int],
+        ends: Sequence[int],
+        spans: RowSpans,
+        device: torch.device | None = None,
+    ) -> None:
+        self.start, self.stop = start, stop
+        self.table_rows = tuple(table_rows)
+        self.ends = tuple(ends)
+        self.spans = spans
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.table_rows)
+
+    @cached_property
+    def row_index(self) -> Tensor:
+        """The table rows. Shape: `[groups]`, int64."""
+        return torch.tensor(self.table_rows, device=self.device)
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """The segment ends as `grouped_mm` takes them. Shape: `[groups]`, int32."""
+        return torch.tensor(self.ends, dtype=torch.int32, device=self.device)
+
+    @cached_property
+    def token_table_rows(self) -> Tensor:
+        """The table row of each token. Shape: `[stop - start]`, int64."""
+        counts = [stop - start for start, stop in pairwise((0, *self.ends))]
+        return torch.repeat_interleave(self.row_index, torch.tensor(counts, device=self.device))
+
+    def select(self, stacked: Tensor) -> Tensor:
+        """The table rows of a stacked tensor: a view where they are consecutive, else a copy.
+
+        Shape: `[table, ...]` to `[groups, ...]`.
+        """
+        first = self.table_rows[0]
+        if self.table_rows == tuple(range(first, first + len(self))):
+            return stacked[first : first + len(self)]
+        return stacked.index_select(0, self.row_index)
+
+    def per_token(self, stacked: Tensor) -> Tensor:
+        """A stacked tensor's row for each token; broadcasts one row when there is one segment.
+
+        Shape: `[table, ...]` to `[stop - start, ...]` or `[1, ...]`.
+        """
+        if len(self) == 1:
+            return stacked[self.table_rows[0] : self.table_rows[0] + 1]
+        return stacked.index_select(0, self.token_table_rows)
+
+
+class ModuleWork(Protocol):
+    """The work at a point that wraps one module (a linear, a LayerNorm)."""
+
+    def __call__(self, base: nn.Module, x: Tensor) -> Tensor:
+        """The module's output with every active Part applied.
+
+        Shape: `[tokens, in]` to `[tokens, out]`.
+        """
+        ...
+
+
+class SublayerWork(Protocol):
+    """The work at the end of an attention or feed-forward sublayer."""
+
+    def __call__(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+        """The sublayer's final output, residual and norm included.
+
+        Shape: `[tokens, width]` each.
+        """
+        ...
+
+
+Work = Mapping[PlugPoint, ModuleWork | SublayerWork]
+
+
+@dataclass(frozen=True)
+class Routing:
+    """One forward's rows and the work at each active plug point; empty work is the bare backbone."""
+
+    layout: Layout
+    spans: RowSpans
+    work: Work
+
+    @cached_property
+    def length_groups(self) -> tuple[tuple[int, ...], ...]:
+        """Row numbers grouped by equal length, as attention takes them together."""
+        groups: dict[int, list[int]] = {}
+        for row, length in enumerate(self.spans.lengths):
+            groups.setdefault(length, []).append(row)
+        return tuple(tuple(rows) for rows in groups.values())
+
+
+class RouteScope:
+    """Holds the Routing of the forward that runs on this thread; belongs to one backbone.
+
+    Streams on different threads each see their own; a Routing is never nested.
+    """
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    @property
+    def current(self) -> Routing | None:
+        """The open Routing of this thread."""
+        routing: Routing | None = getattr(self._local, "routing", None)
+        return routing
+
+    @contextmanager
+    def open(self, routing: Routing) -> Iterator[None]:
+        """Make a Routing current for the block, on this thread only."""
+        assert self.current is None, "A Routing is already open on this thread. This is a bug."
+        self._local.routing = routing
+        try:
+            yield
+        finally:
+            self._local.routing = None

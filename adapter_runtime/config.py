@@ -1,0 +1,47 @@
+"""Frozen settings of the runtime, checked when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapter_runtime.errors import SettingsError
+
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How an engine uses its machine.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`; auto takes CUDA when there is a device.
+        dtype: `auto`, `float32` or `bfloat16`; auto is float32 on CPU, bfloat16 on CUDA.
+        streams: single-threaded forwards side by side on CPU; 0 means one per core.
+        max_slots: adapters on the device at once, at least 1.
+        device_bytes: byte limit for adapters and heads on the device.
+        host_bytes: byte limit for parsed weights in host memory.
+        max_file_bytes: largest checkpoint file that is opened.
+
+    Raises:
+        SettingsError: a value is out of range; the message names it.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    streams: int = 0
+    max_slots: int = 1024
+    device_bytes: int = 2 << 30
+    host_bytes: int = 4 << 30
+    max_file_bytes: int = 2 << 30
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise SettingsError(f"device must be one of {', '.join(DEVICES)}, not {self.device!r}.")
+        if self.dtype not in DTYPES:
+            raise SettingsError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}.")
+        if self.streams < 0:
+            raise SettingsError("streams must be 0 (one per core) or more.")
+        for name in ("max_slots", "device_bytes", "host_bytes", "max_file_bytes"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1.")

@@ -1,0 +1,92 @@
+"""The whole contract between an engine and what drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from adapter_runtime.types import (
+    Arrays,
+    Encoded,
+    EngineStats,
+    Report,
+    Residency,
+    RunResult,
+    TaskSpec,
+    TaskVersion,
+    WorkItem,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine runs on; `max_row_tokens` bounds one row, `max_batch_adapters` one batch."""
+
+    backbone: str
+    model_type: str
+    device: str
+    dtype: str
+    max_row_tokens: int
+    max_batch_adapters: int
+
+
+class Engine(Protocol):
+    """Owner of the device. Only `run` uses the compute thread; the rest may run on any thread."""
+
+    info: EngineInfo
+
+    def inspect(self, spec: TaskSpec) -> Report:
+        """The doctor's report on a task's files; never raises for a bad checkpoint."""
+        ...
+
+    def prepare(self, spec: TaskSpec) -> TaskVersion:
+        """Read and check a task's files into host memory and name its immutable version. Blocks.
+
+        Raises:
+            SourceError: the files cannot be read.
+            RejectedAdapter: the checkpoint failed a check; every reason is listed.
+        """
+        ...
+
+    def load(self, version: TaskVersion) -> None:
+        """Bring a version's weights back to host memory if they were evicted. Blocks; single-flight.
+
+        Raises:
+            SourceError, RejectedAdapter: as `prepare`.
+        """
+        ...
+
+    def residency(self, version: TaskVersion) -> Residency:
+        """Where the version's weights are now."""
+        ...
+
+    def encode(self, version: TaskVersion, inputs: Any, parameters: Mapping[str, Any]) -> Encoded:
+        """One request's rows.
+
+        Raises:
+            InvalidInput: inputs or parameters are wrong; names the field.
+        """
+        ...
+
+    def run(self, items: Sequence[WorkItem]) -> RunResult:
+        """One forward over rows of any tasks; one outcome per item, never raises for a bad row."""
+        ...
+
+    def decode(self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:
+        """The typed answer of one request from its rows' outcomes."""
+        ...
+
+    def raw(
+        self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]
+    ) -> dict[str, Any]:
+        """What the head computed before decoding, as the `--raw` members."""
+        ...
+
+    def stats(self) -> EngineStats:
+        """What is resident now."""
+        ...
+
+    def close(self) -> None:
+        """Release threads and device memory."""
+        ...

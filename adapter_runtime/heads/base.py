@@ -1,0 +1,79 @@
+"""What a head kind is: how inputs become rows, the forward, how logits become the answer.
+
+Head kinds are stateless; a head's configuration is a `HeadSpec`, its weights come with each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from adapter_runtime.backbone.tokenizer import Tokenizer
+from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits
+
+
+@dataclass(frozen=True)
+class HeadStates:
+    """The final hidden states of the rows that one head answers.
+
+    Args:
+        hidden: the whole stream. Shape: `[tokens, width]`.
+        starts, lengths: each row's span in it, real tokens only.
+        pool: the backbone's pooler over these rows, in order; raises BackboneError where the
+            checkpoint has none. Shape: `[rows, width]`.
+    """
+
+    hidden: Tensor
+    starts: Sequence[int]
+    lengths: Sequence[int]
+    pool: Callable[[], Tensor]
+
+    def rows(self) -> list[Tensor]:
+        """Each row's hidden states. Shape: `[length, width]` each."""
+        return [
+            self.hidden[start : start + length]
+            for start, length in zip(self.starts, self.lengths, strict=True)
+        ]
+
+    def first_tokens(self) -> Tensor:
+        """Hidden state of each row's first token. Shape: `[rows, width]`."""
+        return self.hidden[list(self.starts)]
+
+
+class HeadKind(Protocol):
+    """One head type's whole behaviour; `kinds` are the task kinds it can answer, default first."""
+
+    kinds: tuple[Kind, ...]
+
+    def encode(
+        self,
+        spec: HeadSpec,
+        inputs: Any,
+        parameters: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        limits: Limits,
+    ) -> Encoded:
+        """One request's rows. Runs on worker threads.
+
+        Raises:
+            InvalidInput: inputs or parameters are wrong; names the field.
+            TooLong: longer than the limits and the overflow rule is `reject`.
+        """
+        ...
+
+    def forward(
+        self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
+    ) -> list[Arrays]:
+        """What decode needs for each row; more where `raw` is set for the row."""
+        ...
+
+    def decode(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:
+        """The typed answer (values of `answers.py`, lists of them, or vectors)."""
+        ...
+
+    def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
+        """The `--raw` members: `logits` or `hidden`, unpadded nested lists."""
+        ...

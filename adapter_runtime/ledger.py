@@ -1,0 +1,94 @@
+"""Exact accounting of a checkpoint's tensors: each is used, a known alias, or a problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from adapter_runtime.types import Note
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SHOWN = 8
+
+
+class Ledger:
+    """Hands out a checkpoint's tensors once each and remembers what went wrong.
+
+    Problems are collected rather than raised, so that one report names them all; the caller
+    asks `problems` at the end. Mutable; used by one thread.
+
+    Args:
+        tensors: everything that the file holds, by its (already renamed) name.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+        self._used: dict[str, str] = {}
+        self._problems: list[Note] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def names(self) -> tuple[str, ...]:
+        """Every name in the file, in file order."""
+        return tuple(self._tensors)
+
+    def unused(self) -> tuple[str, ...]:
+        """Names not yet taken and not marked as aliases."""
+        return tuple(name for name in self._tensors if name not in self._used)
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of a tensor, or None where there is none of that name; takes nothing."""
+        tensor = self._tensors.get(name)
+        return None if tensor is None else tuple(tensor.shape)
+
+    def take(self, name: str, shape: Sequence[int]) -> Tensor:
+        """The tensor as float32, marked as used; a problem and zeros where it does not fit.
+
+        Args:
+            name: the tensor's name.
+            shape: the shape that it must have.
+        """
+        import torch
+
+        tensor = self._tensors.get(name)
+        if tensor is None:
+            self.problem("missing_tensor", f"{name} of shape {list(shape)} is missing.")
+            return torch.zeros(tuple(shape))
+        self._used[name] = "used"
+        if tuple(tensor.shape) != tuple(shape):
+            self.problem(
+                "wrong_shape",
+                f"{name} has shape {list(tensor.shape)}, expected {list(shape)}; "
+                "is this the backbone that the adapter was trained for?",
+            )
+            return torch.zeros(tuple(shape))
+        tensor = tensor.detach().to(torch.float32)
+        if not bool(torch.isfinite(tensor).all()):
+            self.problem("non_finite", f"{name} holds NaN or infinite values; save it again.")
+        return tensor
+
+    def alias(self, names: Iterable[str], reason: str = "alias") -> None:
+        """Mark tensors as known duplicates or as redundant, so that they are not unexpected."""
+        self._used.update((name, reason) for name in names if name in self._tensors)
+
+    def problem(self, code: str, message: str) -> None:
+        """Remember one reason to reject the checkpoint."""
+        self._problems.append(Note(code, message))
+
+    def problems(self) -> tuple[Note, ...]:
+        """All problems so far, with one `unexpected_tensor` entry per tensor nobody took."""
+        left = self.unused()
+        extra = [
+            Note("unexpected_tensor", f"{name} of shape {list(self._tensors[name].shape)} has no place here.")
+            for name in left[:_SHOWN]
+        ]
+        if len(left) > _SHOWN:
+            extra.append(Note("unexpected_tensor", f"… and {len(left) - _SHOWN} more."))
+        return (*self._problems, *extra)
+
+    def accounts(self) -> Mapping[str, str]:
+        """What became of each tensor: `used`, the alias' reason, or `unexpected`."""
+        return {name: self._used.get(name, "unexpected") for name in self._tensors}
