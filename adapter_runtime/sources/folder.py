@@ -1,0 +1,81 @@
+"""A resolved Source: a folder of files on this machine, read within limits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapter_runtime.errors import SourceError
+
+MAX_JSON_BYTES = 64 << 20
+
+
+class Folder:
+    """Files of one Source; every path stays inside the root.
+
+    Args:
+        root: the folder on disk.
+        source: the Source as the user wrote it, for messages.
+        max_file_bytes: larger files are refused before they are read.
+
+    Raises:
+        SourceError: the root is not a folder.
+    """
+
+    def __init__(self, root: Path, source: str, max_file_bytes: int = 2 << 30) -> None:
+        if not root.is_dir():
+            raise SourceError(f"{source}: there is no such folder; check the path.")
+        self.root = root.resolve()
+        self.source = source
+        self.max_file_bytes = max_file_bytes
+
+    def has(self, name: str) -> bool:
+        """Whether the folder holds a file of that name."""
+        return (self.root / name).is_file()
+
+    def path(self, name: str) -> Path:
+        """The file's path, checked to exist, to stay inside the root and to be small enough.
+
+        Raises:
+            SourceError: one of these does not hold.
+        """
+        path = (self.root / name).resolve()
+        # A hub cache links snapshot files to blobs beside the snapshot: only names are confined.
+        if not (self.root / name).absolute().is_relative_to(self.root) or ".." in Path(name).parts:
+            raise SourceError(f"{self.source}: {name} lies outside the folder; refused.")
+        if not path.is_file():
+            raise SourceError(f"{self.source}: the file {name} is missing.")
+        size = path.stat().st_size
+        if size > self.max_file_bytes:
+            raise SourceError(
+                f"{self.source}: {name} has {size} bytes, the limit is {self.max_file_bytes}; "
+                "raise max_file_bytes to accept it."
+            )
+        return path
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file's content.
+
+        Raises:
+            SourceError: missing, too large, or not JSON.
+        """
+        path = self.path(name)
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise SourceError(f"{self.source}: {name} is too large for a configuration file.")
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise SourceError(f"{self.source}: {name} is not valid JSON ({error}).") from error
+
+    def digest(self, names: Sequence[str]) -> str:
+        """SHA-256 (hex) over the named files that exist, names included. Reads them whole."""
+        total = hashlib.sha256()
+        for name in sorted(names):
+            if self.has(name):
+                total.update(f"{name}\0".encode())
+                with self.path(name).open("rb") as stream:
+                    total.update(hashlib.file_digest(stream, "sha256").digest())
+        return total.hexdigest()
