@@ -1,0 +1,114 @@
+"""Polyhead's runtime: one frozen backbone, many adapters and heads, any mix in one batch.
+
+Names are loaded on first use, so that importing this package alone loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adapter_runtime.config import EngineConfig as EngineConfig
+    from adapter_runtime.engine.open import open_engine as open_engine
+    from adapter_runtime.engine.protocol import Engine as Engine
+    from adapter_runtime.engine.protocol import EngineInfo as EngineInfo
+    from adapter_runtime.errors import BackboneError as BackboneError
+    from adapter_runtime.errors import CapacityError as CapacityError
+    from adapter_runtime.errors import InvalidInput as InvalidInput
+    from adapter_runtime.errors import PolyheadError as PolyheadError
+    from adapter_runtime.errors import RejectedAdapter as RejectedAdapter
+    from adapter_runtime.errors import RowFailed as RowFailed
+    from adapter_runtime.errors import SettingsError as SettingsError
+    from adapter_runtime.errors import SourceError as SourceError
+    from adapter_runtime.errors import TooLong as TooLong
+    from adapter_runtime.errors import UnknownTask as UnknownTask
+    from adapter_runtime.facade import AdapterRuntime as AdapterRuntime
+    from adapter_runtime.heads.answers import AnswerSpan as AnswerSpan
+    from adapter_runtime.heads.answers import Choice as Choice
+    from adapter_runtime.heads.answers import Entity as Entity
+    from adapter_runtime.heads.answers import EntityGroup as EntityGroup
+    from adapter_runtime.heads.answers import LabelScore as LabelScore
+    from adapter_runtime.sources.resolve import absolute as absolute
+    from adapter_runtime.types import Adapter as Adapter
+    from adapter_runtime.types import Arrays as Arrays
+    from adapter_runtime.types import Composition as Composition
+    from adapter_runtime.types import Encoded as Encoded
+    from adapter_runtime.types import EngineStats as EngineStats
+    from adapter_runtime.types import HeadSpec as HeadSpec
+    from adapter_runtime.types import Kind as Kind
+    from adapter_runtime.types import Leaf as Leaf
+    from adapter_runtime.types import Limits as Limits
+    from adapter_runtime.types import Note as Note
+    from adapter_runtime.types import Overflow as Overflow
+    from adapter_runtime.types import Report as Report
+    from adapter_runtime.types import Residency as Residency
+    from adapter_runtime.types import Row as Row
+    from adapter_runtime.types import RunResult as RunResult
+    from adapter_runtime.types import RunStats as RunStats
+    from adapter_runtime.types import Stack as Stack
+    from adapter_runtime.types import TaskSpec as TaskSpec
+    from adapter_runtime.types import TaskVersion as TaskVersion
+    from adapter_runtime.types import Timing as Timing
+    from adapter_runtime.types import WorkItem as WorkItem
+    from adapter_runtime.types import leaves as leaves
+    from adapter_runtime.types import map_leaves as map_leaves
+
+_WHERE = {
+    "config": ("EngineConfig",),
+    "engine.open": ("open_engine",),
+    "engine.protocol": ("Engine", "EngineInfo"),
+    "errors": (
+        "BackboneError",
+        "CapacityError",
+        "InvalidInput",
+        "PolyheadError",
+        "RejectedAdapter",
+        "RowFailed",
+        "SettingsError",
+        "SourceError",
+        "TooLong",
+        "UnknownTask",
+    ),
+    "facade": ("AdapterRuntime",),
+    "heads.answers": ("AnswerSpan", "Choice", "Entity", "EntityGroup", "LabelScore"),
+    "sources.resolve": ("absolute",),
+    "types": (
+        "Adapter",
+        "Arrays",
+        "Composition",
+        "Encoded",
+        "EngineStats",
+        "HeadSpec",
+        "Kind",
+        "Leaf",
+        "Limits",
+        "Note",
+        "Overflow",
+        "Report",
+        "Residency",
+        "Row",
+        "RunResult",
+        "RunStats",
+        "Stack",
+        "TaskSpec",
+        "TaskVersion",
+        "Timing",
+        "WorkItem",
+        "leaves",
+        "map_leaves",
+    ),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - derived from the one table above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
