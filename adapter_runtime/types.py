@@ -98,7 +98,7 @@ class Adapter:
     digest: str
     parts: tuple[Part, ...]
     format: str = "adapterhub"
-    config: Mapping[str, Any] = field(default=NOTHING, compare=False, hash=False)
+    config: Mapping[str, Any] = field(default_factory=lambda: NOTHING, compare=False, hash=False)
     library: str | None = None
     notes: tuple[Note, ...] = ()
 
@@ -172,7 +172,7 @@ class TaskSpec:
     kind: Kind | None = None
     labels: tuple[str, ...] | None = None
     limits: Limits = Limits()
-    options: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    options: Mapping[str, Any] = field(default_factory=lambda: NOTHING, hash=False)
     pinned: bool = False
 
 
@@ -311,7 +311,7 @@ class Report:
     accepted: bool
     problems: tuple[Note, ...] = ()
     warnings: tuple[Note, ...] = ()
-    facts: Mapping[str, Any] = field(default=NOTHING, hash=False)
+    facts: Mapping[str, Any] = field(default_factory=lambda: NOTHING, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
