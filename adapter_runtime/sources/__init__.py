@@ -1,0 +1,1 @@
+"""Where files come from: local folders, installed packages, the hub."""

@@ -11,6 +11,19 @@ from typing import Any
 from adapter_runtime.errors import SourceError
 
 MAX_JSON_BYTES = 64 << 20
+MAX_FILE_BYTES = 2 << 30
+
+
+def inner_path(text: str, source: str) -> Path:
+    """A relative path that stays below its root; `Path()` for an empty text.
+
+    Raises:
+        SourceError: it is absolute or climbs with `..`.
+    """
+    path = Path(text.strip("/"))
+    if ".." in path.parts or "\0" in text or "\\" in text:
+        raise SourceError(f"{source}: {text!r} leads out of its root; refused.")
+    return path
 
 
 class Folder:
@@ -25,7 +38,7 @@ class Folder:
         SourceError: the root is not a folder.
     """
 
-    def __init__(self, root: Path, source: str, max_file_bytes: int = 2 << 30) -> None:
+    def __init__(self, root: Path, source: str, max_file_bytes: int = MAX_FILE_BYTES) -> None:
         if not root.is_dir():
             raise SourceError(f"{source}: there is no such folder; check the path.")
         self.root = root.resolve()
