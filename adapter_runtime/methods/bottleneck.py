@@ -1,0 +1,234 @@
+"""Bottleneck adapters: the whole sequential and parallel family of the `adapters` library.
+
+Source: Houlsby et al. 2019 (https://arxiv.org/abs/1902.00751), Pfeiffer et al. 2020
+(https://arxiv.org/abs/2005.00052), He et al. 2021 (https://arxiv.org/abs/2110.04366).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.stacks import (
+    StackedTable,
+    activation,
+    bucket,
+    grouped_linear,
+    row_gate,
+)
+from adapter_runtime.types import Part
+
+_INNER_NORM_EPS = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class BottleneckSettings:
+    """The flags of one bottleneck block.
+
+    Args:
+        activation: lower-cased name, as transformers knows it.
+        is_parallel: the block reads the sublayer's residual input, not its output.
+        original_ln_before, original_ln_after: the backbone's residual and norm around the block.
+        residual_before_ln: True, False or `post_add`: which tensor is the block's residual.
+        ln_before, ln_after: LayerNorms inside the block.
+        adapter_residual_before_ln: the block's residual joins before `ln_after`.
+        use_gating: a gate per row.
+        scaling: fixed factor; a learned factor is the tensor `scaling` instead.
+    """
+
+    activation: str
+    is_parallel: bool = False
+    original_ln_before: bool = False
+    original_ln_after: bool = True
+    residual_before_ln: bool | str = True
+    ln_before: bool = False
+    ln_after: bool = False
+    adapter_residual_before_ln: bool = False
+    use_gating: bool = False
+    scaling: float = 1.0
+
+
+def _settings(part: Part) -> BottleneckSettings:
+    assert isinstance(part.settings, BottleneckSettings), "Foreign settings. This is a bug."
+    return part.settings
+
+
+def _block_input(
+    settings: BottleneckSettings, h: Tensor, residual: Tensor, norm: nn.Module
+) -> tuple[Tensor, Tensor]:
+    """What the block reads, and its residual."""
+    if settings.is_parallel:
+        return residual, residual
+    z, block_residual = h, h
+    if settings.original_ln_before:
+        z = h + residual
+        if settings.residual_before_ln == "post_add":
+            block_residual = z
+        z = norm(z)
+    return z, block_residual if settings.residual_before_ln else z
+
+
+def _finish(
+    settings: BottleneckSettings, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor
+) -> Tensor:
+    """The sublayer's output by the rule of the chain's last adapter."""
+    if settings.is_parallel:
+        h = start + h
+    if not settings.original_ln_after:
+        return h
+    output: Tensor = norm(h + residual)
+    return output
+
+
+class BottleneckTable:
+    """Stacked blocks, width padded to a bucket; scaling and `ln_before` are folded in."""
+
+    def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
+        self._settings = _settings(part)
+        self._activation = activation(self._settings.activation)
+        narrow, wide = part.tensors["down_weight"].shape
+        padded = bucket(narrow)
+        shapes: dict[str, tuple[int, ...]] = {
+            "down_weight": (wide, padded),
+            "down_bias": (padded,),
+            "up_weight": (padded, wide),
+            "up_bias": (wide,),
+        }
+        if self._settings.use_gating:
+            shapes |= {"gate_weight": (wide,), "gate_bias": (1,)}
+        if self._settings.ln_after:
+            shapes |= {"norm_after_weight": (wide,), "norm_after_bias": (wide,)}
+        self._stacks = StackedTable(shapes, device, dtype)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes on the device, free rows included."""
+        return self._stacks.num_bytes
+
+    def put(self, row: int, part: Part) -> None:
+        """Write a Part's block into a row."""
+        tensors = part.tensors
+        down, down_bias = tensors["down_weight"], tensors["down_bias"]
+        if "norm_before_weight" in tensors:
+            down_bias = down_bias + down @ tensors["norm_before_bias"]
+            down = down * tensors["norm_before_weight"]
+        scaling = tensors.get("scaling", torch.tensor(_settings(part).scaling))
+        values = dict(tensors) | {
+            "down_weight": down.t(),
+            "down_bias": down_bias,
+            "up_weight": tensors["up_weight"].t() * scaling,
+            "up_bias": tensors["up_bias"] * scaling,
+        }
+        if "gate_weight" in tensors:
+            values["gate_weight"] = tensors["gate_weight"][0]
+        self._stacks.write(row, values)
+
+    def clear(self, row: int) -> None:
+        """Make a row add nothing."""
+        self._stacks.clear(row)
+
+    def step(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+        """The block's output with its residual; without one where it is parallel."""
+        settings = self._settings
+        z, block_residual = _block_input(settings, h, residual, norm)
+        up = self._gated(groups, z, self._up(groups, z))
+        if settings.is_parallel:
+            return self._norm_after(groups, up)
+        if settings.adapter_residual_before_ln:
+            return self._norm_after(groups, up + block_residual)
+        return self._norm_after(groups, up) + block_residual
+
+    def finish(
+        self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor
+    ) -> Tensor:
+        """The sublayer's output by the rule of this table's flags."""
+        return _finish(self._settings, h, residual, norm, start)
+
+    def _up(self, groups: Groups, z: Tensor) -> Tensor:
+        stacks = self._stacks
+        if self._settings.ln_before:
+            z = functional.layer_norm(z, z.shape[-1:], eps=_INNER_NORM_EPS)
+        down = grouped_linear(groups, z, stacks["down_weight"])
+        down += groups.per_token(stacks["down_bias"])
+        up = grouped_linear(groups, self._activation(down), stacks["up_weight"])
+        up += groups.per_token(stacks["up_bias"])
+        return up
+
+    def _gated(self, groups: Groups, z: Tensor, up: Tensor) -> Tensor:
+        if not self._settings.use_gating:
+            return up
+        scores = (z * groups.per_token(self._stacks["gate_weight"])).sum(1, keepdim=True)
+        scores += groups.per_token(self._stacks["gate_bias"])
+        return up * row_gate(groups.spans, scores)
+
+    def _norm_after(self, groups: Groups, x: Tensor) -> Tensor:
+        if not self._settings.ln_after:
+            return x
+        normed = functional.layer_norm(x, x.shape[-1:], eps=_INNER_NORM_EPS)
+        normed *= groups.per_token(self._stacks["norm_after_weight"])
+        return normed + groups.per_token(self._stacks["norm_after_bias"])
+
+
+class Bottleneck:
+    """A down-projection, an activation and an up-projection at the end of a sublayer.
+
+    Tensors, for block width b and hidden width d: `down_weight` `[b, d]`, `down_bias` `[b]`,
+    `up_weight` `[d, b]`, `up_bias` `[d]`; where the flags ask for them `scaling` `[1]` or `[d]`,
+    `gate_weight` `[1, d]`, `gate_bias` `[1]`, `norm_before_weight` … `norm_after_bias` `[d]`.
+    """
+
+    name = "bottleneck"
+
+    def table_key(self, part: Part) -> Hashable:
+        """Flags, width bucket and hidden width; scaling is folded into the weights."""
+        narrow, wide = part.tensors["down_weight"].shape
+        return replace(_settings(part), scaling=1.0), bucket(narrow), wide
+
+    def new_table(
+        self, part: Part, base: nn.Module | None, device: torch.device, dtype: torch.dtype
+    ) -> BottleneckTable:
+        """An empty table for Parts with this Part's key."""
+        return BottleneckTable(part, device, dtype)
+
+    def step(
+        self, part: Part, h: Tensor, residual: Tensor, norm: nn.Module, rows: RowSpans
+    ) -> Tensor:
+        """The block's output with its residual. Shape: `[tokens, width]` each."""
+        settings = _settings(part)
+        tensors = {name: tensor.to(h) for name, tensor in part.tensors.items()}
+        z, block_residual = _block_input(settings, h, residual, norm)
+        up = _reference_up(settings, tensors, z)
+        if settings.use_gating:
+            scores = functional.linear(z, tensors["gate_weight"], tensors["gate_bias"])
+            up = up * row_gate(rows, scores)
+        if settings.is_parallel:
+            return _inner_norm(tensors, "norm_after", up)
+        if settings.adapter_residual_before_ln:
+            return _inner_norm(tensors, "norm_after", up + block_residual)
+        return _inner_norm(tensors, "norm_after", up) + block_residual
+
+    def finish(
+        self, part: Part, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor
+    ) -> Tensor:
+        """The sublayer's output by the rule of this Part's flags."""
+        return _finish(_settings(part), h, residual, norm, start)
+
+
+def _reference_up(settings: BottleneckSettings, tensors: dict[str, Tensor], z: Tensor) -> Tensor:
+    z = _inner_norm(tensors, "norm_before", z)
+    down = functional.linear(z, tensors["down_weight"], tensors["down_bias"])
+    down = activation(settings.activation)(down)
+    up = functional.linear(down, tensors["up_weight"], tensors["up_bias"])
+    return up * tensors.get("scaling", settings.scaling)
+
+
+def _inner_norm(tensors: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
+    weight, bias = tensors.get(f"{name}_weight"), tensors.get(f"{name}_bias")
+    if weight is None:
+        return x
+    return functional.layer_norm(x, x.shape[-1:], weight, bias, _INNER_NORM_EPS)

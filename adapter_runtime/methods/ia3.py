@@ -1,0 +1,124 @@
+"""(IA)³: learned factors for a linear's output, or for its input.
+
+Source: Liu et al. 2022 (https://arxiv.org/abs/2205.05638). The `adapters` library scales outputs
+everywhere, bias included; PEFT scales the input of the modules that it calls feed-forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.stacks import StackedTable, row_gate
+from adapter_runtime.types import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Ia3Settings:
+    """How the factors are applied.
+
+    Args:
+        alpha: multiplies the factors; not applied where there is a gate.
+        use_gating: the factors are multiplied by a gate per row.
+    """
+
+    alpha: float = 1.0
+    use_gating: bool = False
+
+
+def _settings(part: Part) -> Ia3Settings:
+    assert isinstance(part.settings, Ia3Settings), "An (IA)³ Part has Ia3Settings. This is a bug."
+    return part.settings
+
+
+def _factors(part: Part) -> Tensor:
+    settings = _settings(part)
+    return part.tensors["scale"] * (1.0 if settings.use_gating else settings.alpha)
+
+
+class Ia3Table:
+    """Stacked factors, alpha folded in."""
+
+    def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
+        shapes: dict[str, tuple[int, ...]] = {"scale": tuple(part.tensors["scale"].shape)}
+        if _settings(part).use_gating:
+            shapes |= {"gate_weight": (part.tensors["gate_weight"].shape[1],), "gate_bias": (1,)}
+        # The sigmoid of infinity is exactly 1: the identity's gate is open.
+        identities = {"scale": 1.0, "gate_bias": torch.inf}
+        self._stacks = StackedTable(shapes, device, dtype, identities)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes on the device, free rows included."""
+        return self._stacks.num_bytes
+
+    def put(self, row: int, part: Part) -> None:
+        """Write a Part's factors into a row."""
+        values = {"scale": _factors(part)}
+        if "gate_weight" in self._stacks:
+            values["gate_weight"] = part.tensors["gate_weight"][0]
+            values["gate_bias"] = part.tensors["gate_bias"]
+        self._stacks.write(row, values)
+
+    def clear(self, row: int) -> None:
+        """Make a row the identity again."""
+        self._stacks.clear(row)
+
+    def before(self, groups: Groups, x: Tensor) -> Tensor:
+        """The input, unchanged."""
+        return x
+
+    def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """The factors of each token, times the link before."""
+        factors = groups.per_token(self._stacks["scale"]).expand(len(x), -1)
+        if "gate_weight" in self._stacks:
+            scores = (x * groups.per_token(self._stacks["gate_weight"])).sum(1, keepdim=True)
+            scores += groups.per_token(self._stacks["gate_bias"])
+            factors = factors * row_gate(groups.spans, scores)
+        return factors if hidden is None else hidden * factors
+
+    def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
+        """The linear's output, bias included, times the chain's factors; writes into y."""
+        return y.mul_(hidden)
+
+
+class Ia3:
+    """`(W x + b) * scale * alpha`, or `(W x + b) * scale * gate`.
+
+    Tensors: `scale` `[out]`, with gating `gate_weight` `[1, in]` and `gate_bias` `[1]`. It shares
+    LoRA's chain because the `adapters` library composes the two in one.
+    """
+
+    name = "ia3"
+    chain = "lora"
+
+    def table_key(self, part: Part) -> Hashable:
+        """Gating and width; alpha is folded into the factors."""
+        return _settings(part).use_gating, part.tensors["scale"].shape[0]
+
+    def new_table(
+        self, part: Part, base: nn.Module, device: torch.device, dtype: torch.dtype
+    ) -> Ia3Table:
+        """An empty table for Parts with this Part's key."""
+        return Ia3Table(part, device, dtype)
+
+    def before(self, part: Part, x: Tensor) -> Tensor:
+        """The input, unchanged."""
+        return x
+
+    def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
+        """The factors of each token. Shape: `[tokens, in]` to `[tokens, out]`."""
+        factors = _factors(part).to(x).expand(len(x), -1)
+        if _settings(part).use_gating:
+            weight, bias = part.tensors["gate_weight"].to(x), part.tensors["gate_bias"].to(x)
+            factors = factors * row_gate(rows, functional.linear(x, weight, bias))
+        return factors if hidden is None else hidden * factors
+
+    def finish(self, part: Part, y: Tensor, hidden: Tensor, base: nn.Module) -> Tensor:
+        """The linear's output, bias included, times the chain's factors."""
+        return y * hidden

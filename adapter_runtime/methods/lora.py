@@ -1,0 +1,142 @@
+"""LoRA as the `adapters` library and as PEFT mean it.
+
+Source: Hu et al. 2021 (https://arxiv.org/abs/2106.09685); gates: Mao et al. 2021, UniPELT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.stacks import StackedTable, bucket, grouped_linear, row_gate
+from adapter_runtime.types import Part
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """How a low-rank product is scaled.
+
+    Args:
+        scale: the factor of the product; `alpha / r`, or 1 where the library applied none.
+        use_gating: the product is multiplied by a gate per row.
+        has_bias: the up-projection has a bias (PEFT `lora_bias`), scaled like the product.
+    """
+
+    scale: float
+    use_gating: bool = False
+    has_bias: bool = False
+
+
+def _settings(part: Part) -> LoraSettings:
+    assert isinstance(part.settings, LoraSettings), "A LoRA Part has LoraSettings. This is a bug."
+    return part.settings
+
+
+class LoraTable:
+    """Stacked factors, rank padded to a bucket, the scale folded into the up-projection."""
+
+    def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
+        rank, width_in = part.tensors["down"].shape
+        width_out = part.tensors["up"].shape[0]
+        shapes: dict[str, tuple[int, ...]] = {
+            "down": (width_in, bucket(rank)),
+            "up": (bucket(rank), width_out),
+        }
+        settings = _settings(part)
+        if settings.has_bias:
+            shapes["bias"] = (width_out,)
+        if settings.use_gating:
+            shapes |= {"gate_weight": (width_in,), "gate_bias": (1,)}
+        self._stacks = StackedTable(shapes, device, dtype)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes on the device, free rows included."""
+        return self._stacks.num_bytes
+
+    def put(self, row: int, part: Part) -> None:
+        """Write a Part's factors into a row."""
+        tensors, scale = part.tensors, _settings(part).scale
+        values = {"down": tensors["down"].t(), "up": tensors["up"].t() * scale}
+        if "bias" in tensors:
+            values["bias"] = tensors["bias"] * scale
+        if "gate_weight" in tensors:
+            values |= {"gate_weight": tensors["gate_weight"][0], "gate_bias": tensors["gate_bias"]}
+        self._stacks.write(row, values)
+
+    def clear(self, row: int) -> None:
+        """Make a row the identity again."""
+        self._stacks.clear(row)
+
+    def before(self, groups: Groups, x: Tensor) -> Tensor:
+        """The input, unchanged."""
+        return x
+
+    def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """The low-rank product of the link before, or of x for the first."""
+        source = x if hidden is None else hidden
+        stacks = self._stacks
+        product = grouped_linear(
+            groups, grouped_linear(groups, source, stacks["down"]), stacks["up"]
+        )
+        if "bias" in stacks:
+            product += groups.per_token(stacks["bias"])
+        if "gate_weight" in stacks:
+            scores = (x * groups.per_token(stacks["gate_weight"])).sum(1, keepdim=True)
+            product *= row_gate(groups.spans, scores + groups.per_token(stacks["gate_bias"]))
+        return product
+
+    def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
+        """The linear's output plus the chain's product; writes into y."""
+        return y.add_(hidden)
+
+
+class Lora:
+    """`y + scale * B(A x)` at a linear, or `y + gate * B(A x)`.
+
+    Tensors: `down` `[r, in]`, `up` `[out, r]`, with bias `bias` `[out]`, with gating
+    `gate_weight` `[1, in]` and `gate_bias` `[1]`. In a Stack the second adapter's input is the
+    first one's product, as the `adapters` library composes them.
+    """
+
+    name = "lora"
+    chain = "lora"
+
+    def table_key(self, part: Part) -> Hashable:
+        """Gate, bias, rank bucket and widths; the scale is folded into the weights."""
+        settings = _settings(part)
+        rank, width_in = part.tensors["down"].shape
+        width_out = part.tensors["up"].shape[0]
+        return settings.use_gating, settings.has_bias, bucket(rank), width_in, width_out
+
+    def new_table(
+        self, part: Part, base: nn.Module, device: torch.device, dtype: torch.dtype
+    ) -> LoraTable:
+        """An empty table for Parts with this Part's key."""
+        return LoraTable(part, device, dtype)
+
+    def before(self, part: Part, x: Tensor) -> Tensor:
+        """The input, unchanged."""
+        return x
+
+    def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
+        """The scaled or gated product. Shape: `[tokens, in]` to `[tokens, out]`."""
+        tensors = {name: tensor.to(x) for name, tensor in part.tensors.items()}
+        source = x if hidden is None else hidden
+        product = source @ tensors["down"].t() @ tensors["up"].t()
+        if "bias" in tensors:
+            product = product + tensors["bias"]
+        product = product * _settings(part).scale
+        if "gate_weight" in tensors:
+            scores = functional.linear(x, tensors["gate_weight"], tensors["gate_bias"])
+            product = product * row_gate(rows, scores)
+        return product
+
+    def finish(self, part: Part, y: Tensor, hidden: Tensor, base: nn.Module) -> Tensor:
+        """The linear's output plus the chain's product."""
+        return y + hidden

@@ -1,0 +1,143 @@
+"""Device tables of stacked weights, and the products that read them by segment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.activations import ACT2FN
+
+from adapter_runtime.backbone.routing import Groups, RowSpans
+
+_ALIGNED_BYTES = 16
+
+
+def bucket(width: int) -> int:
+    """The width that a table pads to: the next power of two, at least 8."""
+    return max(8, 1 << (width - 1).bit_length())
+
+
+def activation(name: str) -> nn.Module:
+    """The activation of a configuration's (lower-cased) name, as transformers knows it.
+
+    Raises:
+        KeyError: there is none of that name, or it has weights of its own.
+    """
+    if name == "leakyrelu":
+        return nn.LeakyReLU()
+    module: nn.Module = ACT2FN[name]
+    if next(module.parameters(), None) is not None:
+        raise KeyError(name)
+    return module.eval()
+
+
+def grouped_linear(groups: Groups, x: Tensor, stacked: Tensor) -> Tensor:
+    """Each segment times its own matrix.
+
+    Shape: `[tokens, in]` and `[table, in, out]` to `[tokens, out]`.
+    """
+    if len(groups) == 1:
+        return x @ stacked[groups.table_rows[0]]
+    weights = groups.select(stacked)
+    step = x.element_size()
+    # grouped_mm refuses widths that are no multiple of 16 bytes: only tiny test models have them.
+    if all(size * step % _ALIGNED_BYTES == 0 for size in weights.shape[1:]):
+        return functional.grouped_mm(x, weights, offs=groups.offsets)
+    bounds = pairwise((0, *groups.ends))
+    return torch.cat([x[a:b] @ weight for (a, b), weight in zip(bounds, weights, strict=True)])
+
+
+def row_gate(rows: RowSpans, scores: Tensor) -> Tensor:
+    """The gate of each token's row: the mean of sigmoid(scores) over the row's real tokens.
+
+    Shape: `[tokens, 1]` to `[tokens, 1]`.
+    """
+    return rows.mean(scores.sigmoid()).index_select(0, rows.token_rows.to(scores.device))
+
+
+class Stacked:
+    """Stacked rows of one shape that grow by doubling; row 0 stays the identity.
+
+    Args:
+        shape: one row's shape.
+        device, dtype: of the stack.
+        identity: the fill value of empty rows and of padding.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        device: torch.device,
+        dtype: torch.dtype,
+        identity: float = 0.0,
+    ) -> None:
+        self.identity = identity
+        self.data = torch.full((2, *shape), identity, device=device, dtype=dtype)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the stack, free rows included."""
+        return self.data.numel() * self.data.element_size()
+
+    def put(self, row: int, value: Tensor) -> None:
+        """Write a row, padding trailing widths; grows by replacing the tensor."""
+        if row >= len(self.data):
+            num_rows = max(row + 1, 2 * len(self.data))
+            grown = self.data.new_full((num_rows, *self.data.shape[1:]), self.identity)
+            grown[: len(self.data)] = self.data
+            self.data = grown
+        target = self.data[row]
+        target.fill_(self.identity)
+        target[tuple(slice(0, size) for size in value.shape)] = value.to(target)
+
+    def clear(self, row: int) -> None:
+        """Make a row the identity again."""
+        if row < len(self.data):
+            self.data[row].fill_(self.identity)
+
+
+class StackedTable:
+    """The stacked tensors of one table, written and cleared together.
+
+    Args:
+        shapes: the shape of one row of each stack, by name.
+        device, dtype: of the stacks.
+        identities: the fill value of empty rows where it is not zero, by name.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        device: torch.device,
+        dtype: torch.dtype,
+        identities: Mapping[str, float] | None = None,
+    ) -> None:
+        fill = identities or {}
+        self.stacks = {
+            name: Stacked(shape, device, dtype, fill.get(name, 0.0))
+            for name, shape in shapes.items()
+        }
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all stacks, free rows included."""
+        return sum(stack.num_bytes for stack in self.stacks.values())
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.stacks[name].data
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.stacks
+
+    def write(self, row: int, values: Mapping[str, Tensor]) -> None:
+        """Write one row of every stack."""
+        for name, stack in self.stacks.items():
+            stack.put(row, values[name])
+
+    def clear(self, row: int) -> None:
+        """Make a row the identity again."""
+        for stack in self.stacks.values():
+            stack.clear(row)
