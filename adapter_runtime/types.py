@@ -156,10 +156,10 @@ class Overflow(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A task's length rule; `max_tokens` None means the backbone's own limit."""
+    """A task's length rule; None means the backbone's own limit and the head kind's own rule."""
 
     max_tokens: int | None = None
-    overflow: Overflow = Overflow.TRUNCATE
+    overflow: Overflow | None = None
 
 
 @dataclass(frozen=True, slots=True)
