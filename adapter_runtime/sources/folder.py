@@ -55,10 +55,11 @@ class Folder:
         Raises:
             SourceError: one of these does not hold.
         """
-        path = (self.root / name).resolve()
         # A hub cache links snapshot files to blobs beside the snapshot: only names are confined.
-        if not (self.root / name).absolute().is_relative_to(self.root) or ".." in Path(name).parts:
-            raise SourceError(f"{self.source}: {name} lies outside the folder; refused.")
+        inner = Path(name)
+        if inner.is_absolute() or ".." in inner.parts or "\0" in name:
+            raise SourceError(f"{self.source}: {name!r} lies outside the folder; refused.")
+        path = (self.root / inner).resolve()
         if not path.is_file():
             raise SourceError(f"{self.source}: the file {name} is missing.")
         size = path.stat().st_size

@@ -74,7 +74,8 @@ def parse(rest: str, source: str) -> HubPlace:
 
 def is_hub_name(text: str) -> bool:
     """Whether the text could be `name` or `org/name`, with or without `@revision`."""
-    return text.count("/") <= 1 and _ID.fullmatch(text.partition("@")[0]) is not None
+    name = text.partition("@")[0]
+    return text.count("/") <= 1 and not text.startswith(".") and bool(_ID.fullmatch(name))
 
 
 def hub_folder(rest: str, source: str, max_file_bytes: int) -> Path:

@@ -39,7 +39,8 @@ def resolve(source: str, base: Path | None = None, max_file_bytes: int = MAX_FIL
         raise SourceError(f"{source!r} is no Source; write a path, pkg://… or hf://….")
     path = (base or Path()) / Path(source).expanduser()
     if base is None and not path.exists() and is_hub_name(source):
-        return Folder(hub_folder(source, source, max_file_bytes), source, max_file_bytes)
+        said = f"{source} (no such folder here, so taken for a hub name)"
+        return Folder(hub_folder(source, said, max_file_bytes), source, max_file_bytes)
     return Folder(path, source, max_file_bytes)
 
 

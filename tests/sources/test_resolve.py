@@ -1,0 +1,140 @@
+"""Local and packaged Sources, and how Sources are written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapter_runtime.errors import SourceError
+from adapter_runtime.sources.folder import Folder
+from adapter_runtime.sources.resolve import absolute, resolve
+
+
+@pytest.fixture
+def adapters(tmp_path: Path) -> Path:
+    """A folder with one small adapter folder in it."""
+    folder = tmp_path / "adapters" / "spam"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text('{"r": 8}')
+    return tmp_path / "adapters"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package that fails when it is imported."""
+    folder = tmp_path / "site" / "explosive" / "model"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    return folder
+
+
+class TestLocal:
+    @pytest.mark.parametrize("source", ("spam", "./spam", "../adapters/spam"))
+    def test_relative_paths_start_at_the_base(self, adapters: Path, source: str) -> None:
+        """A task file's paths are relative to the file."""
+        assert {"r": 8} == resolve(source, adapters).read_json("adapter_config.json")
+
+    def test_absolute_paths_ignore_the_base(self, adapters: Path, tmp_path: Path) -> None:
+        """Operators may keep adapters anywhere."""
+        assert adapters / "spam" == resolve(str(adapters / "spam"), tmp_path).root
+
+    def test_a_missing_folder_is_named(self, adapters: Path) -> None:
+        """The error shows the Source as it was written."""
+        with pytest.raises(SourceError, match=r"^\./ham: there is no such folder"):
+            resolve("./ham", adapters)
+
+    def test_a_base_leaves_no_room_for_hub_names(self, adapters: Path) -> None:
+        """In a task file a bare name is a path, never a download."""
+        with pytest.raises(SourceError, match="no such folder"):
+            resolve("org/name", adapters)
+
+    @pytest.mark.parametrize("source", ("", "a\0b", "s3://bucket/x", "HF://org/name"))
+    def test_what_is_no_source_is_refused(self, source: str) -> None:
+        """Unknown schemes and empty texts say what may be written."""
+        with pytest.raises(SourceError, match=r"hf://"):
+            resolve(source)
+
+
+class TestPackage:
+    def test_files_are_found_without_importing_the_package(self, package: Path) -> None:
+        """Looking for a folder runs none of the package's code."""
+        assert package == resolve("pkg://explosive/model").root
+
+    def test_a_package_that_is_not_installed_is_named(self) -> None:
+        """The remedy is to install it."""
+        with pytest.raises(SourceError, match=r"no_such_package is not installed.*pip"):
+            resolve("pkg://no_such_package/model")
+
+    def test_a_folder_that_the_package_lacks_is_refused(self, package: Path) -> None:
+        """A missing sub-folder is an error like any missing folder."""
+        with pytest.raises(SourceError, match="no such folder"):
+            resolve("pkg://explosive/weights")
+
+    @pytest.mark.parametrize(
+        "rest", ("", "explosive/../..", "explosive/a\\b", "a.b/c", "../x", "1a/b", "explosive/\0")
+    )
+    def test_nothing_outside_the_package_is_reached(self, package: Path, rest: str) -> None:
+        """Dotted names would import, `..` would escape."""
+        with pytest.raises(SourceError):
+            resolve(f"pkg://{rest}")
+
+
+class TestAbsolute:
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        (
+            ("./a", "/base/a"),
+            ("a/b", "/base/a/b"),
+            ("/a", "/a"),
+            ("hf://org/name@v1", "hf://org/name@v1"),
+            ("pkg://module/a", "pkg://module/a"),
+        ),
+    )
+    def test_only_relative_paths_change(self, source: str, expected: str) -> None:
+        """URLs and absolute paths stay as they are."""
+        assert expected == absolute(source, Path("/base"))
+
+
+class TestFolder:
+    @pytest.mark.parametrize("name", ("../secret", "/etc/passwd", "a/../../secret", "a\0"))
+    def test_paths_stay_inside(self, adapters: Path, name: str) -> None:
+        """A name taken from a checkpoint's own files cannot lead out of its folder."""
+        (adapters / "secret").write_text("")
+        with pytest.raises(SourceError, match="outside"):
+            Folder(adapters / "spam", "spam").path(name)
+
+    def test_a_file_over_the_limit_is_refused(self, adapters: Path) -> None:
+        """The size is checked before anything is read."""
+        with pytest.raises(SourceError, match="the limit is 4"):
+            Folder(adapters / "spam", "spam", max_file_bytes=4).path("adapter_config.json")
+
+    @pytest.mark.parametrize("content", (b"{", b"\xff\xfe", b'{"a": 1'))
+    def test_what_is_not_json_is_refused(self, adapters: Path, content: bytes) -> None:
+        """The error names the file, not the parser."""
+        (adapters / "spam" / "head_config.json").write_bytes(content)
+        with pytest.raises(SourceError, match=r"head_config.json is not valid JSON"):
+            Folder(adapters / "spam", "spam").read_json("head_config.json")
+
+    def test_the_digest_follows_names_and_content(self, adapters: Path) -> None:
+        """The same files give the same digest, any change another."""
+        folder = Folder(adapters / "spam", "spam")
+        before = folder.digest(["adapter_config.json", "missing.json"])
+        assert before == folder.digest(["missing.json", "adapter_config.json"])
+        (folder.root / "adapter_config.json").write_text('{"r": 9}')
+        assert before != folder.digest(["adapter_config.json"])
+
+
+def test_local_sources_load_no_http_client() -> None:
+    """A local or packaged Source does not pay for the hub's client."""
+    code = (
+        "import sys; from adapter_runtime.sources.resolve import resolve; resolve('.');"
+        "print(sorted({'huggingface_hub', 'httpx2', 'torch'} & set(sys.modules)))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert "[]\n" == output.stdout
