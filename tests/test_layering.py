@@ -1,0 +1,188 @@
+"""Who may import whom, read from the syntax tree and from fresh processes."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PRODUCT = ("adapter_runtime", "serving")
+LEVELS = {
+    "types": 0,
+    "errors": 0,
+    "config": 0,
+    "ledger": 0,
+    "sources": 1,
+    "backbone": 2,  # it loads from a Source's folder
+    "methods": 3,
+    "heads": 3,
+    "checkpoint": 4,
+    "residency": 5,
+    "engine": 6,
+    "facade": 7,
+}
+"""The rooms of the runtime; a module imports its own room and lower levels only."""
+
+COMPARED = {"adapters", "peft", "sentence_transformers"}
+"""Libraries that we are measured against, and must never need."""
+
+
+class Import(NamedTuple):
+    """One import statement: who, what (`package.module` and the names taken from it), where."""
+
+    importer: str
+    module: str
+    names: tuple[str, ...]
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.module} ({', '.join(self.names)})"
+
+
+def module_name(path: Path) -> str:
+    """`a/b/c.py` as `a.b.c`; a package is named without `__init__`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(package: str) -> Iterator[Import]:
+    """Every import statement in a package, those inside functions and type blocks included."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        importer = module_name(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (Import(importer, name.name, (), node.lineno) for name in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{importer}:{node.lineno} imports relatively"
+                names = tuple(name.name for name in node.names)
+                yield Import(importer, node.module or "", names, node.lineno)
+
+
+IMPORTS = {package: tuple(imports_of(package)) for package in PRODUCT}
+
+
+def room(module: str) -> str | None:
+    """The room of a runtime module; None for the package itself and foreign modules."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "adapter_runtime" and len(parts) > 1 else None
+
+
+def climbs(entry: Import) -> bool:
+    """Whether a runtime module imports a room beside or above its own."""
+    here, there = room(entry.importer), room(entry.module)
+    if here is None or there is None or here == there:
+        return False
+    return LEVELS[there] >= max(LEVELS[here], 1)
+
+
+def test_every_room_has_a_level() -> None:
+    """A new room must be given its place before it is built."""
+    assert set(LEVELS) >= {
+        name for entry in IMPORTS["adapter_runtime"] if (name := room(entry.importer))
+    }
+
+
+def test_runtime_rooms_import_lower_rooms_only() -> None:
+    """Inside the runtime imports go one way."""
+    assert [] == [str(entry) for entry in IMPORTS["adapter_runtime"] if climbs(entry)]
+
+
+@pytest.mark.parametrize("name", ("methods", "heads"))
+def test_methods_and_heads_do_not_know_each_other(name: str) -> None:
+    """Only the table of a room knows its kinds; what kinds share knows none of them."""
+    table = f"adapter_runtime.{name}.table"
+    within = [entry for entry in IMPORTS["adapter_runtime"] if room(entry.importer) == name]
+    kinds = {
+        entry.module for entry in within if entry.importer == table and room(entry.module) == name
+    }
+    kinds -= {f"adapter_runtime.{name}.base"}
+    assert kinds, f"{table} lists no kinds"
+    wrong = [
+        str(entry)
+        for entry in within
+        if entry.importer != table and entry.module in {*kinds, table}
+    ]
+    assert [] == wrong
+
+
+def test_serving_takes_only_what_the_runtime_exports() -> None:
+    """The runtime's package is the whole contract with the server."""
+    import adapter_runtime
+
+    exported = set(adapter_runtime.__all__)
+    wrong = [
+        str(entry)
+        for entry in IMPORTS["serving"]
+        if entry.module.split(".")[0] == "adapter_runtime"
+        and (entry.module != "adapter_runtime" or not exported.issuperset(entry.names))
+    ]
+    assert [] == wrong
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    (
+        (
+            "adapter_runtime",
+            {"serving", "deploy", "ray", "fastapi", "prometheus_client", *COMPARED},
+        ),
+        ("serving", {"torch", "transformers", "ray", "deploy", *COMPARED}),
+    ),
+)
+def test_packages_keep_to_their_libraries(package: str, forbidden: set[str]) -> None:
+    """The runtime knows no server; the server knows no torch; only deploy knows Ray."""
+    wrong = [str(entry) for entry in IMPORTS[package] if entry.module.split(".")[0] in forbidden]
+    assert [] == wrong
+
+
+def test_every_imported_library_is_declared() -> None:
+    """Nothing works only because another package happens to bring it along."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {
+        distribution(text)
+        for text in (*project["dependencies"], *project["optional-dependencies"]["parquet"])
+    }
+    owners = packages_distributions()
+    foreign = {entry.module.split(".")[0] for entries in IMPORTS.values() for entry in entries}
+    foreign -= {*sys.stdlib_module_names, *PRODUCT}
+    missing = {
+        name
+        for name in foreign
+        if declared.isdisjoint(distribution(owner) for owner in owners.get(name, ()))
+    }
+    assert set() == missing
+
+
+def distribution(text: str) -> str:
+    """The comparable name of a distribution from a requirement such as `a-b[c]>=1`."""
+    name = text.split("[")[0].split(">")[0].split("=")[0].split("<")[0]
+    return name.strip().lower().replace("_", "-").replace(".", "-")
+
+
+@pytest.mark.parametrize(
+    "code",
+    (
+        "import adapter_runtime",
+        "import serving.cli",
+        "import serving.app",
+        "import sys; sys.argv = ['polyhead', '--help']; import serving.cli\n"
+        "try: serving.cli.main()\nexcept SystemExit: pass",
+    ),
+)
+def test_help_and_a_thin_ingress_load_no_torch(code: str) -> None:
+    """Importing the server or asking for help costs no torch, no transformers, no Ray."""
+    code += (
+        "\nimport sys\nprint('heavy:', sorted({'torch', 'transformers', 'ray'} & set(sys.modules)))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert "heavy: []" == output.stdout.strip().splitlines()[-1]
