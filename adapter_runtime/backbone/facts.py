@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from adapter_runtime.types import PlugPoint
 
@@ -47,7 +48,7 @@ class BackboneFacts:
         """The module path of a leaf point; KeyError where the architecture has none."""
         return self.paths[point]
 
-    @property
+    @cached_property
     def paths(self) -> Mapping[PlugPoint, str]:
         """Leaf points to module paths."""
         return {point: path for path, point in self.modules.items()}

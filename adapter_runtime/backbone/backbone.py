@@ -1,0 +1,149 @@
+"""The Backbone: one frozen model that runs packed or padded rows under a Routing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from adapter_runtime.backbone.architectures import Architecture
+from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.backbone.routing import Layout, RouteScope, Routing, RowSpans
+from adapter_runtime.backbone.sentence import SentenceSettings
+from adapter_runtime.backbone.wrap import wrap
+from adapter_runtime.errors import BackboneError
+from adapter_runtime.types import PlugPoint, Row
+
+if TYPE_CHECKING:
+    from adapter_runtime.backbone.tokenizer import Tokenizer
+
+
+class Backbone:
+    """A frozen transformer with its plug points; loaded once, never written.
+
+    Args:
+        model: the bare Hugging Face model, on its device, in eval mode; wrapped in place.
+        pooler: the model's trained pooler, taken out of it, or None.
+        architecture: the row that describes it.
+        facts: its names and shapes, read before wrapping.
+        open_tokenizer: reads the tokenizer; called at the first use.
+        sentence: settings of its sentence-transformers files, or None.
+        make_digest: hashes config and weights; called at the first use.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        architecture: Architecture,
+        facts: BackboneFacts,
+        open_tokenizer: Callable[[Backbone], Tokenizer],
+        sentence: SentenceSettings | None,
+        make_digest: Callable[[], str],
+    ) -> None:
+        self.facts = facts
+        self.architecture = architecture
+        self.sentence = sentence
+        self.scope = RouteScope()
+        self.bases: Mapping[PlugPoint, nn.Module] = wrap(model, architecture, facts, self.scope)
+        self.pooler: nn.Module | None = getattr(model, "pooler", None)
+        if self.pooler is not None:
+            # The model's own forward would run it on every row.
+            model.pooler = None
+        self.model = model
+        self._open_tokenizer = open_tokenizer
+        self._make_digest = make_digest
+        weight = next(model.parameters())
+        self.device, self.dtype = weight.device, weight.dtype
+        positions = cast(nn.Embedding, model.get_submodule("embeddings.position_embeddings"))
+        self._padding_token = cast(int | None, positions.padding_idx)
+        self.max_tokens = positions.num_embeddings - self.first_position
+
+    @property
+    def layout(self) -> Layout:
+        """How rows must lie in the stream."""
+        return self.architecture.layout
+
+    @property
+    def first_position(self) -> int:
+        """The position number of a row's first token."""
+        return (self._padding_token or 0) + 1 if self.architecture.positions_after_pad else 0
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The backbone's tokenizer."""
+        return self._open_tokenizer(self)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of config and weights. Reads the files at first use."""
+        return self._make_digest()
+
+    def forward(self, rows: Sequence[Row], routing: Routing) -> Tensor:
+        """Final hidden states of rows that lie as the Routing's spans say. Blocks the thread.
+
+        Shape: `[tokens, width]`, padding included.
+
+        Raises:
+            BackboneError: a row is longer than the position table.
+        """
+        inputs = self._inputs(rows, routing)
+        with self.scope.open(routing):
+            states = cast(Tensor, self.model(**inputs)[0])
+        return states.reshape(-1, states.shape[-1])
+
+    def pool(self, first_tokens: Tensor, routing: Routing) -> Tensor:
+        """The pooler over rows' first hidden states; the Routing has one token per row.
+
+        Shape: `[rows, width]` to `[rows, width]`.
+
+        Raises:
+            BackboneError: the checkpoint brought no pooler.
+        """
+        if self.pooler is None:
+            raise BackboneError(
+                f"{self.facts.model_name} holds no pooler weights; use a backbone checkpoint "
+                "that was saved with its pooler."
+            )
+        with self.scope.open(routing):
+            return cast(Tensor, self.pooler(first_tokens.unsqueeze(1)))
+
+    def _inputs(self, rows: Sequence[Row], routing: Routing) -> dict[str, Any]:
+        spans = routing.spans
+        if max(spans.lengths) > self.max_tokens:
+            raise BackboneError(
+                f"A row has {max(spans.lengths)} tokens; {self.facts.model_name} takes "
+                f"{self.max_tokens} at most."
+            )
+        shape = (1, -1) if routing.layout is Layout.PACKED else (len(rows), -1)
+        inputs: dict[str, Any] = {
+            "input_ids": self._stream([row.input_ids for row in rows], spans, self._padding_token or 0),
+            "position_ids": self._stream([self._positions(row) for row in rows], spans),
+        }
+        if self.architecture.has_types:
+            types = [row.type_ids or (0,) * len(row.input_ids) for row in rows]
+            inputs["token_type_ids"] = self._stream(types, spans)
+        if routing.layout is Layout.PADDED and spans.real_tokens is not None:
+            inputs["attention_mask"] = spans.real_tokens.to(self.device, torch.int64)
+        inputs = {name: value.view(shape) for name, value in inputs.items()}
+        if routing.layout is Layout.PACKED:
+            inputs["routing"] = routing
+        return inputs
+
+    def _stream(self, values: Sequence[Sequence[int]], spans: RowSpans, fill: int = 0) -> Tensor:
+        stream = [fill] * spans.num_tokens
+        for start, row in zip(spans.starts, values, strict=True):
+            stream[start : start + len(row)] = row
+        return torch.tensor(stream, device=self.device)
+
+    def _positions(self, row: Row) -> Sequence[int]:
+        first, pad = self.first_position, self._padding_token
+        if not self.architecture.positions_after_pad or pad not in row.input_ids:
+            return range(first, first + len(row.input_ids))
+        positions, next_position = [], first
+        for token in row.input_ids:
+            positions.append(pad if token == pad else next_position)
+            next_position += token != pad
+        return positions

@@ -1,0 +1,90 @@
+"""Blocks whose residual sums are plug points; they reuse the frozen submodules they replace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from adapter_runtime.backbone.points import RoutedSum
+from adapter_runtime.types import Site
+
+Close = Callable[[Site, nn.Module], RoutedSum]
+"""Makes the residual sum of one sublayer around its LayerNorm."""
+
+MakeBlock = Callable[[Any, Close], nn.Module]
+"""Makes the replacement of a Hugging Face module."""
+
+
+class OutputBlock(nn.Module):
+    """`LayerNorm(dense(x) + residual)`, as BERT and its kin end a sublayer."""
+
+    def __init__(self, dense: nn.Module, close: RoutedSum) -> None:
+        super().__init__()
+        self.dense = dense
+        self.close = close
+
+    def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
+        """The sublayer's output. Shape: `[..., in]` and `[..., width]` to `[..., width]`."""
+        closed: Tensor = self.close(self.dense(hidden_states), input_tensor)
+        return closed
+
+
+class DistilBertBlock(nn.Module):
+    """A DistilBERT layer, which writes both residual sums inline."""
+
+    def __init__(
+        self, attention: nn.Module, attention_close: RoutedSum, ffn: nn.Module, ffn_close: RoutedSum
+    ) -> None:
+        super().__init__()
+        self.attention = attention
+        self.attention_close = attention_close
+        self.ffn = ffn
+        self.ffn_close = ffn_close
+
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Tensor | None = None, **options: Any
+    ) -> Tensor:
+        """The layer's output; the options go on to the attention function."""
+        attended, _ = self.attention(hidden_states, attention_mask=attention_mask, **options)
+        middle = self.attention_close(attended, hidden_states)
+        closed: Tensor = self.ffn_close(self.ffn(middle), middle)
+        return closed
+
+
+class MPNetAttention(nn.Module):
+    """MPNet's attention sublayer, which writes its residual sum inline."""
+
+    def __init__(self, attn: nn.Module, close: RoutedSum) -> None:
+        super().__init__()
+        self.attn = attn
+        self.close = close
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        position_bias: Tensor | None = None,
+        **_options: Any,
+    ) -> tuple[Tensor]:
+        """The sublayer's output in a tuple, as the layer expects it."""
+        attended = self.attn(hidden_states, attention_mask, position_bias)[0]
+        return (self.close(attended, hidden_states),)
+
+
+def output_block(site: Site) -> MakeBlock:
+    """The maker of an `OutputBlock` that ends the sublayer of `site`."""
+    return lambda module, close: OutputBlock(module.dense, close(site, module.LayerNorm))
+
+
+def distilbert_block(module: Any, close: Close) -> nn.Module:
+    """A routed DistilBERT layer."""
+    attention_close = close(Site.ATTENTION, module.sa_layer_norm)
+    ffn_close = close(Site.FFN, module.output_layer_norm)
+    return DistilBertBlock(module.attention, attention_close, module.ffn, ffn_close)
+
+
+def mpnet_attention(module: Any, close: Close) -> nn.Module:
+    """A routed MPNet attention sublayer."""
+    return MPNetAttention(module.attn, close(Site.ATTENTION, module.LayerNorm))

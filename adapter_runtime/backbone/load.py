@@ -1,0 +1,136 @@
+"""From a folder of files to a frozen Backbone; no remote code, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from adapter_runtime.backbone.architectures import Architecture, find_architecture
+from adapter_runtime.backbone.attention import register_attention
+from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.backbone.routing import Layout
+from adapter_runtime.backbone.sentence import read_sentence_settings
+from adapter_runtime.backbone.wrap import read_facts
+from adapter_runtime.errors import BackboneError
+from adapter_runtime.sources.folder import Folder
+
+if TYPE_CHECKING:
+    from adapter_runtime.backbone.tokenizer import Tokenizer
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_INDEXES = tuple(f"{name}.index.json" for name in _WEIGHTS)
+_SHOWN = 5
+
+
+def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> Backbone:
+    """Load and freeze the model in a folder. Blocks; reads the weights to the device.
+
+    Args:
+        folder: holds `config.json`, weights and tokenizer files.
+        device: where it runs.
+        dtype: of its weights.
+
+    Raises:
+        SourceError: a file is missing or unreadable.
+        BackboneError: the architecture is not supported, or weights are missing.
+    """
+    config = folder.read_json("config.json")
+    architecture = find_architecture(str(config.get("model_type")))
+    weights = _weight_files(folder)
+    model, has_pooler = _load_model(folder, architecture, dtype)
+    name = str(config.get("_name_or_path") or folder.source)
+    facts = read_facts(model, architecture, name, has_pooler)
+
+    def open_tokenizer(backbone: Backbone) -> Tokenizer:
+        from adapter_runtime.backbone.tokenizer import Tokenizer
+
+        return Tokenizer.from_folder(
+            folder,
+            model_type=facts.model_type,
+            max_tokens=backbone.max_tokens,
+            has_types=architecture.has_types,
+        )
+
+    return Backbone(
+        model.to(device),
+        architecture,
+        facts,
+        open_tokenizer,
+        read_sentence_settings(folder),
+        lambda: folder.digest(("config.json", *weights)),
+    )
+
+
+def _weight_files(folder: Folder) -> tuple[str, ...]:
+    for name in _WEIGHTS:
+        if folder.has(name):
+            return (folder.path(name).name,)
+    for name in _INDEXES:
+        if folder.has(name):
+            parts = sorted(set(folder.read_json(name)["weight_map"].values()))
+            return (name, *(folder.path(part).name for part in parts))
+    raise BackboneError(f"{folder.source}: there are no weights; expected {' or '.join(_WEIGHTS)}.")
+
+
+def _load_model(
+    folder: Folder, architecture: Architecture, dtype: torch.dtype
+) -> tuple[nn.Module, bool]:
+    packed = architecture.layout is Layout.PACKED
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(folder.root, **options)
+        _make_plain(config)
+        with _quiet():
+            model, info = AutoModel.from_pretrained(
+                folder.root,
+                config=config,
+                dtype=dtype,
+                attn_implementation=register_attention() if packed else "eager",
+                output_loading_info=True,
+                weights_only=True,
+                **options,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise BackboneError(f"{folder.source}: the backbone cannot be loaded ({error}).") from error
+    has_pooler = _check_complete(info["missing_keys"], folder.source)
+    if not has_pooler and hasattr(model, "pooler"):
+        model.pooler = None
+    return model.eval().requires_grad_(False), has_pooler and hasattr(model, "pooler")
+
+
+def _make_plain(config: Any) -> None:
+    # A config saved by a decoder or by a debugging session would change what the forward returns.
+    config.is_decoder = False
+    config.return_dict = True
+    config.output_hidden_states = False
+    config.chunk_size_feed_forward = 0
+
+
+def _check_complete(missing_keys: Any, source: str) -> bool:
+    """Whether the pooler came along; everything else must have."""
+    missing = sorted(missing_keys)
+    lost = [name for name in missing if not name.startswith("pooler.")]
+    if lost:
+        shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if lost[_SHOWN:] else "")
+        raise BackboneError(f"{source}: the weights lack {shown}; the checkpoint is incomplete.")
+    return not missing
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide transformers' table of unused heads and its progress bar; we account ourselves."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

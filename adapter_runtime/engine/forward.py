@@ -1,0 +1,135 @@
+"""One batch through the backbone: rows shared, streams side by side, errors kept apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.backbone.routing import Routing, RowSpans
+from adapter_runtime.engine.fast import FastRouter
+from adapter_runtime.engine.pack import Job, SharedRow, lay_out, plan_streams, share_rows
+from adapter_runtime.engine.route import Router
+from adapter_runtime.engine.streams import open_streams
+from adapter_runtime.residency.slots import SlotPool
+
+
+class Pool(Protocol):
+    """The backbone's pooler over positions of a stream's job list."""
+
+    def __call__(self, places: Sequence[int], /) -> Tensor:
+        """Shape: `[places, width]`."""
+        ...
+
+
+class Finish(Protocol):
+    """What is done with a finished stream, on the stream's thread."""
+
+    def __call__(
+        self,
+        indices: Sequence[int],
+        hidden: Tensor,
+        starts: Sequence[int],
+        lengths: Sequence[int],
+        pool: Pool,
+        /,
+    ) -> None:
+        """Use the final states of jobs `indices`; place *i* is the span at `starts[i]`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What a batch did.
+
+    Args:
+        errors: job numbers whose stream failed, and why.
+        num_tokens: tokens that were computed, each shared row once.
+        num_padding_avoided: tokens by which one padded batch of the same rows would be longer.
+        compute_s: seconds from first to last stream.
+    """
+
+    errors: Mapping[int, Exception]
+    num_tokens: int
+    num_padding_avoided: int
+    compute_s: float
+
+
+class BatchRunner:
+    """Runs batches on a backbone, one at a time.
+
+    Args:
+        backbone: the frozen model.
+        slots: the device's adapters; every leaf of a job is pinned by the caller.
+        num_streams: forwards side by side on CPU; 0 means one per core.
+        router: takes the place of the fast path over `slots`, such as the reference path.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        slots: SlotPool,
+        num_streams: int = 0,
+        router: Router | None = None,
+    ) -> None:
+        self.backbone = backbone
+        self.router = router or FastRouter(slots)
+        self.streams = open_streams(backbone.device, num_streams)
+
+    def close(self) -> None:
+        """End the streams' threads."""
+        self.streams.close()
+
+    def run(self, jobs: Sequence[Job], finish: Finish) -> BatchReport:
+        """One forward over all jobs. Blocks; `finish` runs once per stream, on its thread."""
+        began_s = time.perf_counter()
+        backbone = self.backbone
+        rows = share_rows(jobs, backbone.architecture.has_types)
+        plan = plan_streams(rows, backbone.layout, self.streams.num_threads, self.router.order)
+        outcomes = self.streams.run([partial(self._run_stream, stream, finish) for stream in plan])
+        errors = {
+            job: _as_error(error)
+            for stream, error in zip(plan, outcomes, strict=True)
+            if error is not None
+            for shared in stream
+            for job in shared.jobs
+        }
+        spans = [lay_out(stream, backbone.layout).num_tokens for stream in plan]
+        longest = max((shared.length for shared in rows), default=0)
+        padded = longest * len(jobs)
+        return BatchReport(errors, sum(spans), padded - sum(spans), time.perf_counter() - began_s)
+
+    @torch.inference_mode()
+    def _run_stream(self, stream: Sequence[SharedRow], finish: Finish) -> None:
+        spans = lay_out(stream, self.backbone.layout)
+        compositions = [shared.composition for shared in stream]
+        routing = Routing(self.backbone.layout, spans, self.router.route(compositions, spans))
+        hidden = self.backbone.forward([shared.row for shared in stream], routing)
+        places = [(row, job) for row, shared in enumerate(stream) for job in shared.jobs]
+        rows = [row for row, _ in places]
+        finish(
+            [job for _, job in places],
+            hidden,
+            [spans.starts[row] for row in rows],
+            [spans.lengths[row] for row in rows],
+            lambda chosen: self._pool(stream, hidden, spans, [rows[place] for place in chosen]),
+        )
+
+    def _pool(
+        self, stream: Sequence[SharedRow], hidden: Tensor, spans: RowSpans, rows: Sequence[int]
+    ) -> Tensor:
+        """The pooler over first tokens; a row that is asked for twice is computed twice."""
+        ones = RowSpans(range(len(rows)), [1] * len(rows), len(rows))
+        work = self.router.route([stream[row].composition for row in rows], ones)
+        first_tokens = hidden[[spans.starts[row] for row in rows]]
+        return self.backbone.pool(first_tokens, Routing(self.backbone.layout, ones, work))
+
+
+def _as_error(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RuntimeError(f"The stream stopped: {error!r}")

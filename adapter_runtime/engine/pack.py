@@ -1,0 +1,99 @@
+"""From jobs to streams: equal rows once, rows dealt to streams by tokens, each stream laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from adapter_runtime.backbone.routing import Layout, RowSpans
+from adapter_runtime.types import Composition, Row
+
+MAX_PADDING = 0.12
+"""The share of padding up to which rows of unlike lengths may run together."""
+
+Order = Callable[[Composition | None], tuple[int, ...]]
+"""Where a composition stands in a stream: what shares device tables stands together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row to run; leaves of the composition are digests that the caller has pinned."""
+
+    row: Row
+    composition: Composition | None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRow:
+    """A row that runs once, and the numbers of the jobs that wait for it."""
+
+    row: Row
+    composition: Composition | None
+    jobs: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the row."""
+        return len(self.row.input_ids)
+
+
+def share_rows(jobs: Sequence[Job], has_types: bool) -> list[SharedRow]:
+    """Jobs with equal token ids, type ids and composition as one row each, in first-seen order."""
+    found: dict[tuple[Row, Composition | None], list[int]] = {}
+    for number, job in enumerate(jobs):
+        types = job.row.type_ids if has_types and any(job.row.type_ids or ()) else None
+        found.setdefault((Row(job.row.input_ids, types), job.composition), []).append(number)
+    return [SharedRow(row, tree, tuple(numbers)) for (row, tree), numbers in found.items()]
+
+
+def plan_streams(
+    rows: Sequence[SharedRow], layout: Layout, num_streams: int, order: Order
+) -> list[list[SharedRow]]:
+    """Deal rows to streams and sort each stream by composition; the costliest stream first.
+
+    Packed rows go to at most `num_streams` streams of like size. Padded rows go to as many as it
+    takes for each to hold rows of like lengths.
+    """
+    if layout is Layout.PACKED:
+        streams = _deal(rows, num_streams)
+    else:
+        streams = _group_lengths(rows, num_streams)
+    for stream in streams:
+        stream.sort(key=lambda shared: order(shared.composition))
+    return streams
+
+
+def _deal(rows: Sequence[SharedRow], num_streams: int) -> list[list[SharedRow]]:
+    streams: list[list[SharedRow]] = [[] for _ in range(num_streams)]
+    loads = [0] * num_streams
+    # Longest first onto the least loaded leaves the streams level to within a short row.
+    for shared in sorted(rows, key=lambda shared: -shared.length):
+        lightest = loads.index(min(loads))
+        streams[lightest].append(shared)
+        loads[lightest] += shared.length
+    return [stream for stream in streams if stream]
+
+
+def _group_lengths(rows: Sequence[SharedRow], num_streams: int) -> list[list[SharedRow]]:
+    most = sum(shared.length for shared in rows) / num_streams
+    groups: list[list[SharedRow]] = []
+    longest = tokens = 0
+    for shared in sorted(rows, key=lambda shared: -shared.length):
+        tokens += shared.length
+        padded = longest * (len(groups[-1]) + 1) if groups else 0
+        if padded == 0 or padded > most + longest or tokens < padded * (1 - MAX_PADDING):
+            groups.append([])
+            longest = tokens = shared.length
+        groups[-1].append(shared)
+    return sorted(groups, key=lambda group: -len(group) * max(shared.length for shared in group))
+
+
+def lay_out(stream: Sequence[SharedRow], layout: Layout) -> RowSpans:
+    """The stream's rows as spans: touching when packed, at equal distance when padded."""
+    lengths = [shared.length for shared in stream]
+    if layout is Layout.PACKED:
+        ends = list(accumulate(lengths))
+        return RowSpans([0, *ends[:-1]], lengths, ends[-1])
+    width = max(lengths)
+    return RowSpans([row * width for row in range(len(lengths))], lengths, width * len(lengths))

@@ -1,0 +1,120 @@
+"""The fast path's work: runs of segments that share device tables, each worked on at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from adapter_runtime.backbone.routing import Groups, ModuleWork
+from adapter_runtime.methods.base import ModuleTable, SublayerTable
+
+ModuleLink = tuple[ModuleTable, Groups]
+SublayerLink = tuple[SublayerTable, Groups]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRun:
+    """Segments with equal tables at a module point: chains applied one after another."""
+
+    start: int
+    stop: int
+    chains: tuple[tuple[ModuleLink, ...], ...]
+
+    def before(self, x: Tensor) -> Tensor:
+        """The module's input for the run's tokens; x itself when nothing scales it."""
+        for chain in self.chains:
+            for table, groups in chain:
+                x = table.before(groups, x)
+        return x
+
+    def after(self, x: Tensor, y: Tensor) -> Tensor:
+        """The module's output for the run's tokens; may write into y."""
+        for chain in self.chains:
+            hidden: Tensor | None = None
+            for table, groups in chain:
+                hidden = table.step(groups, x, hidden)
+            table, groups = chain[-1]
+            y = table.finish(groups, y, cast(Tensor, hidden))
+        return y
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRuns:
+    """The work at a module point: its runs; tokens outside them pass as they are."""
+
+    runs: tuple[ModuleRun, ...]
+
+    def __call__(self, base: nn.Module, x: Tensor) -> Tensor:
+        """The module's output. Shape: `[tokens, in]` to `[tokens, out]`."""
+        inputs = self._inputs(x)
+        if inputs is not None:
+            x = torch.cat(inputs)
+        y: Tensor = base(x)
+        for run in self.runs:
+            span = y[run.start : run.stop]
+            out = run.after(x[run.start : run.stop], span)
+            if out is not span:
+                span.copy_(out)
+        return y
+
+    def _inputs(self, x: Tensor) -> list[Tensor] | None:
+        """The input in pieces where a run changes it, None where all leave it alone."""
+        pieces, done, is_changed = [], 0, False
+        for run in self.runs:
+            span = x[run.start : run.stop]
+            changed = run.before(span)
+            is_changed |= changed is not span
+            pieces += [x[done : run.start], changed]
+            done = run.stop
+        return [*pieces, x[done:]] if is_changed else None
+
+
+class SpanNorm(nn.Module):
+    """A sublayer's LayerNorm with the Parts that apply to one span of the stream."""
+
+    def __init__(self, base: nn.Module, work: ModuleWork) -> None:
+        super().__init__()
+        self.base = base
+        self.work = work
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The norm of the span's tokens. Shape: `[tokens, width]`."""
+        return self.work(self.base, x)
+
+
+@dataclass(frozen=True, slots=True)
+class SublayerRun:
+    """Segments with equal tables at a sublayer point; no links means the plain sum and norm."""
+
+    start: int
+    stop: int
+    links: tuple[SublayerLink, ...]
+    norm_work: ModuleWork | None
+
+    def __call__(self, h: Tensor, residual: Tensor, base: nn.Module) -> Tensor:
+        """The sublayer's output for the run's tokens. Shape: `[tokens, width]` each."""
+        norm = base if self.norm_work is None else SpanNorm(base, self.norm_work)
+        if not self.links:
+            return cast(Tensor, norm(h + residual))
+        start = h
+        for table, groups in self.links:
+            h = table.step(groups, h, residual, norm)
+        table, groups = self.links[-1]
+        return table.finish(groups, h, residual, norm, start)
+
+
+@dataclass(frozen=True, slots=True)
+class SublayerRuns:
+    """The work at a sublayer point: runs that cover the stream."""
+
+    runs: tuple[SublayerRun, ...]
+
+    def __call__(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+        """The sublayer's output. Shape: `[tokens, width]` each."""
+        parts = [
+            run(h[run.start : run.stop], residual[run.start : run.stop], norm) for run in self.runs
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

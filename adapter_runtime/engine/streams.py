@@ -1,0 +1,95 @@
+"""Threads that each run single-threaded forwards side by side."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+import torch
+
+Work = Callable[[], None]
+
+
+class StreamThreads:
+    """Long-lived threads with one torch intra-op thread each: no parallel regions, no barriers.
+
+    Args:
+        num_threads: forwards side by side, at least 1.
+    """
+
+    def __init__(self, num_threads: int) -> None:
+        self.num_threads = num_threads
+        self._queue: SimpleQueue[tuple[Work, Future[None]] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"stream-{number}", daemon=True)
+            for number in range(num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _serve(self) -> None:
+        # OpenMP and MKL keep this number per thread, so other threads are left as they are.
+        torch.set_num_threads(1)
+        while (entry := self._queue.get()) is not None:
+            work, done = entry
+            try:
+                work()
+            except BaseException as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+    def run(self, works: Sequence[Work]) -> list[BaseException | None]:
+        """Run works side by side, first ones first, and wait for all; one error or None each."""
+        flights: list[Future[None]] = [Future() for _ in works]
+        for work, done in zip(works, flights, strict=True):
+            self._queue.put((work, done))
+        return [done.exception() for done in flights]
+
+    def close(self) -> None:
+        """Let the threads end after the work they have."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+
+class CallerThread:
+    """Runs works one after another on the caller's thread: for devices with a queue of their own."""
+
+    num_threads = 1
+
+    def run(self, works: Sequence[Work]) -> list[BaseException | None]:
+        """Run works in order; one error or None each."""
+        return [_outcome(work) for work in works]
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def _outcome(work: Work) -> BaseException | None:
+    try:
+        work()
+    except Exception as error:
+        return error
+    return None
+
+
+Streams = StreamThreads | CallerThread
+
+
+def open_streams(device: torch.device, num_streams: int = 0) -> Streams:
+    """The streams of a device: on CPU as many as asked for, or one per core for 0; else one."""
+    if device.type != "cpu":
+        return CallerThread()
+    return StreamThreads(num_streams or _num_cores())
+
+
+def _num_cores() -> int:
+    # The affinity mask counts what a container may use; macOS has none.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
