@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.tokenizer import Tokenizer
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits
+from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,27 @@ class HeadStates:
             for start, length in zip(self.starts, self.lengths, strict=True)
         ]
 
+    def tokens(self) -> Tensor:
+        """The rows' hidden states one after another. Shape: `[sum of lengths, width]`."""
+        return torch.cat(self.rows())
+
     def first_tokens(self) -> Tensor:
         """Hidden state of each row's first token. Shape: `[rows, width]`."""
-        return self.hidden[list(self.starts)]
+        return self.hidden[torch.tensor(self.starts, device=self.hidden.device)]
 
 
 class HeadKind(Protocol):
-    """One head type's whole behaviour; `kinds` are the task kinds it can answer, default first."""
+    """One head type's whole behaviour.
 
-    kinds: tuple[Kind, ...]
+    `kinds` are the task kinds that it can answer, default first. `overflows` are the length rules
+    that it can keep, default first: what `Limits.overflow` None means.
+    """
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]: ...
+
+    @property
+    def overflows(self) -> tuple[Overflow, ...]: ...
 
     def encode(
         self,

@@ -1,0 +1,188 @@
+"""Text to token rows: a thread-safe view of one fast tokenizer.
+
+Truncation and windows are made on each text's own encoding, so that no call changes the shared
+tokenizer. How a folder becomes a tokenizer is `tokenizer_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tokenizers import Encoding, models
+from tokenizers import Tokenizer as Backend
+
+from adapter_runtime.backbone.tokenizer_files import TokenizerFiles, read_tokenizer
+from adapter_runtime.sources.folder import Folder
+from adapter_runtime.types import Row
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One encoded row, special tokens included.
+
+    Args:
+        encoding: the fast tokenizer's encoding of the row.
+        first: how many content tokens of the windowed text lie before this row.
+    """
+
+    encoding: Encoding
+    first: int = 0
+
+    def __len__(self) -> int:
+        return len(self.encoding)
+
+    @cached_property
+    def ids(self) -> tuple[int, ...]:
+        """Token ids."""
+        return tuple(self.encoding.ids)
+
+    @cached_property
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        """Character spans in the token's own text; (0, 0) for special tokens."""
+        return tuple(self.encoding.offsets)
+
+    @cached_property
+    def specials(self) -> tuple[int, ...]:
+        """1 where the tokenizer put the token in by itself."""
+        return tuple(self.encoding.special_tokens_mask)
+
+    @cached_property
+    def texts(self) -> tuple[int | None, ...]:
+        """0 for tokens of the text, 1 for tokens of its pair, None for special tokens."""
+        return tuple(self.encoding.sequence_ids)
+
+    @cached_property
+    def words(self) -> tuple[int | None, ...]:
+        """The word number of each token within its own text."""
+        return tuple(self.encoding.word_ids)
+
+    def word_chars(self, index: int, text: int) -> tuple[int, int] | None:
+        """Characters, within text 0 or 1, of the word that holds a token; None if none does."""
+        word = self.words[index]
+        if word is None:
+            return None
+        span: tuple[int, int] | None = self.encoding.word_to_chars(word, sequence_index=text)
+        return span
+
+
+class Tokenizer:
+    """A backbone's tokenizer. Every method may run on any thread.
+
+    Args:
+        files: the tokenizer as read from its folder.
+        max_tokens: the most tokens that the backbone takes in one row.
+        has_types: whether the architecture reads token type ids.
+    """
+
+    def __init__(self, files: TokenizerFiles, max_tokens: int, has_types: bool) -> None:
+        self.max_tokens = min(max_tokens, files.max_tokens or max_tokens)
+        self.has_types = has_types
+        self._backend = files.backend
+        # A post-processor that trims offsets would trim twice if `encode` ran it as well.
+        self._template = Backend(models.WordLevel({}, unk_token=""))
+        if files.backend.post_processor is not None:
+            self._template.post_processor = files.backend.post_processor
+            self._backend.post_processor = None
+        self._side = files.truncation_side
+        self.unk_id = files.token_id("unk_token")
+        self.cls_id = files.token_id("cls_token")
+        self.marks_subwords = bool(getattr(self._backend.model, "continuing_subword_prefix", None))
+
+    @classmethod
+    def from_folder(
+        cls, folder: Folder, model_type: str, max_tokens: int, has_types: bool
+    ) -> Tokenizer:
+        """Read a backbone's tokenizer; no network, no remote code.
+
+        Args:
+            folder: the backbone's files.
+            model_type: `config.model_type`, which names the tokenizer family by default.
+            max_tokens: the most tokens that the backbone takes in one row.
+            has_types: whether the architecture reads token type ids.
+
+        Raises:
+            BackboneError: the folder holds no readable tokenizer.
+        """
+        return cls(read_tokenizer(folder, model_type), max_tokens, has_types)
+
+    def num_specials(self, is_pair: bool) -> int:
+        """How many special tokens a row gets."""
+        return int(self._template.num_special_tokens_to_add(is_pair))
+
+    def encode(
+        self,
+        text: str,
+        pair: str | None = None,
+        max_tokens: int | None = None,
+        side: str | None = None,
+    ) -> tuple[Tokens, int]:
+        """One row, cut to `max_tokens` by the longest-first rule, and its uncut number of tokens.
+
+        Args:
+            text, pair: the text and, for pairs, the second text.
+            max_tokens: most tokens of the row, special tokens included; None cuts nothing.
+            side: `left` or `right`, where to cut; None is the tokenizer's own.
+        """
+        first, second = self._content(text), None if pair is None else self._content(pair)
+        specials = self.num_specials(second is not None)
+        total = len(first) + (0 if second is None else len(second)) + specials
+        if max_tokens is not None and total > max_tokens:
+            room = max(max_tokens - specials, 0)
+            sizes = _longest_first(first, second, room)
+            first.truncate(sizes[0], direction=side or self._side)
+            if second is not None:
+                second.truncate(sizes[1], direction=side or self._side)
+        return Tokens(self._template.post_process(first, second, True)), total
+
+    def windows(self, text: str, pair: str | None, max_tokens: int, stride: int) -> list[Tokens]:
+        """Rows of at most `max_tokens` that together cover the last text given, `text` or `pair`.
+
+        Args:
+            text, pair: with a pair, every row repeats the text and shows a window of the pair.
+            max_tokens: most tokens of a row; must leave `room` for more than `stride` tokens.
+            stride: tokens that neighbouring windows share.
+        """
+        first, second = self._content(text), None if pair is None else self._content(pair)
+        target = first if second is None else second
+        room = max_tokens - self.num_specials(pair is not None)
+        room -= 0 if second is None else len(first)
+        if len(target) > room:
+            target.truncate(room, stride=stride)
+        whole = self._template.post_process(first, second, True)
+        rows = [whole, *whole.overflowing]
+        return [Tokens(row, number * (room - stride)) for number, row in enumerate(rows)]
+
+    def length(self, text: str) -> int:
+        """Tokens of a text alone, without special tokens."""
+        return len(self._content(text))
+
+    def row(self, tokens: Tokens) -> Row:
+        """What the backbone reads of a row; type ids only where they say something."""
+        types = self.has_types and tokens.encoding.type_ids
+        return Row(tokens.ids, tuple(types) if types and any(types) else None)
+
+    def token(self, token_id: int) -> str:
+        """The vocabulary's text of a token."""
+        return str(self._backend.id_to_token(token_id))
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """Vocabulary texts as running text, by the tokenizer's own decoder."""
+        decoder = self._backend.decoder
+        return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
+
+    def _content(self, text: str) -> Encoding:
+        return self._backend.encode(text, add_special_tokens=False)
+
+
+def _longest_first(first: Encoding, second: Encoding | None, room: int) -> tuple[int, int]:
+    """How many tokens each text keeps, by the fast tokenizers' rule; room is at least 0."""
+    if second is None:
+        return room, 0
+    short, long = sorted((len(first), len(second)))
+    long = short if short > room else max(short, room - short)
+    if short + long > room:
+        short = room // 2
+        long = short + room % 2
+    return (long, short) if len(first) > len(second) else (short, long)

@@ -1,0 +1,227 @@
+"""A backbone folder's tokenizer files as one fast tokenizer with truncation and padding off.
+
+`tokenizer.json` is what a tokenizer was trained as, so it is read as it stands, with the few
+corrections from `tokenizer_config.json` that the fast tokenizer classes of transformers 4 make.
+The automatic classes of transformers 5 rebuild a tokenizer from its vocabulary and lose the rest
+of the file; only folders without `tokenizer.json` go through them.
+
+Source: transformers 4.57 `PreTrainedTokenizerFast.__init__` and its subclasses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import AddedToken, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer as Backend
+
+from adapter_runtime.errors import BackboneError
+from adapter_runtime.sources.folder import Folder
+
+TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
+SPECIALS_FILE, ADDED_FILE = "special_tokens_map.json", "added_tokens.json"
+
+_BERT = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+_ROBERTA = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "sep_token": "</s>",
+    "cls_token": "<s>",
+    "unk_token": "<unk>",
+    "pad_token": "<pad>",
+    "mask_token": "<mask>",
+}
+_SPECIAL_KEYS = tuple(_ROBERTA)
+_LARGEST = 1 << 30
+
+
+@dataclass(frozen=True)
+class Family:
+    """A tokenizer class: its default special tokens and which settings it forces on the file."""
+
+    specials: Mapping[str, str]
+    normalizer: Mapping[str, tuple[str, Any]]
+    trims_offsets: bool = False
+
+
+_CASING = {"lowercase": ("do_lower_case", True), "strip_accents": ("strip_accents", None)}
+_CHINESE = {"handle_chinese_chars": ("tokenize_chinese_chars", True)}
+_PLAIN = Family({}, {})
+_FAMILIES: Mapping[str, Family] = {
+    "Bert": Family(_BERT, _CASING | _CHINESE),
+    "Electra": Family(_BERT, _CASING | _CHINESE),
+    "DistilBert": Family(_BERT, _CASING | _CHINESE),
+    "MPNet": Family(_ROBERTA | {"unk_token": "[UNK]"}, _CASING),
+    "Roberta": Family(_ROBERTA, {}, trims_offsets=True),
+    "XLMRoberta": Family(_ROBERTA, {}),
+}
+_BY_MODEL_TYPE = {
+    "bert": "Bert",
+    "electra": "Electra",
+    "distilbert": "DistilBert",
+    "mpnet": "MPNet",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+}
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """A tokenizer as read: the fast backend and what its configuration adds.
+
+    Args:
+        backend: the fast tokenizer, owned by the caller, without truncation and padding.
+        specials: special tokens by role, such as `unk_token`.
+        max_tokens: the configured `model_max_length`, if it is a real limit.
+        truncation_side: `left` or `right`.
+    """
+
+    backend: Backend
+    specials: Mapping[str, str]
+    max_tokens: int | None
+    truncation_side: str
+
+    def token_id(self, role: str) -> int | None:
+        """The id of a special token by its role, or None where the tokenizer has none."""
+        token = self.specials.get(role)
+        return None if token is None else self.backend.token_to_id(token)
+
+
+def read_tokenizer(folder: Folder, model_type: str) -> TokenizerFiles:
+    """Read a folder's tokenizer; blocks on the file system only.
+
+    Raises:
+        BackboneError: there is no readable tokenizer in the folder.
+    """
+    config = dict(folder.read_json(CONFIG_FILE)) if folder.has(CONFIG_FILE) else {}
+    family = _family(config, model_type)
+    specials = _specials(folder, config, family)
+    if folder.has(TOKENIZER_FILE):
+        backend = _from_json(folder, config, family, specials)
+    else:
+        backend = _from_vocabulary(folder)
+    backend.no_truncation()
+    backend.no_padding()
+    side = str(config.get("truncation_side", "right"))
+    return TokenizerFiles(backend, specials, _max_tokens(config.get("model_max_length")), side)
+
+
+def _max_tokens(configured: Any) -> int | None:
+    """The configured length; a huge number is how a missing one is written."""
+    if isinstance(configured, int | float) and 0 < configured < _LARGEST:
+        return int(configured)
+    return None
+
+
+def _family(config: Mapping[str, Any], model_type: str) -> Family:
+    name = config.get("tokenizer_class")
+    if name is None:
+        return _FAMILIES.get(_BY_MODEL_TYPE.get(model_type, ""), _PLAIN)
+    return _FAMILIES.get(str(name).removesuffix("Fast").removesuffix("Tokenizer"), _PLAIN)
+
+
+def _specials(folder: Folder, config: Mapping[str, Any], family: Family) -> dict[str, str]:
+    named = dict(family.specials)
+    stored = folder.read_json(SPECIALS_FILE) if folder.has(SPECIALS_FILE) else {}
+    for source in (stored, config):
+        for key in _SPECIAL_KEYS:
+            value = source.get(key)
+            if value is not None:
+                named[key] = value["content"] if isinstance(value, dict) else str(value)
+    return named
+
+
+def _from_json(
+    folder: Folder, config: Mapping[str, Any], family: Family, specials: Mapping[str, str]
+) -> Backend:
+    try:
+        backend = Backend.from_file(str(folder.path(TOKENIZER_FILE)))
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise BackboneError(
+            f"{folder.source}: {TOKENIZER_FILE} cannot be read ({error})."
+        ) from error
+    _add_tokens(backend, config, specials)
+    _correct_prefix_space(backend, bool(config.get("add_prefix_space", False)))
+    _correct_normalizer(backend, config, family)
+    if family.trims_offsets:
+        _correct_offsets(backend, config)
+    return backend
+
+
+def _add_tokens(backend: Backend, config: Mapping[str, Any], specials: Mapping[str, str]) -> None:
+    known = {token.content for token in backend.get_added_tokens_decoder().values()}
+    declared = config.get("added_tokens_decoder") or {}
+    fresh = [
+        AddedToken(**{key: value for key, value in token.items() if key != "special"}, special=True)
+        if token.get("special")
+        else AddedToken(**token)
+        for _, token in sorted(declared.items(), key=lambda item: int(item[0]))
+        if token["content"] not in known
+    ]
+    names = known | {token.content for token in fresh}
+    fresh += [
+        AddedToken(text, special=True)
+        for text in dict.fromkeys(specials.values())
+        if text not in names
+    ]
+    for token in fresh:
+        (backend.add_special_tokens if token.special else backend.add_tokens)([token])
+
+
+def _correct_prefix_space(backend: Backend, wanted: bool) -> None:
+    state = _state(backend.pre_tokenizer)
+    if state.get("add_prefix_space", wanted) != wanted:
+        kind = getattr(pre_tokenizers, state.pop("type"))
+        backend.pre_tokenizer = kind(**(state | {"add_prefix_space": wanted}))
+
+
+def _correct_normalizer(backend: Backend, config: Mapping[str, Any], family: Family) -> None:
+    state = _state(backend.normalizer)
+    wanted = {
+        key: config.get(setting, default) for key, (setting, default) in family.normalizer.items()
+    }
+    if any(state.get(key, value) != value for key, value in wanted.items()):
+        backend.normalizer = getattr(normalizers, state.pop("type"))(**(state | wanted))
+
+
+def _correct_offsets(backend: Backend, config: Mapping[str, Any]) -> None:
+    state = _state(backend.post_processor)
+    wanted = {
+        "add_prefix_space": config.get("add_prefix_space", False),
+        "trim_offsets": config.get("trim_offsets", True),
+    }
+    if any(state.get(key, value) != value for key, value in wanted.items()):
+        pairs = {key: tuple(state[key]) for key in ("sep", "cls") if key in state}
+        changed = {key: wanted[key] for key in wanted if key in state}
+        backend.post_processor = getattr(processors, state.pop("type"))(**(state | pairs | changed))
+
+
+def _state(component: Any) -> dict[str, Any]:
+    if component is None:
+        return {}
+    state: dict[str, Any] = json.loads(component.__getstate__())
+    return state
+
+
+def _from_vocabulary(folder: Folder) -> Backend:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder.root), local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # missing files surface as many kinds of errors
+        raise BackboneError(
+            f"{folder.source}: no tokenizer can be read ({error}); tokenizer.json is expected."
+        ) from error
+    backend: Backend = tokenizer.backend_tokenizer
+    return backend

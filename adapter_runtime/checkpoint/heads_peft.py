@@ -1,0 +1,120 @@
+"""Classifiers that PEFT saves beside an adapter.
+
+PEFT records the task type, not the class, nor any label names: the head is that of the backbone's
+task class. A task type without its tensors means a head that was random and never saved.
+
+Source: peft 0.21 `get_peft_model_state_dict`, `PeftModelForSequenceClassification` and siblings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint.heads_build import HeadLayout, build_head
+from adapter_runtime.checkpoint.heads_static import (
+    HEAD_MODULES,
+    STATIC_HEADS,
+    TASK_SUFFIXES,
+    StaticHead,
+    family_of,
+    model_type_of,
+)
+from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.ledger import Ledger
+from adapter_runtime.sources.folder import Folder
+from adapter_runtime.types import HeadWeights, Note
+
+CONFIG_FILE = "adapter_config.json"
+SAFE_FILE, PICKLE_FILE = "adapter_model.safetensors", "adapter_model.bin"
+_COPIES = frozenset({"original_module", "modules_to_save"})
+"""With `bias="all"` PEFT saves biases of its wrappers too: the replaced module's and the head's."""
+
+
+def head_tensor_names(
+    config: Mapping[str, Any], names: Iterable[str], facts: BackboneFacts
+) -> frozenset[str]:
+    """Which tensors of a PEFT file belong to the prediction head, and to no adapter method.
+
+    Args:
+        config: `adapter_config.json`.
+        names: every tensor name in the file.
+        facts: the backbone.
+    """
+    return frozenset(name for name in names if _is_head_path(_path(name)))
+
+
+def read_peft_head(
+    folder: Folder,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Any],
+    facts: BackboneFacts,
+    labels: Sequence[str] | None,
+    options: Mapping[str, Any],
+) -> HeadWeights | None:
+    """The head in a PEFT folder, None where its task type has none.
+
+    Raises:
+        RejectedAdapter: the head is unknown, incomplete, or was never saved.
+    """
+    names = head_tensor_names(config, tensors, facts)
+    saved = {_path(name): tensors[name] for name in sorted(names)}
+    trained = [path for path in saved if _COPIES.isdisjoint(path.split("."))]
+    class_name = _class_name(folder, config, facts, is_needed=bool(trained))
+    if class_name is None:
+        return None
+    head = STATIC_HEADS[class_name]
+    _check_saved(folder, head, class_name, trained)
+    ledger = Ledger(saved)
+    ledger.alias([path for path in saved if path not in trained], "bias of a wrapper")
+    layout = HeadLayout("", head.head_type, head.settings, head.modules)
+    digest = folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
+    found = build_head(layout, ledger, facts, labels, options, digest)
+    if problems := ledger.problems():
+        raise RejectedAdapter(folder.source, problems)
+    return found
+
+
+def _path(name: str) -> str:
+    """The module path in the task class; prompt types save without the second `model.`."""
+    return name.removeprefix("base_model.").removeprefix("model.")
+
+
+def _is_head_path(path: str) -> bool:
+    *modules, kind = path.split(".")
+    is_plain = kind in ("weight", "bias") and not any(part.startswith("lora_") for part in modules)
+    return is_plain and bool(modules) and modules[0] in HEAD_MODULES
+
+
+def _class_name(
+    folder: Folder, config: Mapping[str, Any], facts: BackboneFacts, *, is_needed: bool
+) -> str | None:
+    mapping = config.get("auto_mapping")
+    recorded = str(mapping.get("base_model_class")) if isinstance(mapping, dict) else ""
+    if recorded in STATIC_HEADS:
+        if model_type_of(recorded) != facts.model_type:
+            message = f"The adapter was trained on {recorded}, the backbone is {facts.model_type}."
+            raise RejectedAdapter(folder.source, [Note("wrong_model_type", message)])
+        return recorded
+    suffix, family = TASK_SUFFIXES.get(str(config.get("task_type"))), family_of(facts.model_type)
+    if suffix is not None and family is not None:
+        return f"{family}{suffix}"
+    if is_needed:
+        message = (
+            "The file holds a classifier, but neither task_type nor auto_mapping in "
+            f"{CONFIG_FILE} says for which task; set task_type to one of "
+            f"{', '.join(TASK_SUFFIXES)}."
+        )
+        raise RejectedAdapter(folder.source, [Note("unknown_head_class", message)])
+    return None
+
+
+def _check_saved(folder: Folder, head: StaticHead, class_name: str, trained: Sequence[str]) -> None:
+    missing = [module for module in head.modules if f"{module}.weight" not in trained]
+    if missing:
+        message = (
+            f"{class_name} needs {', '.join(missing)}, which the file does not hold: that part of "
+            "the head was random at training and is lost; train again with modules_to_save."
+        )
+        raise RejectedAdapter(folder.source, [Note("missing_head", message)])

@@ -1,0 +1,153 @@
+"""New flexible heads, and writing heads as `adapters` reads them.
+
+Source: `adapters` 1.3.0 `PredictionHead.build`, `PredictionHeadLoader.save`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint.heads_adapterhub import (
+    CONFIG_FILE,
+    PICKLE_FILE,
+    layer_indices,
+    stack_settings,
+)
+from adapter_runtime.checkpoint.heads_build import LABELLED, default_labels
+from adapter_runtime.checkpoint.heads_static import FAMILIES, family_of
+from adapter_runtime.errors import SettingsError
+from adapter_runtime.heads.layers import StackSettings, tensor_shapes
+from adapter_runtime.types import HeadSpec, HeadWeights
+
+_FORMAT = "adapters.1.3.0"
+"""The format's own version, which readers look at."""
+_INIT_STD = 0.02
+
+
+def new_head(
+    name: str,
+    head_type: str,
+    settings: Mapping[str, Any],
+    labels: Sequence[str] | None,
+    facts: BackboneFacts,
+    generator: torch.Generator | None = None,
+) -> HeadWeights:
+    """A freshly initialised flexible head: weights N(0, 0.02), biases 0.
+
+    Args:
+        name: the head's name.
+        head_type: a flexible head type, such as `classification`.
+        settings: the arguments of the library's `add_*_head`: `num_labels`, `layers`, ….
+        labels: label names by id; `LABEL_i` by default.
+        facts: the backbone.
+        generator: where the random numbers come from.
+
+    Raises:
+        RejectedAdapter: a setting is out of range.
+        SettingsError: the head reads a pooler that the backbone lacks.
+    """
+    stack = stack_settings({**settings, "head_type": head_type}, name)
+    if stack.use_pooler and not facts.has_pooler:
+        raise SettingsError(f"use_pooler: {facts.model_name} has no trained pooler.")
+    num_out = _num_out(head_type, settings, labels)
+    tensors = {
+        key: torch.zeros(shape) if key.endswith("bias") else _random(shape, generator)
+        for key, shape in tensor_shapes(stack, facts.hidden_size, num_out).items()
+    }
+    is_labelled = head_type in LABELLED
+    names = tuple(labels or (default_labels(num_out) if is_labelled else ()))
+    if is_labelled and len(names) != num_out:
+        raise SettingsError(f"id2label names {len(names)} labels, num_labels is {num_out}.")
+    spec = HeadSpec(head_type, stack, names, _digest(name, head_type, stack, names, tensors), name)
+    return HeadWeights(spec, tensors)
+
+
+def write_head(head: HeadWeights, directory: Path, facts: BackboneFacts, name: str) -> None:
+    """Write `head_config.json` and the head's weights; overwrites both files.
+
+    Args:
+        head: a head with weights.
+        directory: an existing folder.
+        facts: the backbone that the head belongs to.
+        name: the name to save it under; may hold no dot.
+
+    Raises:
+        SettingsError: the `adapters` library has no form for it.
+    """
+    family = family_of(facts.model_type)
+    if not head.tensors or family in (None, "MPNet"):
+        raise SettingsError(
+            f"The adapters library has no {head.spec.head_type} head for {facts.model_type}; "
+            f"heads with weights on {', '.join(FAMILIES)} but MPNet can be written."
+        )
+    if not name or "." in name:
+        raise SettingsError(f"A head's name may not be empty or hold a dot: {name!r}.")
+    config = {
+        "config": _config(head),
+        "hidden_size": facts.hidden_size,
+        "model_class": f"{family}AdapterModel",
+        "model_name": facts.model_name,
+        "model_type": facts.model_type,
+        "name": name,
+        "version": _FORMAT,
+    }
+    (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True), "utf-8")
+    torch.save(_named_tensors(head, name), directory / PICKLE_FILE)
+
+
+def _config(head: HeadWeights) -> dict[str, Any]:
+    settings = cast(StackSettings, head.spec.settings)
+    config: dict[str, Any] = {
+        "head_type": head.spec.head_type,
+        "layers": settings.layers,
+        "activation_function": settings.activation,
+        "label2id": {label: number for number, label in enumerate(head.spec.labels)} or None,
+        "dropout_prob": None,
+    }
+    if head.spec.head_type == "multiple_choice":
+        config["num_choices"] = len(head.spec.labels) or 2
+        config["use_pooler"] = settings.use_pooler
+    else:
+        config["num_labels"] = len(head.tensors[f"{settings.layers - 1}.weight"])
+    if head.spec.head_type in ("classification", "multilabel_classification"):
+        config |= {"use_pooler": settings.use_pooler, "bias": settings.bias}
+    return config
+
+
+def _named_tensors(head: HeadWeights, name: str) -> dict[str, Tensor]:
+    indices = layer_indices(cast(StackSettings, head.spec.settings))
+    named = {}
+    for key, tensor in head.tensors.items():
+        layer, _, kind = key.partition(".")
+        named[f"heads.{name}.{indices[int(layer)]}.{kind}"] = tensor.detach().clone().contiguous()
+    return named
+
+
+def _num_out(head_type: str, settings: Mapping[str, Any], labels: Sequence[str] | None) -> int:
+    fixed = {"multiple_choice": 1, "question_answering": 2}
+    return fixed.get(head_type) or int(settings.get("num_labels") or len(labels or ()) or 2)
+
+
+def _random(shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return torch.empty(shape).normal_(0.0, _INIT_STD, generator=generator)
+
+
+def _digest(
+    name: str,
+    head_type: str,
+    stack: StackSettings,
+    labels: tuple[str, ...],
+    tensors: Mapping[str, Tensor],
+) -> str:
+    total = hashlib.sha256(repr((name, head_type, stack, labels)).encode())
+    for tensor in tensors.values():
+        total.update(tensor.numpy().tobytes())
+    return total.hexdigest()

@@ -1,0 +1,55 @@
+"""Typed answers; the wire's JSON is these fields under these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """A label with its score: a probability, or a bare logit where no function is applied."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceScore:
+    """One choice of a multiple-choice request; `index` is its place in the request."""
+
+    label: str
+    score: float
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEntity:
+    """One token's label; `start` and `end` are characters of the text, `index` counts tokens."""
+
+    entity: str
+    score: float
+    index: int
+    word: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntityGroup:
+    """Neighbouring tokens or words with the same label; `start` and `end` are characters."""
+
+    entity_group: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSpan:
+    """An answer cut from the context; `start` and `end` are its characters, `""` is no answer."""
+
+    score: float
+    start: int
+    end: int
+    answer: str

@@ -1,0 +1,99 @@
+"""One label per text, or several: `classification` and `multilabel_classification` heads.
+
+Source: `adapters` 1.3.0 `ClassificationHead`, `MultiLabelClassificationHead`; answers as
+transformers 4.57 `TextClassificationPipeline`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from torch import Tensor
+
+from adapter_runtime.backbone.tokenizer import Tokenizer
+from adapter_runtime.heads.answers import LabelScore
+from adapter_runtime.heads.base import HeadStates
+from adapter_runtime.heads.inputs import fit_row, one_of, read_parameters, read_texts, whole_number
+from adapter_runtime.heads.layers import StackSettings, row_logits
+from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Each logit as a probability of its own."""
+    # A logit far below zero overflows the exponential, and 1 / infinity is the right answer.
+    with np.errstate(over="ignore"):
+        result: np.ndarray = 1.0 / (1.0 + np.exp(-logits))
+    return result
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Logits as probabilities that sum to 1."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
+    return result
+
+
+FUNCTIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "none": lambda logits: logits,
+}
+
+_PARAMETERS = {"top_k": whole_number(1), "function_to_apply": one_of(*FUNCTIONS)}
+
+
+@dataclass(frozen=True)
+class ClassificationHead:
+    """Labels of a text or a text pair.
+
+    Args:
+        is_multilabel: labels are independent: sigmoid by default.
+    """
+
+    is_multilabel: bool = False
+    kinds: tuple[Kind, ...] = (Kind.TEXT_CLASSIFICATION,)
+    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+
+    def encode(
+        self,
+        spec: HeadSpec,
+        inputs: Any,
+        parameters: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        limits: Limits,
+    ) -> Encoded:
+        """One row for a text or a pair; see `HeadKind.encode`."""
+        text, pair = read_texts(inputs)
+        known = read_parameters(parameters, _PARAMETERS)
+        tokens, is_cut = fit_row(tokenizer, text, pair, limits)
+        return Encoded((tokenizer.row(tokens),), parameters=known, truncated=is_cut)
+
+    def forward(
+        self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
+    ) -> list[Arrays]:
+        """`logits [labels]` of each row."""
+        logits = row_logits(cast(StackSettings, spec.settings), weights, states)
+        return [{"logits": row} for row in logits]
+
+    def decode(
+        self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]
+    ) -> list[LabelScore]:
+        """All labels, or the `top_k` best, best first."""
+        name = encoded.parameters.get("function_to_apply") or self._function(spec)
+        scores = FUNCTIONS[name](outcomes[0]["logits"]).tolist()
+        found = [LabelScore(label, score) for label, score in zip(spec.labels, scores, strict=True)]
+        found.sort(key=lambda item: item.score, reverse=True)
+        return found[: encoded.parameters.get("top_k")]
+
+    def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
+        """`logits [labels]`."""
+        return {"logits": outcomes[0]["logits"].tolist()}
+
+    def _function(self, spec: HeadSpec) -> str:
+        chosen = cast(StackSettings, spec.settings).function
+        if chosen is not None:
+            return chosen
+        return "sigmoid" if self.is_multilabel or len(spec.labels) == 1 else "softmax"

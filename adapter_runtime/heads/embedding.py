@@ -1,0 +1,143 @@
+"""Texts as vectors, and how alike texts are: the `embedding` head, which has no weights.
+
+Source: sentence-transformers `Pooling` (cls, mean over all tokens) and `Normalize`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapter_runtime.backbone.tokenizer import Tokenizer
+from adapter_runtime.errors import InvalidInput
+from adapter_runtime.heads.base import HeadStates
+from adapter_runtime.heads.inputs import (
+    fit_row,
+    one_of,
+    read_fields,
+    read_parameters,
+    read_text,
+    read_texts,
+    whole_number,
+    yes_or_no,
+)
+from adapter_runtime.heads.layers import as_array
+from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+
+POOLINGS = ("cls", "mean")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingSettings:
+    """How token states become one vector.
+
+    Args:
+        pooling: `cls` takes the first token, `mean` the average over all tokens.
+        normalize: vectors are scaled to length 1.
+    """
+
+    pooling: Literal["cls", "mean"] = "mean"
+    normalize: bool = False
+
+
+_PARAMETERS = {
+    "normalize": yes_or_no,
+    "truncate": yes_or_no,
+    "truncation_direction": one_of("left", "right"),
+    "dimensions": whole_number(1),
+    "encoding_format": one_of("float"),
+}
+
+
+@dataclass(frozen=True)
+class EmbeddingHead:
+    """Feature extraction, and sentence similarity on top of it, told apart by the input's shape."""
+
+    kinds: tuple[Kind, ...] = (Kind.FEATURE_EXTRACTION, Kind.SENTENCE_SIMILARITY)
+    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+
+    def encode(
+        self,
+        spec: HeadSpec,
+        inputs: Any,
+        parameters: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        limits: Limits,
+    ) -> Encoded:
+        """One row per text; see `HeadKind.encode`."""
+        known = read_parameters(parameters, _PARAMETERS)
+        limits = _limits(limits, known.get("truncate"))
+        is_comparison = isinstance(inputs, Mapping) and "source_sentence" in inputs
+        texts = _sentences(inputs) if is_comparison else [("inputs", *read_texts(inputs))]
+        side = known.get("truncation_direction")
+        fitted = [
+            fit_row(tokenizer, text, pair, limits, field=field, side=side)
+            for field, text, pair in texts
+        ]
+        return Encoded(
+            tuple(tokenizer.row(tokens) for tokens, _ in fitted),
+            context=is_comparison,
+            parameters=known,
+            truncated=any(is_cut for _, is_cut in fitted),
+        )
+
+    def forward(
+        self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
+    ) -> list[Arrays]:
+        """`vector [width]` of each row, and `hidden [tokens, width]` where raw is asked for."""
+        is_mean = cast(EmbeddingSettings, spec.settings).pooling == "mean"
+        vectors = as_array(_means(states) if is_mean else states.first_tokens())
+        found: list[dict[str, np.ndarray]] = [{"vector": vector} for vector in vectors]
+        if any(raw):
+            for arrays, is_raw, hidden in zip(found, raw, states.rows(), strict=True):
+                if is_raw:
+                    arrays["hidden"] = as_array(hidden)
+        return cast(list[Arrays], found)
+
+    def decode(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> list[float]:
+        """The vector, or the cosine of the source sentence with each other sentence."""
+        settings = cast(EmbeddingSettings, spec.settings)
+        vectors = np.stack([outcome["vector"] for outcome in outcomes])
+        vectors = vectors[:, : encoded.parameters.get("dimensions")]
+        if encoded.context:
+            units = _normalized(vectors)
+            return cast(list[float], (units[1:] @ units[0]).tolist())
+        if encoded.parameters.get("normalize", settings.normalize):
+            vectors = _normalized(vectors)
+        return cast(list[float], vectors[0].tolist())
+
+    def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
+        """`hidden [tokens, width]`, or one such list per sentence."""
+        hidden = [outcome["hidden"].tolist() for outcome in outcomes]
+        return {"hidden": hidden if encoded.context else hidden[0]}
+
+
+def _means(states: HeadStates) -> Tensor:
+    return torch.stack([row.float().mean(0) for row in states.rows()])
+
+
+def _normalized(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    result: np.ndarray = vectors / np.maximum(lengths, 1e-12)
+    return result
+
+
+def _limits(limits: Limits, truncate: bool | None) -> Limits:
+    if truncate is None:
+        return limits
+    return Limits(limits.max_tokens, Overflow.TRUNCATE if truncate else Overflow.REJECT)
+
+
+def _sentences(inputs: Mapping[str, Any]) -> list[tuple[str, str, None]]:
+    fields = read_fields(inputs, ("source_sentence", "sentences"))
+    others = fields["sentences"]
+    if not isinstance(others, list | tuple) or not others:
+        raise InvalidInput("a list of at least one text is expected.", "inputs.sentences")
+    named = [("inputs.source_sentence", fields["source_sentence"])]
+    named += [(f"inputs.sentences[{number}]", text) for number, text in enumerate(others)]
+    return [(field, read_text(text, field), None) for field, text in named]

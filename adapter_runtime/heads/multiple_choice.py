@@ -1,0 +1,97 @@
+"""Which choice fits a context: `multiple_choice` heads score one row per choice.
+
+The request gives the number of choices; what a head's configuration says about it is only how the
+head was trained.
+
+Source: `adapters` 1.3.0 `MultipleChoiceHead`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from torch import Tensor
+
+from adapter_runtime.backbone.tokenizer import Tokenizer
+from adapter_runtime.errors import InvalidInput
+from adapter_runtime.heads.answers import ChoiceScore
+from adapter_runtime.heads.base import HeadStates
+from adapter_runtime.heads.inputs import (
+    fit_row,
+    read_fields,
+    read_parameters,
+    read_text,
+    whole_number,
+)
+from adapter_runtime.heads.layers import StackSettings, row_logits
+from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+
+_PARAMETERS = {"top_k": whole_number(1)}
+
+
+@dataclass(frozen=True)
+class MultipleChoiceHead:
+    """The choices of a request, scored against its context."""
+
+    kinds: tuple[Kind, ...] = (Kind.MULTIPLE_CHOICE,)
+    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+
+    def encode(
+        self,
+        spec: HeadSpec,
+        inputs: Any,
+        parameters: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        limits: Limits,
+    ) -> Encoded:
+        """A row per choice, each the pair of context and choice; see `HeadKind.encode`."""
+        fields = read_fields(inputs, ("context", "choices"))
+        context = read_text(fields["context"], "inputs.context")
+        choices = _read_choices(fields["choices"])
+        known = read_parameters(parameters, _PARAMETERS)
+        fitted = [
+            fit_row(tokenizer, context, choice, limits, field=f"inputs.choices[{number}]")
+            for number, choice in enumerate(choices)
+        ]
+        rows = tuple(tokenizer.row(tokens) for tokens, _ in fitted)
+        return Encoded(rows, choices, known, truncated=any(is_cut for _, is_cut in fitted))
+
+    def forward(
+        self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
+    ) -> list[Arrays]:
+        """`logits [1]` of each row."""
+        logits = row_logits(cast(StackSettings, spec.settings), weights, states)
+        return [{"logits": row} for row in logits]
+
+    def decode(
+        self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]
+    ) -> list[ChoiceScore]:
+        """The choices with probabilities over this request's choices, best first."""
+        logits = _logits(outcomes)
+        scores = np.exp(logits - logits.max())
+        scores = (scores / scores.sum()).tolist()
+        found = [
+            ChoiceScore(choice, score, index)
+            for index, (choice, score) in enumerate(zip(encoded.context, scores, strict=True))
+        ]
+        found.sort(key=lambda item: item.score, reverse=True)
+        return found[: encoded.parameters.get("top_k")]
+
+    def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
+        """`logits [choices]`."""
+        return {"logits": _logits(outcomes).tolist()}
+
+
+def _logits(outcomes: Sequence[Arrays]) -> np.ndarray:
+    return np.concatenate([outcome["logits"] for outcome in outcomes])
+
+
+def _read_choices(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise InvalidInput("a list of at least one text is expected.", "inputs.choices")
+    return tuple(
+        read_text(choice, f"inputs.choices[{number}]") for number, choice in enumerate(value)
+    )

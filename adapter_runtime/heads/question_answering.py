@@ -1,0 +1,115 @@
+"""Answers cut from a context: the `question_answering` head.
+
+Source: `adapters` 1.3.0 `QuestionAnsweringHead`; answers as transformers 4.57
+`QuestionAnsweringPipeline`, where `max_question_len` has no effect on fast tokenizers either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor
+
+from adapter_runtime.backbone.tokenizer import Tokenizer, Tokens
+from adapter_runtime.errors import InvalidInput, TooLong
+from adapter_runtime.heads.answers import AnswerSpan
+from adapter_runtime.heads.base import HeadStates
+from adapter_runtime.heads.inputs import (
+    read_fields,
+    read_parameters,
+    read_text,
+    refuse_unless_truncating,
+    row_limit,
+    whole_number,
+    yes_or_no,
+)
+from adapter_runtime.heads.layers import StackSettings, token_logits
+from adapter_runtime.heads.spans import QuestionContext, best_answers
+from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+
+_PARAMETERS = {
+    "top_k": whole_number(1, 1000),
+    "doc_stride": whole_number(0),
+    "max_answer_len": whole_number(1),
+    "max_seq_len": whole_number(1),
+    "max_question_len": whole_number(1),
+    "handle_impossible_answer": yes_or_no,
+    "align_to_words": yes_or_no,
+}
+_WINDOW_TOKENS, _STRIDE_TOKENS = 384, 128
+
+
+@dataclass(frozen=True)
+class QuestionAnsweringHead:
+    """Spans of a context that answer a question; long contexts are read in windows by default."""
+
+    kinds: tuple[Kind, ...] = (Kind.QUESTION_ANSWERING,)
+    overflows: tuple[Overflow, ...] = (Overflow.WINDOW, Overflow.TRUNCATE, Overflow.REJECT)
+
+    def encode(
+        self,
+        spec: HeadSpec,
+        inputs: Any,
+        parameters: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        limits: Limits,
+    ) -> Encoded:
+        """A row for question and context, or one per window; see `HeadKind.encode`."""
+        fields = read_fields(inputs, ("question", "context"))
+        question = read_text(fields["question"], "inputs.question")
+        context = read_text(fields["context"], "inputs.context")
+        known = read_parameters(parameters, _PARAMETERS)
+        windows = _windows(tokenizer, question, context, known, limits)
+        is_cut = limits.overflow not in (None, Overflow.WINDOW) and len(windows) > 1
+        if is_cut:
+            total = tokenizer.encode(question, context)[1]
+            most = row_limit(tokenizer, limits)
+            refuse_unless_truncating(limits, total, most, "inputs.context")
+            windows = windows[:1]
+        rows = tuple(tokenizer.row(tokens) for tokens in windows)
+        return Encoded(rows, QuestionContext(context, windows, tokenizer.cls_id), known, is_cut)
+
+    def forward(
+        self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
+    ) -> list[Arrays]:
+        """`start [tokens]` and `end [tokens]` of each row."""
+        found = token_logits(cast(StackSettings, spec.settings), weights, states)
+        return [{"start": logits[:, 0], "end": logits[:, 1]} for logits in found]
+
+    def decode(
+        self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]
+    ) -> AnswerSpan | list[AnswerSpan]:
+        """The best answer, or a list of up to `top_k` when more than one is found."""
+        answers = best_answers(encoded.context, outcomes, encoded.parameters)
+        return answers[0] if len(answers) == 1 else answers
+
+    def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
+        """`start` and `end`, both `[tokens]`, of the one row."""
+        first = outcomes[0]
+        return {"logits": {"start": first["start"].tolist(), "end": first["end"].tolist()}}
+
+
+def _windows(
+    tokenizer: Tokenizer, question: str, context: str, known: Mapping[str, Any], limits: Limits
+) -> tuple[Tokens, ...]:
+    most = row_limit(tokenizer, limits)
+    windowed = limits.overflow in (None, Overflow.WINDOW)
+    size = known.get("max_seq_len", min(most, _WINDOW_TOKENS) if windowed else most)
+    if size > most:
+        raise InvalidInput(f"at most {most} tokens fit this task.", "parameters.max_seq_len")
+    stride = known.get("doc_stride", min(size // 2, _STRIDE_TOKENS))
+    if stride > size:
+        raise InvalidInput(f"must not exceed max_seq_len ({size}).", "parameters.doc_stride")
+    room = size - tokenizer.num_specials(True) - tokenizer.length(question)
+    if room < 1:
+        raise TooLong(
+            f"the question leaves no room for a context in {size} tokens; ask a shorter one.",
+            "inputs.question",
+        )
+    if stride >= room and "doc_stride" in known and tokenizer.length(context) > room:
+        raise InvalidInput(
+            f"must be below {room}, the tokens of context in one window.", "parameters.doc_stride"
+        )
+    return tuple(tokenizer.windows(question, context, size, min(stride, room - 1)))

@@ -1,0 +1,21 @@
+"""All head kinds by head type, the name that checkpoints give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from adapter_runtime.heads.base import HeadKind
+from adapter_runtime.heads.classification import ClassificationHead
+from adapter_runtime.heads.embedding import EmbeddingHead
+from adapter_runtime.heads.multiple_choice import MultipleChoiceHead
+from adapter_runtime.heads.question_answering import QuestionAnsweringHead
+from adapter_runtime.heads.tagging import TaggingHead
+
+HEADS: Mapping[str, HeadKind] = {
+    "classification": ClassificationHead(),
+    "multilabel_classification": ClassificationHead(is_multilabel=True),
+    "tagging": TaggingHead(),
+    "question_answering": QuestionAnsweringHead(),
+    "multiple_choice": MultipleChoiceHead(),
+    "embedding": EmbeddingHead(),
+}
