@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running import ROOT, Running, running_server
 
 # Set before torch and the hub's client are imported, because they read them then.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -10,3 +15,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The demo's server, started once for all tests that only ask it."""
+    log = tmp_path_factory.mktemp("demo") / "server.log"
+    with running_server(ROOT / "examples" / "tasks.yaml", log) as server:
+        yield server

@@ -1,0 +1,87 @@
+"""A server in a process of its own, as a user starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+START_S = 90.0
+STOP_S = 30.0
+
+
+class Running(NamedTuple):
+    """A server that answers at `url`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return self.url.removeprefix("http://")
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_server(tasks: Path, log: Path, options: Sequence[str] = ()) -> Iterator[Running]:
+    """`polyhead serve` on a free port for the block, stopped by SIGTERM after it.
+
+    Args:
+        tasks: the task file or folder.
+        log: where its output goes; shown when it does not get ready.
+        options: further command-line options.
+    """
+    port = free_port()
+    command = [sys.executable, "-m", "serving.cli", "serve", "--tasks", str(tasks)]
+    command += ["--port", str(port), *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=settings())
+    try:
+        server = Running(f"http://127.0.0.1:{port}", process)
+        wait_until_ready(server, log)
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def settings() -> dict[str, str]:
+    """The environment without settings that a developer's shell may hold."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("POLYHEAD_")}
+
+
+def wait_until_ready(server: Running, log: Path) -> None:
+    """Return when `/health/ready` says yes; fail with the server's log otherwise."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server.url}/health/ready", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise AssertionError(
+        f"The server did not get ready:\n{log.read_text(errors='replace')[-4000:]}"
+    )
