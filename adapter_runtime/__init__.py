@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from adapter_runtime.errors import SourceError as SourceError
     from adapter_runtime.errors import TooLong as TooLong
     from adapter_runtime.errors import UnknownTask as UnknownTask
-    from adapter_runtime.facade import AdapterRuntime as AdapterRuntime
+    from adapter_runtime.facade.runtime import AdapterRuntime as AdapterRuntime
     from adapter_runtime.heads.answers import AnswerSpan as AnswerSpan
-    from adapter_runtime.heads.answers import Choice as Choice
-    from adapter_runtime.heads.answers import Entity as Entity
+    from adapter_runtime.heads.answers import ChoiceScore as ChoiceScore
+    from adapter_runtime.heads.answers import TokenEntity as TokenEntity
     from adapter_runtime.heads.answers import EntityGroup as EntityGroup
     from adapter_runtime.heads.answers import LabelScore as LabelScore
     from adapter_runtime.sources.resolve import absolute as absolute
@@ -70,8 +70,8 @@ _WHERE = {
         "TooLong",
         "UnknownTask",
     ),
-    "facade": ("AdapterRuntime",),
-    "heads.answers": ("AnswerSpan", "Choice", "Entity", "EntityGroup", "LabelScore"),
+    "facade.runtime": ("AdapterRuntime",),
+    "heads.answers": ("AnswerSpan", "ChoiceScore", "EntityGroup", "LabelScore", "TokenEntity"),
     "sources.resolve": ("absolute",),
     "types": (
         "Adapter",

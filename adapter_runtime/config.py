@@ -21,7 +21,8 @@ class EngineConfig:
         max_slots: adapters on the device at once, at least 1.
         device_bytes: byte limit for adapters and heads on the device.
         host_bytes: byte limit for parsed weights in host memory.
-        max_file_bytes: largest checkpoint file that is opened.
+        max_file_bytes: largest adapter or head file that is opened.
+        max_backbone_bytes: largest backbone file that is opened.
 
     Raises:
         SettingsError: a value is out of range; the message names it.
@@ -34,6 +35,7 @@ class EngineConfig:
     device_bytes: int = 2 << 30
     host_bytes: int = 4 << 30
     max_file_bytes: int = 2 << 30
+    max_backbone_bytes: int = 64 << 30
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -42,6 +44,12 @@ class EngineConfig:
             raise SettingsError(f"dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}.")
         if self.streams < 0:
             raise SettingsError("streams must be 0 (one per core) or more.")
-        for name in ("max_slots", "device_bytes", "host_bytes", "max_file_bytes"):
+        for name in (
+            "max_slots",
+            "device_bytes",
+            "host_bytes",
+            "max_file_bytes",
+            "max_backbone_bytes",
+        ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1.")

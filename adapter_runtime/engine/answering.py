@@ -1,0 +1,97 @@
+"""Heads on the hidden states of one batch: one outcome per work item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from adapter_runtime.engine.forward import Pool
+from adapter_runtime.errors import PolyheadError, RowFailed
+from adapter_runtime.heads.base import HeadStates
+from adapter_runtime.heads.table import HEADS
+from adapter_runtime.types import Arrays, HeadSpec, WorkItem
+
+
+class Answering:
+    """Collects the outcomes of one batch; streams on several threads write disjoint items.
+
+    Args:
+        items: the batch.
+        weights: a head's resident tensors by digest.
+    """
+
+    def __init__(
+        self, items: Sequence[WorkItem], weights: Mapping[str, Mapping[str, Tensor]]
+    ) -> None:
+        self.items = items
+        self.weights = weights
+        self.outcomes: list[Arrays | Exception | None] = [None] * len(items)
+
+    def finish(
+        self,
+        indices: Sequence[int],
+        hidden: Tensor,
+        starts: Sequence[int],
+        lengths: Sequence[int],
+        pool: Pool,
+    ) -> None:
+        """Run every head that a finished stream's rows need.
+
+        Args:
+            indices: item numbers of the stream's rows; a shared row appears once per item.
+            hidden: the stream's final states. Shape: `[tokens, width]`.
+            starts, lengths: each item's row as a span of the stream.
+            pool: the backbone's pooler over positions in `indices`.
+        """
+        for spec, places in self._by_head(indices).items():
+            numbers = [indices[place] for place in places]
+            states = HeadStates(
+                hidden=hidden,
+                starts=[starts[place] for place in places],
+                lengths=[lengths[place] for place in places],
+                pool=lambda places=places: pool(places),  # type: ignore[misc]
+            )
+            self._run_head(spec, numbers, states)
+
+    def _by_head(self, indices: Sequence[int]) -> dict[HeadSpec, list[int]]:
+        places: dict[HeadSpec, list[int]] = {}
+        for place, index in enumerate(indices):
+            places.setdefault(self.items[index].version.head, []).append(place)
+        return places
+
+    def _run_head(self, spec: HeadSpec, numbers: Sequence[int], states: HeadStates) -> None:
+        raw = [self.items[number].raw for number in numbers]
+        try:
+            found = HEADS[spec.head_type].forward(spec, self.weights[spec.digest], states, raw)
+        except (PolyheadError, RuntimeError, ValueError) as error:
+            self.fail(numbers, error)
+            return
+        for number, arrays in zip(numbers, found, strict=True):
+            self.outcomes[number] = (
+                arrays if _is_finite(arrays) else _not_finite(self.items[number])
+            )
+
+    def fail(self, numbers: Sequence[int], error: Exception) -> None:
+        """Give the same error to several items."""
+        for number in numbers:
+            task = self.items[number].version.task
+            failed = error if isinstance(error, PolyheadError) else RowFailed(f"{task}: {error}")
+            self.outcomes[number] = failed
+
+    def result(self) -> tuple[Arrays | Exception, ...]:
+        """One outcome per item, in order."""
+        lost = RowFailed("The batch left this row without an answer. This is a bug.")
+        return tuple(lost if outcome is None else outcome for outcome in self.outcomes)
+
+
+def _is_finite(arrays: Arrays) -> bool:
+    return all(bool(np.isfinite(values).all()) for values in arrays.values())
+
+
+def _not_finite(item: WorkItem) -> RowFailed:
+    return RowFailed(
+        f"{item.version.task} computed a value that is not finite for this input; "
+        "its adapter overflows here."
+    )

@@ -1,0 +1,105 @@
+"""New heads by kind, with the defaults of the `adapters` library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from adapter_runtime.checkpoint.heads import new_head
+from adapter_runtime.facade.shelf import Shelf
+
+
+class AddsHeads:
+    """The `add_*_head` calls; each new head is freshly initialised and made active.
+
+    Args:
+        shelf: where the heads go.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._random = torch.Generator().manual_seed(0)
+
+    def add_classification_head(
+        self,
+        name: str,
+        num_labels: int = 2,
+        layers: int = 2,
+        activation_function: str | None = "tanh",
+        multilabel: bool = False,
+        id2label: Mapping[int, str] | None = None,
+        use_pooler: bool = False,
+        bias: bool = True,
+    ) -> None:
+        """Add a freshly initialised classification head and make it active."""
+        self._add_head(
+            name,
+            "multilabel_classification" if multilabel else "classification",
+            id2label,
+            num_labels=num_labels,
+            layers=layers,
+            activation_function=activation_function,
+            use_pooler=use_pooler,
+            bias=bias,
+        )
+
+    def add_tagging_head(
+        self,
+        name: str,
+        num_labels: int = 2,
+        layers: int = 1,
+        activation_function: str | None = "tanh",
+        id2label: Mapping[int, str] | None = None,
+    ) -> None:
+        """Add a freshly initialised token classification head and make it active."""
+        self._add_head(
+            name,
+            "tagging",
+            id2label,
+            num_labels=num_labels,
+            layers=layers,
+            activation_function=activation_function,
+        )
+
+    def add_qa_head(
+        self, name: str, layers: int = 1, activation_function: str | None = "tanh"
+    ) -> None:
+        """Add a freshly initialised question answering head and make it active."""
+        self._add_head(
+            name,
+            "question_answering",
+            None,
+            num_labels=2,
+            layers=layers,
+            activation_function=activation_function,
+        )
+
+    def add_multiple_choice_head(
+        self,
+        name: str,
+        num_choices: int = 2,
+        layers: int = 2,
+        activation_function: str | None = "tanh",
+        use_pooler: bool = False,
+    ) -> None:
+        """Add a freshly initialised multiple choice head and make it active."""
+        self._add_head(
+            name,
+            "multiple_choice",
+            None,
+            num_choices=num_choices,
+            layers=layers,
+            activation_function=activation_function,
+            use_pooler=use_pooler,
+        )
+
+    def _add_head(
+        self, name: str, head_type: str, id2label: Mapping[int, str] | None, **settings: Any
+    ) -> None:
+        labels = [id2label[key] for key in sorted(id2label)] if id2label else None
+        facts = self._shelf.engine.backbone.facts
+        head = new_head(name, head_type, settings, labels, facts, self._random)
+        self._shelf.put_head(name, head)
+        self._shelf.active_head = name
