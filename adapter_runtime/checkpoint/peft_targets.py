@@ -1,0 +1,143 @@
+"""Which modules a PEFT configuration means, by PEFT's own matching rules.
+
+Source: `check_target_module_exists`, `get_pattern_key` and the mappings of peft 0.21.2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from adapter_runtime.methods.configuration import BadConfig
+
+ALL_LINEAR = "all-linear"
+
+DEFAULT_LORA_TARGETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), ("query", "value"))
+)
+DEFAULT_IA3_TARGETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    dict.fromkeys(("bert", "roberta"), ("key", "value", "output.dense"))
+)
+DEFAULT_IA3_FEEDFORWARD: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    dict.fromkeys(("bert", "roberta"), ("output.dense",))
+)
+
+Names = str | tuple[str, ...]
+
+
+def names_of(value: Any, key: str) -> Names | None:
+    """A pattern, a tuple of names, or None, from what the configuration holds.
+
+    Raises:
+        BadConfig: it is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    raise BadConfig(f"{key} must be a list of module names or a pattern, not {value!r}.")
+
+
+def _search(pattern: str, name: str, key: str, whole: bool = True) -> re.Match[str] | None:
+    try:
+        return re.fullmatch(pattern, name) if whole else re.match(pattern, name)
+    except (re.error, RecursionError) as error:
+        raise BadConfig(f"{key} holds {pattern!r}, which is no regular expression.") from error
+
+
+def matches(names: Names | None, module: str, key: str) -> bool:
+    """Whether a whole-path pattern or a list of path endings names the module."""
+    if not names:
+        return False
+    if isinstance(names, str):
+        return _search(names, module, key) is not None
+    return any(module == name or module.endswith(f".{name}") for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The modules that a configuration targets.
+
+    Args:
+        targets: a pattern, path endings, or `all-linear`.
+        excluded: likewise; taken out first.
+        saved: modules that are saved whole; nothing inside them is a target.
+        layers: the only layers meant, or None for all.
+        layer_patterns: what precedes the layer number in a path.
+    """
+
+    targets: Names
+    excluded: Names | None
+    saved: tuple[str, ...]
+    layers: tuple[int, ...] | None
+    layer_patterns: tuple[str, ...]
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any], default: tuple[str, ...] | None) -> Targets:
+        """The targets of a configuration; `default` stands for null targets.
+
+        Raises:
+            BadConfig: a value cannot be used.
+        """
+        targets = names_of(config.get("target_modules"), "target_modules") or default
+        if not targets:
+            raise BadConfig("target_modules is empty and has no default for this backbone.")
+        layers = config.get("layers_to_transform")
+        if isinstance(layers, int):
+            layers = [layers]
+        patterns = names_of(config.get("layers_pattern"), "layers_pattern") or ()
+        saved = names_of(config.get("modules_to_save"), "modules_to_save") or ()
+        return cls(
+            targets,
+            names_of(config.get("exclude_modules"), "exclude_modules"),
+            (saved,) if isinstance(saved, str) else saved,
+            tuple(layers) if layers else None,
+            (patterns,) if isinstance(patterns, str) else patterns,
+        )
+
+    def __contains__(self, module: str) -> bool:
+        if matches(self.excluded, module, "exclude_modules"):
+            return False
+        if any(
+            _search(rf"(^|.*\.){name}($|\..*)", module, "modules_to_save", whole=False)
+            for name in self.saved
+        ):
+            return False
+        if isinstance(self.targets, str):
+            return self.targets.lower() == ALL_LINEAR or matches(
+                self.targets, module, "target_modules"
+            )
+        # A module that is named in full is meant whatever its layer.
+        return module in self.targets or (
+            matches(self.targets, module, "target_modules") and self._has_layer(module)
+        )
+
+    def _has_layer(self, module: str) -> bool:
+        if self.layers is None:
+            return True
+        patterns = [rf"(?:^|.*?\.){pattern}\.(?P<index>\d+)\." for pattern in self.layer_patterns]
+        for pattern in patterns or [r".*?\.[^.]*\.(?P<index>\d+)\."]:
+            match = _search(pattern, module, "layers_pattern", whole=False)
+            if match:
+                return int(match["index"]) in self.layers
+        return False
+
+
+def pattern_value(patterns: Any, module: str, default: Any, key: str) -> Any:
+    """The value of the first pattern that names the module, else the default.
+
+    Raises:
+        BadConfig: the patterns are no mapping, or one is no regular expression.
+    """
+    if not patterns:
+        return default
+    if not isinstance(patterns, Mapping):
+        raise BadConfig(f"{key} must be a mapping from patterns to numbers.")
+    found: Iterable[str] = (
+        name for name in patterns if _search(rf"(.*\.)?({name})$", module, key, whole=False)
+    )
+    name = next(iter(found), None)
+    return default if name is None else patterns[name]

@@ -1,0 +1,198 @@
+"""From a folder to an Adapter: which format it is, and every reason why it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint import adapterhub, peft
+from adapter_runtime.checkpoint.files import find_file, read_tensors
+from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.ledger import Ledger
+from adapter_runtime.sources.folder import Folder
+from adapter_runtime.types import NOTHING, Adapter, Note
+
+LORA_SCALINGS = ("as_trained", "adapters")
+
+_CONFIG = adapterhub.CONFIG_FILE
+_OTHER_FOLDERS = {
+    "adapter_fusion_config.json": (
+        "unsupported_method",
+        "It holds an AdapterFusion layer.",
+    ),
+    "adapter_setup.json": (
+        "not_an_adapter",
+        "It holds a whole setup; name one of its folders.",
+    ),
+    "head_config.json": (
+        "head_only",
+        "It holds only a head; give it as the task's head.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What became of a checkpoint.
+
+    Args:
+        adapter: its Parts; None where a problem rejects it.
+        problems: every reason to reject it.
+        accounts: each tensor's fate: `used`, an alias' reason, `unexpected` or `not read`.
+        format: `adapterhub` or `peft`.
+    """
+
+    adapter: Adapter | None
+    problems: tuple[Note, ...]
+    accounts: Mapping[str, str]
+    format: str
+
+
+def read_config_kind(folder: Folder) -> str | None:
+    """`adapterhub` or `peft`, by the content of `adapter_config.json`; None where there is none.
+
+    Raises:
+        SourceError: the file is no JSON.
+    """
+    if not folder.has(_CONFIG):
+        return None
+    config = folder.read_json(_CONFIG)
+    return "peft" if isinstance(config, Mapping) and "peft_type" in config else "adapterhub"
+
+
+def read_adapter(folder: Folder, facts: BackboneFacts, options: Mapping[str, Any]) -> Adapter:
+    """Read and check the adapter in a folder. Blocks; touches no device.
+
+    Args:
+        folder: the files.
+        facts: the backbone that it must fit.
+        options: the task's; `lora_scaling` is `as_trained` or `adapters`.
+
+    Raises:
+        SourceError: a file cannot be read.
+        RejectedAdapter: the checkpoint failed a check; every reason is listed.
+    """
+    found = examine_adapter(folder, facts, options)
+    if found.adapter is None:
+        raise RejectedAdapter(folder.source, found.problems)
+    return found.adapter
+
+
+def examine_adapter(
+    folder: Folder, facts: BackboneFacts, options: Mapping[str, Any]
+) -> Examination:
+    """As `read_adapter`, with what became of each tensor, and problems as values.
+
+    Raises:
+        SourceError: a file cannot be read.
+        RejectedAdapter: there is no adapter, or its weights cannot be opened.
+    """
+    kind = read_config_kind(folder)
+    if kind is None:
+        raise RejectedAdapter(folder.source, [_missing_config(folder)])
+    config = folder.read_json(_CONFIG)
+    if not isinstance(config, Mapping):
+        raise _rejected(folder, "bad_config", f"{_CONFIG} must hold a JSON object.")
+    examine = _examine_peft if kind == "peft" else _examine_adapterhub
+    return examine(folder, config, facts, _lora_scaling(folder, options))
+
+
+def _examine_adapterhub(
+    folder: Folder, config: Mapping[str, Any], facts: BackboneFacts, lora_scaling: str
+) -> Examination:
+    problems = adapterhub.wrong_backbone(config, facts)
+    if problems:
+        return Examination(None, tuple(problems), NOTHING, "adapterhub")
+    weights = _weights(folder, adapterhub.WEIGHT_FILES, peft.WEIGHT_FILES)
+    ledger = adapterhub.open_ledger(read_tensors(folder, weights), facts)
+    reading = adapterhub.read_adapterhub(config, ledger, facts, lora_scaling)
+    adapter = Adapter(
+        name=reading.name,
+        digest=_digest(folder, weights, lora_scaling),
+        parts=reading.parts,
+        format="adapterhub",
+        config=config,
+        library=reading.library,
+        notes=(*reading.notes, *_other_name(config.get("model_name"), facts)),
+    )
+    return _conclude(adapter, ledger)
+
+
+def _examine_peft(
+    folder: Folder, config: Mapping[str, Any], facts: BackboneFacts, lora_scaling: str
+) -> Examination:
+    weights = _weights(folder, peft.WEIGHT_FILES, adapterhub.WEIGHT_FILES)
+    ledger = Ledger(read_tensors(folder, weights))
+    parts, notes = peft.read_peft(config, ledger, facts)
+    adapter = Adapter(
+        name=folder.root.name,
+        digest=_digest(folder, weights, "as_trained"),
+        parts=parts,
+        format="peft",
+        config=config,
+        library=config.get("peft_version"),
+        notes=(*notes, *_other_name(config.get("base_model_name_or_path"), facts)),
+    )
+    return _conclude(adapter, ledger)
+
+
+def _conclude(adapter: Adapter, ledger: Ledger) -> Examination:
+    problems = list(ledger.problems())
+    num_misfits = sum(note.code == "wrong_shape" for note in problems)
+    if num_misfits and num_misfits * 2 >= len(ledger.names()):
+        message = "Most tensors do not fit: it was trained for a backbone of another size."
+        problems.insert(0, Note("wrong_backbone", message))
+    if not adapter.parts and not problems:
+        problems.append(Note("empty_adapter", "It acts nowhere: its configuration names no place."))
+    accepted = None if problems else adapter
+    return Examination(accepted, tuple(problems), ledger.accounts(), adapter.format)
+
+
+def _missing_config(folder: Folder) -> Note:
+    for name, (code, message) in _OTHER_FOLDERS.items():
+        if folder.has(name):
+            return Note(code, message)
+    return Note("not_an_adapter", f"There is no {_CONFIG}; give the folder that holds it.")
+
+
+def _weights(folder: Folder, names: Sequence[str], others: Sequence[str]) -> str:
+    found = find_file(folder, names)
+    if found is not None:
+        return found
+    other = find_file(folder, others)
+    if other is not None:
+        message = (
+            f"{_CONFIG} and {other} belong to different libraries; restore {' or '.join(names)}."
+        )
+        raise _rejected(folder, "mixed_formats", message)
+    raise _rejected(folder, "missing_file", f"There are no weights; expected {' or '.join(names)}.")
+
+
+def _lora_scaling(folder: Folder, options: Mapping[str, Any]) -> str:
+    chosen = str(options.get("lora_scaling", LORA_SCALINGS[0]))
+    if chosen not in LORA_SCALINGS:
+        message = f"lora_scaling must be one of {', '.join(LORA_SCALINGS)}, not {chosen!r}."
+        raise _rejected(folder, "bad_option", message)
+    return chosen
+
+
+def _digest(folder: Folder, weights: str, lora_scaling: str) -> str:
+    digest = folder.digest((_CONFIG, weights))
+    if lora_scaling == LORA_SCALINGS[0]:
+        return digest
+    return hashlib.sha256(f"{digest} lora_scaling={lora_scaling}".encode()).hexdigest()
+
+
+def _other_name(name: Any, facts: BackboneFacts) -> list[Note]:
+    theirs, ours = str(name or "").rstrip("/"), facts.model_name.rstrip("/")
+    if not theirs or not ours or theirs.split("/")[-1] == ours.split("/")[-1]:
+        return []
+    message = f"It names the backbone {theirs}, this one is {ours}: the weights must be the same."
+    return [Note("other_backbone_name", message)]
+
+
+def _rejected(folder: Folder, code: str, message: str) -> RejectedAdapter:
+    return RejectedAdapter(folder.source, [Note(code, message)])

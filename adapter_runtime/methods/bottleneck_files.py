@@ -1,0 +1,167 @@
+"""Bottleneck adapters in AdapterHub files: configuration keys, tensor names and shapes.
+
+Source: https://docs.adapterhub.ml/methods.html; class `BnConfig` of the `adapters` library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from adapter_runtime.methods.bottleneck import Bottleneck, BottleneckSettings
+from adapter_runtime.methods.configuration import BadConfig, HubFile, as_number
+from adapter_runtime.methods.stacks import activation
+from adapter_runtime.types import Part, PlugPoint, Site
+
+REQUIRED_KEYS = ("mh_adapter", "output_adapter", "reduction_factor", "non_linearity")
+_SITES = {"mh_adapter": Site.ATTENTION, "output_adapter": Site.FFN}
+_RESIDUALS = (True, False, "post_add")
+
+
+def read_bottleneck(config: Mapping[str, Any], file: HubFile) -> list[Part]:
+    """The Parts of one bottleneck configuration; problems go to the file's ledger.
+
+    Raises:
+        BadConfig: a configuration value cannot be used.
+    """
+    missing = [key for key in REQUIRED_KEYS if key not in config]
+    if missing:
+        raise BadConfig(f"The adapter configuration lacks {', '.join(missing)}.")
+    settings = _settings(config)
+    sites = [site for key, site in _SITES.items() if config[key]]
+    points = file.points(config, sites)
+    return [_read_part(point, settings, config, file) for point in points]
+
+
+def _settings(config: Mapping[str, Any]) -> BottleneckSettings:
+    if config.get("phm_layer"):
+        raise BadConfig("Compacter (phm_layer) is not supported.", "unsupported_method")
+    scaling = config.get("scaling", 1.0)
+    settings = BottleneckSettings(
+        activation=_activation(config["non_linearity"]),
+        is_parallel=bool(config.get("is_parallel", False)),
+        original_ln_before=bool(config.get("original_ln_before", False)),
+        original_ln_after=bool(config.get("original_ln_after", True)),
+        residual_before_ln=config.get("residual_before_ln", True),
+        ln_before=bool(config.get("ln_before", False)),
+        ln_after=bool(config.get("ln_after", False)),
+        adapter_residual_before_ln=bool(config.get("adapter_residual_before_ln", False)),
+        use_gating=bool(config.get("use_gating", False)),
+        scaling=1.0 if scaling in ("learned", "channel") else float(as_number(scaling, "scaling")),
+    )
+    _check_residual(settings)
+    return settings
+
+
+def _activation(name: Any) -> str:
+    try:
+        activation(str(name).lower())
+    except KeyError:
+        raise BadConfig(
+            f"The activation {name!r} is not known; use one of transformers' ACT2FN.",
+            "unknown_activation",
+        ) from None
+    return str(name).lower()
+
+
+def _check_residual(settings: BottleneckSettings) -> None:
+    residual = settings.residual_before_ln
+    if residual not in _RESIDUALS:
+        raise BadConfig(f"residual_before_ln must be true, false or post_add, not {residual!r}.")
+    needs_norm = residual == "post_add" and not settings.is_parallel
+    if needs_norm and not settings.original_ln_before:
+        raise BadConfig("residual_before_ln: post_add needs original_ln_before: true.")
+
+
+def _width(config: Mapping[str, Any], layer: int, hidden_size: int) -> int:
+    factor = config["reduction_factor"]
+    if isinstance(factor, Mapping):
+        if str(layer) not in factor and "default" not in factor:
+            raise BadConfig(f"reduction_factor names neither layer {layer} nor a default.")
+        factor = factor.get(str(layer), factor.get("default"))
+    factor = as_number(factor, "reduction_factor")
+    if factor <= 0:
+        raise BadConfig(f"reduction_factor must be greater than 0, not {factor}.")
+    return max(1, int(hidden_size // factor))
+
+
+def tensor_names(settings: BottleneckSettings, scaling: Any = 1.0) -> dict[str, str]:
+    """The method's tensors to their names in the file, under `….adapters.NAME`."""
+    # The inner norm is registered twice; what the library loads last is the one in the Sequential.
+    linear = "adapter_down.1" if settings.ln_before else "adapter_down.0"
+    names = {"norm_before": "adapter_down.0"} if settings.ln_before else {}
+    names |= {"down": linear, "up": "adapter_up"}
+    if settings.ln_after:
+        names["norm_after"] = "adapter_norm_after"
+    if settings.use_gating:
+        names["gate"] = "gate"
+    pairs = {
+        f"{ours}_{kind}": f"{theirs}.{kind}"
+        for ours, theirs in names.items()
+        for kind in ("weight", "bias")
+    }
+    return pairs | ({"scaling": "scaling"} if scaling in ("learned", "channel") else {})
+
+
+def _shapes(narrow: int, wide: int, scaling: Any) -> dict[str, tuple[int, ...]]:
+    return {
+        "down_weight": (narrow, wide),
+        "down_bias": (narrow,),
+        "up_weight": (wide, narrow),
+        "up_bias": (wide,),
+        "gate_weight": (1, wide),
+        "gate_bias": (1,),
+        "norm_before_weight": (wide,),
+        "norm_before_bias": (wide,),
+        "norm_after_weight": (wide,),
+        "norm_after_bias": (wide,),
+        "scaling": (1,) if scaling == "learned" else (wide,),
+    }
+
+
+def _read_part(
+    point: PlugPoint, settings: BottleneckSettings, config: Mapping[str, Any], file: HubFile
+) -> Part:
+    path = f"{file.facts.adapter_paths[point]}.adapters.{file.name}"
+    wide, scaling = file.facts.hidden_size, config.get("scaling", 1.0)
+    shapes = _shapes(_width(config, point.layer, wide), wide, scaling)
+    tensors = {
+        ours: file.ledger.take(_stored_name(f"{path}.{theirs}", ours, file), shapes[ours])
+        for ours, theirs in tensor_names(settings, scaling).items()
+    }
+    return Part(Bottleneck.name, point, settings, tensors)
+
+
+def _stored_name(name: str, ours: str, file: HubFile) -> str:
+    """Where the inner norm lies: both copies are usual, one is enough."""
+    if not ours.startswith("norm_before"):
+        return name
+    twin = name.replace("adapter_down.0", "adapter_norm_before")
+    if name not in file.ledger:
+        return twin
+    file.ledger.alias([twin])
+    return name
+
+
+def write_bottleneck(part: Part, name: str, path: str) -> dict[str, Tensor]:
+    """A Part's tensors under their names in an AdapterHub file.
+
+    Args:
+        part: a bottleneck Part.
+        name: the adapter's name.
+        path: where the library hangs `.adapters` at the Part's point.
+    """
+    settings = part.settings
+    assert isinstance(settings, BottleneckSettings), "Foreign settings. This is a bug."
+    scaling = "learned" if "scaling" in part.tensors else 1.0
+    base = f"{path}.adapters.{name}"
+    tensors = {
+        f"{base}.{theirs}": part.tensors[ours]
+        for ours, theirs in tensor_names(settings, scaling).items()
+    }
+    if settings.ln_before:
+        for kind in ("weight", "bias"):
+            tensors[f"{base}.adapter_norm_before.{kind}"] = part.tensors[f"norm_before_{kind}"]
+    return tensors
