@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from adapter_runtime.facade.runtime import AdapterRuntime as AdapterRuntime
     from adapter_runtime.heads.answers import AnswerSpan as AnswerSpan
     from adapter_runtime.heads.answers import ChoiceScore as ChoiceScore
-    from adapter_runtime.heads.answers import TokenEntity as TokenEntity
     from adapter_runtime.heads.answers import EntityGroup as EntityGroup
     from adapter_runtime.heads.answers import LabelScore as LabelScore
+    from adapter_runtime.heads.answers import TokenEntity as TokenEntity
     from adapter_runtime.sources.resolve import absolute as absolute
     from adapter_runtime.types import Adapter as Adapter
     from adapter_runtime.types import Arrays as Arrays
@@ -101,7 +101,7 @@ _WHERE = {
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
-__all__ = sorted(_HOME)  # noqa: PLE0605 - derived from the one table above
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adapter_runtime.engine.versions import find_head
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
 from adapter_runtime.types import (
     Adapter,
     HeadWeights,
+    Leaf,
     Note,
     Report,
     Row,
@@ -29,41 +31,65 @@ def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
     """Read, check and try a task's files. Blocks; runs one short forward.
 
     Args:
-        spec: the task; its leaves are Sources.
+        spec: the task; its leaves are Sources. A folder that holds only a head is taken as one.
         engine: where the task would run.
     """
+    facts: dict[str, Any] = {"task": spec.name, "backbone": _backbone(engine)}
     try:
-        version = engine.prepare(spec)
+        spec = _as_head_only(spec, engine)
+        problems = _adapter_problems(spec, engine, facts)
+        problems += _version_problems(spec, engine, facts, is_sound=not problems)
     except RejectedAdapter as error:
-        return _refusal(error.problems, engine)
+        problems = list(error.problems)
     except PolyheadError as error:
-        return _refusal([Note(error.code, str(error))], engine)
-    problems = _try_forward(version, engine)
+        problems = [Note(error.code, str(error))]
+    warnings = facts.pop("warnings", ())
+    return Report(not problems, tuple(problems), warnings, facts)
+
+
+def _as_head_only(spec: TaskSpec, engine: LocalEngine) -> TaskSpec:
+    if not isinstance(spec.adapter, Leaf) or spec.head is not None:
+        return spec
+    folder = engine.library.open_folder(spec.adapter.ref)
+    if folder.has("head_config.json") and not folder.has("adapter_config.json"):
+        return replace(spec, adapter=None, head=spec.adapter.ref)
+    return spec
+
+
+def _adapter_problems(spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any]) -> list[Note]:
+    problems: list[Note] = []
+    facts["adapters"] = []
+    for leaf in leaves(spec.adapter):
+        found = engine.library.examine_adapter(leaf.ref, spec.options)
+        problems += found.problems
+        about = _adapter(found.adapter) if found.adapter else {"format": found.format}
+        facts["adapters"].append({"source": leaf.ref, **about, "tensors": dict(found.accounts)})
+    return problems
+
+
+def _version_problems(
+    spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any], is_sound: bool
+) -> list[Note]:
+    """What is wrong with the head, the task's settings, and a forward through all of it."""
+    if not is_sound:
+        try:
+            find_head(spec, engine.backbone, engine.library)
+        except RejectedAdapter as error:
+            return list(error.problems)
+        return []
+    version = engine.prepare(spec)
     adapters = [engine.library.item(leaf.ref) for leaf in leaves(version.composition)]
     head = engine.library.item(version.head.digest)
-    return Report(
-        accepted=not problems,
-        problems=tuple(problems),
-        warnings=version.notes,
-        facts={
-            "task": version.task,
-            "kind": version.kind,
-            "digest": version.digest,
-            "labels": list(version.labels),
-            "limits": {
-                "max_tokens": version.limits.max_tokens,
-                "overflow": version.limits.overflow,
-            },
-            "backbone": _backbone(engine),
-            "adapters": [_adapter(adapter) for adapter in adapters],
-            "head": _head(head),
-            "cost": _cost(adapters, head, engine),
-        },
-    )
-
-
-def _refusal(problems: Sequence[Note], engine: LocalEngine) -> Report:
-    return Report(False, tuple(problems), (), {"backbone": _backbone(engine)})
+    facts |= {
+        "warnings": version.notes,
+        "kind": version.kind,
+        "digest": version.digest,
+        "labels": list(version.labels),
+        "limits": {"max_tokens": version.limits.max_tokens, "overflow": version.limits.overflow},
+        "head": _head(head),
+        "cost": _cost(adapters, head, engine),
+    }
+    return _try_forward(version, engine)
 
 
 def _try_forward(version: TaskVersion, engine: LocalEngine) -> list[Note]:
@@ -87,7 +113,6 @@ def _backbone(engine: LocalEngine) -> Mapping[str, Any]:
 
 
 def _adapter(adapter: Adapter) -> Mapping[str, Any]:
-    points = Counter((part.method, str(part.point.site)) for part in adapter.parts)
     layers: dict[str, list[int]] = {}
     for part in adapter.parts:
         layers.setdefault(f"{part.method} at {part.point.site}", []).append(part.point.layer)
@@ -97,9 +122,7 @@ def _adapter(adapter: Adapter) -> Mapping[str, Any]:
         "library": adapter.library,
         "digest": adapter.digest,
         "methods": list(adapter.methods),
-        "plug_points": {f"{method} at {site}": count for (method, site), count in points.items()},
-        "layers": layers,
-        "tensors": sum(len(part.tensors) for part in adapter.parts),
+        "plug_points": layers,
     }
 
 

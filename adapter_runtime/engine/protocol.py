@@ -50,7 +50,7 @@ class Engine(Protocol):
         ...
 
     def load(self, version: TaskVersion) -> None:
-        """Bring a version's weights back to host memory if they were evicted. Blocks; single-flight.
+        """Bring a version's evicted weights back to host memory. Blocks; single-flight.
 
         Raises:
             SourceError, RejectedAdapter: as `prepare`.
