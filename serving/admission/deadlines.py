@@ -1,0 +1,28 @@
+"""How long a request may take."""
+
+from __future__ import annotations
+
+from adapter_runtime import InvalidInput
+
+HEADER = "x-deadline-ms"
+
+
+def deadline_s(header: str | None, default_s: float) -> float:
+    """The time to answer in seconds; a client may only shorten the server's own.
+
+    Args:
+        header: the value of `x-deadline-ms`, None when absent.
+        default_s: the server's limit in seconds.
+
+    Raises:
+        InvalidInput: the header is no positive number of milliseconds.
+    """
+    if header is None:
+        return default_s
+    try:
+        asked_s = float(header) / 1000
+    except ValueError:
+        asked_s = 0.0
+    if not asked_s > 0:  # also catches NaN
+        raise InvalidInput(f"expected a positive number of milliseconds, not {header!r}.", HEADER)
+    return min(asked_s, default_s)

@@ -1,0 +1,84 @@
+"""The ASGI application around a Service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from adapter_runtime import PolyheadError
+from serving.errors import Refusal
+from serving.metrics import PrometheusRecorder
+from serving.observing import Observer
+from serving.protocols.admin import AdminProtocol
+from serving.protocols.hub import HubProtocol
+from serving.protocols.wire import RequestIds, error_response, refusal_response
+from serving.service import Service
+from serving.settings import Settings
+
+_TITLE = "Polyhead"
+_TEXT = "One frozen backbone, many tasks, any mix of them in one forward pass."
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def release() -> str:
+    """The installed release of the distribution."""
+    try:
+        return version("polyhead")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def create_app(
+    service: Service,
+    settings: Settings,
+    recorder: PrometheusRecorder,
+    facts: dict[str, object] | None = None,
+) -> ASGIApp:
+    """The application; the service starts and stops with it.
+
+    Args:
+        service: answers Calls.
+        settings: limits of bodies and time.
+        recorder: keeps the metrics that `/metrics` shows.
+        facts: what `/info` says beside the release.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        service.stop()
+
+    # The documentation page ships with the package: it must work without the internet.
+    app = FastAPIOffline(
+        title=_TITLE, description=_TEXT, version=release(), redoc_url=None, lifespan=lifespan
+    )
+    facts = {"name": "polyhead", "version": release(), **(facts or {})}
+    app.include_router(HubProtocol(service, settings, Observer(recorder)).routes())
+    app.include_router(AdminProtocol(service, recorder.exposition, facts).routes())
+    app.add_exception_handler(PolyheadError, _answer_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    return RequestIds(app, settings.access_log)
+
+
+async def _answer_error(_: Request, error: Exception) -> Response:
+    return error_response(error)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    """No such route or method, in our own shape."""
+    assert isinstance(error, HTTPException), "Another error reached this function. This is a bug."
+    place = f"{request.method} {request.url.path}"
+    message = f"{place}: {error.detail}. GET /docs lists what there is."
+    code = _CODES.get(error.status_code, "http_error")
+    response = refusal_response(Refusal(error.status_code, code, message))
+    response.headers.update(error.headers or {})
+    return response

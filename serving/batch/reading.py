@@ -1,0 +1,133 @@
+"""Lines into `polyhead batch`: JSON Lines, CSV, Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from serving.batch.parquet import pyarrow_parquet
+
+Line = dict[str, Any]
+_INPUT_FIELDS = (
+    "text",
+    "text_pair",
+    "question",
+    "context",
+    "choices",
+    "source_sentence",
+    "sentences",
+)
+_JSON_COLUMNS = frozenset({"choices", "sentences", "parameters"})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line read: its content or why it is bad; `size` is its share of the whole input."""
+
+    content: Line | None
+    reason: str = ""
+    size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An open input: its records and their sizes' sum."""
+
+    records: Iterator[Record]
+    total: int
+
+
+def read_json_lines(path: Path) -> Reading:
+    """One JSON object per line; empty lines do not count."""
+
+    def records() -> Iterator[Record]:
+        with path.open("rb") as file:
+            for raw in file:
+                if raw.strip():
+                    yield _json_record(raw)
+
+    return Reading(records(), path.stat().st_size)
+
+
+def _json_record(raw: bytes) -> Record:
+    try:
+        content = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        return Record(None, f"not valid JSON in UTF-8: {error}", len(raw))
+    if not isinstance(content, dict):
+        return Record(None, 'expected an object such as {"task": "…", "inputs": "…"}', len(raw))
+    return Record(content, size=len(raw))
+
+
+def read_csv(path: Path) -> Reading:
+    """A header and one line per row; see `from_columns` for the columns."""
+
+    def records() -> Iterator[Record]:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            for row in csv.DictReader(file):
+                size = sum(len(value or "") for value in row.values() if isinstance(value, str)) + 1
+                yield _column_record(row, size)
+
+    return Reading(records(), path.stat().st_size)
+
+
+def read_parquet(path: Path) -> Reading:
+    """The columns of `from_columns`.
+
+    Raises:
+        SettingsError: pyarrow is not installed.
+    """
+    parquet = pyarrow_parquet()
+
+    def records() -> Iterator[Record]:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                for row in batch.to_pylist():
+                    yield _column_record(row, 1)
+
+    with parquet.ParquetFile(path) as file:
+        return Reading(records(), file.metadata.num_rows)
+
+
+def _column_record(row: Mapping[Any, Any], size: int) -> Record:
+    try:
+        return Record(from_columns(row), size=size)
+    except ValueError as error:
+        return Record(None, str(error), size)
+
+
+def from_columns(row: Mapping[Any, Any]) -> Line:
+    """A row of columns as a line.
+
+    `inputs` holds a text, or an object as JSON; without it the columns text, text_pair, question,
+    context, choices, source_sentence and sentences make the object. Empty cells are absent.
+
+    Raises:
+        ValueError: a cell that must hold JSON does not, or the row has too many cells.
+    """
+    if None in row:
+        raise ValueError("the row has more cells than the header")
+    cells = {
+        str(name): _cell(name, value) for name, value in row.items() if value not in (None, "")
+    }
+    fields = {
+        name: cells.pop(name) for name in _INPUT_FIELDS if name in cells and "inputs" not in cells
+    }
+    if fields:
+        cells["inputs"] = fields["text"] if set(fields) == {"text"} else fields
+    return cells
+
+
+def _cell(name: str, value: Any) -> Any:
+    holds_json = name in _JSON_COLUMNS or (name == "inputs" and str(value).lstrip().startswith("{"))
+    if not (isinstance(value, str) and holds_json):
+        return value
+    try:
+        return orjson.loads(value)
+    except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
+        raise ValueError(f"column {name} holds no valid JSON: {error}") from error

@@ -1,0 +1,156 @@
+"""The command line. Importing this loads no torch; a command loads what it needs."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from adapter_runtime import PolyheadError
+
+EXIT_SOME_FAILED, EXIT_NOTHING_STARTED = 1, 2
+app = typer.Typer(
+    name="polyhead",
+    help="One frozen backbone, many tasks, any mix of them in one forward pass.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Device(StrEnum):
+    """Where the backbone runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Dtype(StrEnum):
+    """In which numbers the backbone computes."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
+def _option(text: str, *names: str, variable: str) -> Any:
+    return typer.Option(*names, help=text, envvar=f"POLYHEAD_{variable}")
+
+
+Tasks = Annotated[
+    str | None, _option("Task file, or folder of task files or adapters.", variable="TASKS")
+]
+Backbone = Annotated[
+    str | None,
+    _option("Backbone: folder, pkg://… or hf://…; wins over the task file.", variable="BACKBONE"),
+]
+DeviceOption = Annotated[Device | None, _option("Where to compute.", variable="DEVICE")]
+DtypeOption = Annotated[Dtype | None, _option("Numbers to compute in.", variable="DTYPE")]
+
+
+@app.command()
+def serve(
+    tasks: Tasks = None,
+    backbone: Backbone = None,
+    host: Annotated[str | None, _option("Address to listen on.", variable="HOST")] = None,
+    port: Annotated[
+        int | None, _option("Port to listen on; 0 takes a free one.", variable="PORT")
+    ] = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    strict: Annotated[
+        bool, _option("Refuse to start when a task is broken.", "--strict", variable="STRICT")
+    ] = False,
+) -> None:
+    """Serve tasks over HTTP until stopped."""
+    from serving.serve import serve as run
+    from serving.settings import load_settings
+
+    given = {"tasks": tasks, "backbone": backbone, "host": host, "port": port, "strict": strict}
+    run(load_settings(**given, device=device, dtype=dtype))
+
+
+@app.command()
+def batch(
+    source: Annotated[
+        Path, _option("Input: .jsonl, .csv or .parquet.", "--input", variable="INPUT")
+    ],
+    target: Annotated[
+        Path, _option("Output: .jsonl, .csv or .parquet.", "--output", variable="OUTPUT")
+    ],
+    tasks: Tasks = None,
+    backbone: Backbone = None,
+    task: Annotated[
+        str | None, _option("Task of lines that name none.", "--task", variable="TASK")
+    ] = None,
+    raw: Annotated[bool, _option("Add logits or hidden states.", "--raw", variable="RAW")] = False,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+) -> None:
+    """Score a file of inputs: exit 0 all answered, 1 some failed, 2 nothing could start."""
+    from serving.batch.command import batch as run
+    from serving.settings import load_settings
+
+    settings = load_settings(tasks=tasks, backbone=backbone, device=device, dtype=dtype)
+    num_failed = run(source, target, settings, task, raw)
+    if num_failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(help="Adapter or head: folder, pkg://… or hf://….")],
+    backbone: Backbone = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Task option as name=value; repeat for more.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+) -> None:
+    """Check one checkpoint: exit 0 accepted, 1 rejected, 2 could not run."""
+    import orjson
+
+    from serving.check import check as run
+    from serving.check import report_json, report_text
+    from serving.settings import load_settings
+
+    settings = load_settings(backbone=backbone, device=device, dtype=dtype)
+    report = run(source, option or [], settings)
+    if as_json:
+        content = orjson.dumps(report_json(report), default=str, option=orjson.OPT_INDENT_2)
+        typer.echo(content.decode())
+    else:
+        typer.echo(report_text(source, report))
+    if not report.accepted:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@app.command()
+def tasks(
+    url: Annotated[
+        str, _option("The running server.", "--url", variable="URL")
+    ] = "http://127.0.0.1:8080",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List a running server's tasks."""
+    from serving.remote import fetch_tasks, tasks_json, tasks_table
+
+    found = fetch_tasks(url)
+    if as_json:
+        typer.echo(tasks_json(found))
+    else:
+        tasks_table(found)
+
+
+def main() -> None:
+    """Run a command; what could not start is one line on standard error and exit 2."""
+    try:
+        app()
+    except PolyheadError as error:
+        print(f"polyhead: {error}", file=sys.stderr)  # noqa: T201 - a command's own output
+        sys.exit(EXIT_NOTHING_STARTED)

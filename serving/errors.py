@@ -1,0 +1,121 @@
+"""What the server raises on purpose, and the one table from errors to HTTP answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adapter_runtime import (
+    BackboneError,
+    CapacityError,
+    InvalidInput,
+    PolyheadError,
+    RejectedAdapter,
+    RowFailed,
+    SettingsError,
+    SourceError,
+    TooLong,
+    UnknownTask,
+)
+
+
+class TaskFileError(PolyheadError):
+    """A task file cannot be read or has the wrong shape as a whole."""
+
+    code = "bad_task_file"
+
+
+class BodyTooLarge(PolyheadError):
+    """The request body has more bytes than the server takes."""
+
+    code = "too_large"
+
+
+class ServerBusy(PolyheadError):
+    """The request cannot be taken now.
+
+    Args:
+        message: one sentence that says why.
+        retry_after_s: when another try may succeed, in seconds.
+    """
+
+    code = "busy"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(ServerBusy):
+    """The limits on concurrent requests or waiting rows are reached."""
+
+    code = "overloaded"
+
+
+class Draining(ServerBusy):
+    """The server was told to stop and takes nothing new."""
+
+    code = "draining"
+
+
+class StillLoading(ServerBusy):
+    """The task's weights are on their way and the client did not want to wait."""
+
+    code = "loading"
+
+
+class DeadlineExceeded(PolyheadError):
+    """The answer was not ready within the request's deadline."""
+
+    code = "deadline_exceeded"
+
+
+class ClientGone(PolyheadError):
+    """The client closed the connection; its work is dropped."""
+
+    code = "client_gone"
+
+
+STATUS: Mapping[type[Exception], int] = {
+    PolyheadError: 500,
+    InvalidInput: 422,
+    TooLong: 422,
+    SourceError: 424,
+    BackboneError: 500,
+    RejectedAdapter: 424,
+    UnknownTask: 404,
+    CapacityError: 503,
+    RowFailed: 500,
+    SettingsError: 500,
+    TaskFileError: 500,
+    BodyTooLarge: 413,
+    ServerBusy: 503,
+    Overloaded: 429,
+    Draining: 503,
+    StillLoading: 503,
+    DeadlineExceeded: 504,
+    ClientGone: 499,
+}
+_RETRY_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error as a client sees it; plain and picklable."""
+
+    status: int
+    code: str
+    message: str
+    retry_after_s: float | None = None
+
+
+def refusal(error: BaseException) -> Refusal:
+    """How any error is answered; what was not raised on purpose says nothing of the inside."""
+    if not isinstance(error, PolyheadError):
+        message = (
+            "Something failed inside the server; its log has the reason under this request id."
+        )
+        return Refusal(500, PolyheadError.code, message)
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    retry_after_s = getattr(error, "retry_after_s", _RETRY_AFTER_S if status == 503 else None)
+    return Refusal(status, error.code, str(error), retry_after_s)

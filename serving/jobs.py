@@ -1,0 +1,93 @@
+"""One Call while it is being answered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapter_runtime import InvalidInput, Residency, TaskVersion, Timing
+from serving.admission.permits import Permit
+from serving.errors import DeadlineExceeded
+from serving.scheduler.entries import Entry
+from serving.service import Answer, Call
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A Call's inputs on their way; `future` belongs to the event loop, the rest to workers.
+
+    Args:
+        call: what was asked.
+        version: who answers, fixed at admission.
+        residency: where its weights were at admission.
+        permit: the right to be here.
+        future: takes the Answer or the error, on the event loop only.
+        deadline_s: on the service's clock.
+    """
+
+    call: Call
+    version: TaskVersion
+    residency: Residency
+    permit: Permit
+    future: asyncio.Future[Answer]
+    deadline_s: float
+    encode_s: float = 0.0
+    is_abandoned: bool = False
+    entries: list[Entry] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    num_open: int = 0
+
+    def placed(self, error: Exception, index: int) -> Exception:
+        """An error of one item, with its place where the client sent a list."""
+        return name_item(error, index) if self.call.is_list else error
+
+    def resolve(self, answer: Answer) -> None:
+        """Hand the answer over, unless nobody waits any more. Event loop only."""
+        if not self.future.done():
+            self.future.set_result(answer)
+
+    def fail(self, error: BaseException) -> None:
+        """Hand an error over and stop the rest of the work. Event loop only."""
+        self.abandon()
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def expire(self) -> None:
+        """The deadline has come. Event loop only."""
+        self.fail(
+            DeadlineExceeded(
+                f"The answer was not ready within {self.call.deadline_s:g} s; "
+                "send x-deadline-ms with more time or fewer inputs."
+            )
+        )
+
+    def abandon(self) -> None:
+        """Nobody waits any more: rows that have not run are dropped. Any thread."""
+        self.is_abandoned = True
+        for entry in self.entries:
+            entry.is_cancelled = True
+
+    def answer(self) -> Answer:
+        """The Answer of a job whose outputs are complete."""
+        slowest = max(self.entries, key=lambda entry: entry.started_s)
+        queue_s = max(0.0, slowest.started_s - slowest.queued_s - slowest.load_s)
+        timing = Timing(self.encode_s, queue_s, slowest.load_s, slowest.compute_s)
+        return Answer(
+            outputs=tuple(self.outputs),
+            kind=self.version.kind,
+            version=self.version.id,
+            residency=self.residency,
+            timing=timing,
+            batch_tokens=slowest.batch_tokens,
+            batch_tasks=slowest.batch_tasks,
+            truncated=any(entry.encoded.truncated for entry in self.entries),
+        )
+
+
+def name_item(error: Exception, index: int) -> Exception:
+    """The error with the item's place in the client's list."""
+    if not isinstance(error, InvalidInput) or not error.field.startswith("inputs"):
+        return error
+    message = str(error).removeprefix(f"{error.field}: ")
+    return type(error)(message, f"inputs[{index}]{error.field.removeprefix('inputs')}")

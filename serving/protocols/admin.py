@@ -1,0 +1,73 @@
+"""Tasks, health and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+from starlette.responses import RedirectResponse, Response
+
+from serving.protocols.describe import describe
+from serving.protocols.wire import json_response
+from serving.service import Service
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_RETRY_AFTER = {"retry-after": "1"}
+
+
+class AdminProtocol:
+    """What operators and probes ask.
+
+    Args:
+        service: knows the tasks.
+        exposition: all metrics in Prometheus' text format.
+        facts: what `/info` says beside the tasks: release, backbone, device.
+    """
+
+    def __init__(
+        self, service: Service, exposition: Callable[[], bytes], facts: dict[str, object]
+    ) -> None:
+        self._service = service
+        self._exposition = exposition
+        self._facts = facts
+
+    def routes(self) -> APIRouter:
+        """The protocol's routes."""
+        router = APIRouter(tags=["server"], default_response_class=Response)
+        router.add_api_route("/tasks", self.tasks)
+        router.add_api_route("/info", self.info)
+        router.add_api_route("/health/live", self.live)
+        for path in ("/health/ready", "/health"):
+            router.add_api_route(
+                path, self.ready, responses={503: {"description": "Stopping."}}, **add
+            )
+        router.add_api_route("/metrics", self.metrics)
+        router.add_api_route("/", self.root, include_in_schema=False)
+        return router
+
+    async def tasks(self) -> Response:
+        """All tasks with their state; a failed one says why."""
+        return json_response({"tasks": [describe(view) for view in self._service.tasks()]})
+
+    async def info(self) -> Response:
+        """Release, backbone and device."""
+        return json_response({**self._facts, "num_tasks": len(self._service.tasks())})
+
+    async def live(self) -> Response:
+        """200 for as long as the process serves at all."""
+        return json_response({"status": "live"})
+
+    async def ready(self) -> Response:
+        """200 when new requests are taken, 503 when the server is stopping."""
+        if self._service.is_draining:
+            return json_response({"status": "draining"}, 503, _RETRY_AFTER)
+        return json_response({"status": "ready"})
+
+    async def metrics(self) -> Response:
+        """Metrics in Prometheus' text format."""
+        self._service.measure()
+        return Response(self._exposition(), media_type=_METRICS_TYPE)
+
+    async def root(self) -> Response:
+        """The documentation, for now the only page."""
+        return RedirectResponse("/docs")

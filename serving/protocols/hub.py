@@ -1,0 +1,164 @@
+"""The Hugging Face inference protocol: `POST /models/{task}` and the descriptions beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapter_runtime import InvalidInput, Kind
+from serving.admission.deadlines import HEADER, deadline_s
+from serving.errors import ClientGone
+from serving.logs import request_id_var
+from serving.observing import UNKNOWN, Observer
+from serving.protocols.describe import ANSWER_RESPONSES, PREDICT, TASK_RESPONSES, describe
+from serving.protocols.wire import error_response, json_response, read_body, read_object
+from serving.service import Answer, Call, Service
+from serving.settings import Settings
+
+_LISTED = frozenset({Kind.TEXT_CLASSIFICATION, Kind.FEATURE_EXTRACTION})
+"""Kinds whose answer is a list with one member per input even when the input is no list."""
+_HOSTED_OPTIONS = frozenset({"wait_for_model", "use_cache"})
+_FALSE = frozenset({"false", "0", "no"})
+
+
+class HubProtocol:
+    """Hugging Face bodies to Calls, Answers to what `huggingface_hub.InferenceClient` reads.
+
+    Args:
+        service: answers.
+        settings: body and time limits.
+        observer: counts bodies that never reach the service.
+    """
+
+    def __init__(self, service: Service, settings: Settings, observer: Observer) -> None:
+        self._service = service
+        self._settings = settings
+        self._observer = observer
+
+    def routes(self) -> APIRouter:
+        """The protocol's routes."""
+        router = APIRouter(tags=["tasks"], default_response_class=Response)
+        path, add = "/models/{task}", router.add_api_route
+        add(path, self.predict, methods=["POST"], openapi_extra=PREDICT, responses=ANSWER_RESPONSES)
+        for tail in ("", "/info"):
+            add(path + tail, self.describe, responses=TASK_RESPONSES)
+        add(path + "/health", self.health, responses=TASK_RESPONSES)
+        return router
+
+    async def predict(self, task: str, request: Request) -> Response:
+        """Answer one input or a list of inputs with a task."""
+        try:
+            body = read_object(await read_body(request, self._settings.max_body_bytes))
+            call = self._call(task, body, request)
+        except Exception as error:
+            self._observer.refused(UNKNOWN, error)
+            return error_response(error)
+        try:
+            answer = await self._answer(call, request)
+        except Exception as error:
+            return error_response(error)
+        return json_response(shape(answer, call.is_list), headers=answer_headers(answer))
+
+    async def describe(self, task: str) -> Response:
+        """What a task is: kind, labels, version, limits, residency."""
+        return json_response(describe(self._service.task(task)))
+
+    async def health(self, task: str) -> Response:
+        """200 when the task answers, 503 when it does not."""
+        view = self._service.task(task)
+        is_ready = view.state == "ready" and not self._service.is_draining
+        return json_response({"ready": is_ready, "reason": view.reason}, 200 if is_ready else 503)
+
+    def _call(self, task: str, body: dict[str, Any], request: Request) -> Call:
+        if "inputs" not in body:
+            raise InvalidInput("is missing; the body needs it.", "inputs")
+        inputs = body.pop("inputs")
+        waits = _waits(body, request.headers)
+        is_list = isinstance(inputs, list)
+        return Call(
+            task=task,
+            items=inputs if is_list else [inputs],
+            parameters=_parameters(body),
+            request_id=request_id_var.get(),
+            deadline_s=deadline_s(request.headers.get(HEADER), self._settings.default_deadline_s),
+            is_list=is_list,
+            waits=waits,
+        )
+
+    async def _answer(self, call: Call, request: Request) -> Answer:
+        """The answer, or ClientGone as soon as the client closes the connection."""
+        task = asyncio.current_task()
+        assert task is not None, "A request is served outside a task. This is a bug."
+        is_answered = is_gone = False
+
+        def stop(_: asyncio.Future[Any]) -> None:
+            nonlocal is_gone
+            if not is_answered:
+                is_gone = True
+                task.cancel()
+
+        # After the body, the only message that can come is that the client has left.
+        watch = asyncio.ensure_future(request.receive())
+        watch.add_done_callback(stop)
+        try:
+            return await self._service.answer(call)
+        except asyncio.CancelledError:
+            if not is_gone:
+                raise
+            task.uncancel()
+            raise ClientGone("The client closed the connection.") from None
+        finally:
+            is_answered = True
+            watch.cancel()
+
+
+def shape(answer: Answer, is_list: bool) -> Any:
+    """The answer's outputs as the client's method for this kind reads them."""
+    if is_list or answer.kind in _LISTED:
+        return answer.outputs
+    return answer.outputs[0]
+
+
+def answer_headers(answer: Answer) -> dict[str, str]:
+    """How the answer came about; times in milliseconds."""
+    timing = answer.timing
+    headers = {
+        "x-task-version": answer.version,
+        "x-adapter-residency": answer.residency,
+        "x-queue-time": f"{1000 * timing.queue_s:.1f}",
+        "x-inference-time": f"{1000 * timing.compute_s:.1f}",
+        "x-batch-tokens": str(answer.batch_tokens),
+        "x-batch-tasks": str(answer.batch_tasks),
+    }
+    if answer.truncated:
+        headers["x-truncated"] = "true"
+    return headers
+
+
+def _parameters(body: dict[str, Any]) -> dict[str, Any]:
+    """`parameters` and what stands beside it: feature extraction sends its parameters flat."""
+    nested = body.pop("parameters", None)
+    if nested is None:
+        return body
+    if not isinstance(nested, dict):
+        raise InvalidInput("must be an object.", "parameters")
+    for name in body:
+        if name in nested:
+            raise InvalidInput("is given twice, inside `parameters` and beside it.", name)
+    return {**body, **nested} if body else nested
+
+
+def _waits(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
+    """Whether to wait for a cold task; the hosted API's `options` are taken out of the body."""
+    options = body.pop("options", None)
+    if options is None:
+        options = {}
+    if not isinstance(options, dict) or not options.keys() <= _HOSTED_OPTIONS:
+        raise InvalidInput("must be an object with wait_for_model or use_cache.", "options")
+    in_body = options.get("wait_for_model", True) is not False
+    return in_body and headers.get("x-wait-for-model", "true").lower() not in _FALSE

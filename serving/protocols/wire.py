@@ -1,0 +1,150 @@
+"""What all protocols share: bodies within limits, JSON answers, our errors, request ids."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import orjson
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from adapter_runtime import InvalidInput
+from serving.errors import BodyTooLarge, Refusal, refusal
+from serving.logs import request_id_var
+
+log = logging.getLogger(__name__)
+REQUEST_ID = "x-request-id"
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+_JSON = "application/json"
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+
+
+def json_response(
+    content: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Any of our values as JSON; dataclasses become objects with their fields."""
+    body = orjson.dumps(content, option=_OPTIONS)
+    return Response(body, status, headers, media_type=_JSON)
+
+
+def error_response(error: BaseException) -> Response:
+    """An error as a client sees it."""
+    return refusal_response(refusal(error))
+
+
+def refusal_response(refused: Refusal) -> Response:
+    """A refusal in our own shape, with Retry-After where another try may succeed."""
+    content: dict[str, Any] = {
+        "error": refused.message,
+        "code": refused.code,
+        "request_id": request_id_var.get(),
+    }
+    headers = {}
+    if refused.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
+        content["estimated_time"] = refused.retry_after_s
+    return json_response(content, refused.status, headers)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body; stops reading as soon as it is too large.
+
+    Raises:
+        BodyTooLarge: it has more bytes than allowed.
+    """
+    too_large = BodyTooLarge(
+        f"The body is larger than {max_bytes} bytes; send fewer or shorter inputs."
+    )
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise too_large
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The body as a JSON object.
+
+    Raises:
+        InvalidInput: it is empty, not UTF-8, not JSON or no object.
+    """
+    if not body.strip():
+        raise InvalidInput('is empty; send a JSON object such as {"inputs": "some text"}.', "body")
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"is not valid JSON in UTF-8: {error}.", "body") from error
+    if not isinstance(content, dict):
+        raise InvalidInput('must be a JSON object such as {"inputs": "some text"}.', "body")
+    return content
+
+
+class RequestIds:
+    """Gives each request an id, answers what nothing else caught, and logs accesses if asked to.
+
+    Args:
+        app: the application inside.
+        logs_access: write one line per request.
+    """
+
+    def __init__(self, app: ASGIApp, logs_access: bool = False) -> None:
+        self._app = app
+        self._logs_access = logs_access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id_var.set(request_id(Headers(scope=scope).get(REQUEST_ID)))
+        seen = _Seen(send, scope, request_id_var.get())
+        try:
+            await self._app(scope, receive, seen.send)
+        except Exception as error:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if seen.status:
+                raise
+            await error_response(error)(scope, receive, seen.send)
+        finally:
+            if self._logs_access:
+                log.info("%s %s", scope["method"], scope["path"], extra=seen.facts())
+
+
+class _Seen:
+    """A send that adds the request id and remembers the status."""
+
+    def __init__(self, send: Send, scope: MutableMapping[str, Any], name: str) -> None:
+        self._send = send
+        self._name = name
+        self._started_s = time.perf_counter()
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            MutableHeaders(scope=message)[REQUEST_ID] = self._name
+        await self._send(message)
+
+    def facts(self) -> dict[str, Any]:
+        took_ms = 1000 * (time.perf_counter() - self._started_s)
+        return {"status": self.status, "took_ms": round(took_ms, 2)}
+
+
+def request_id(given: str | None) -> str:
+    """The client's id when it is short and printable, else a new one."""
+    if given and _SANE_ID.fullmatch(given):
+        return given
+    return os.urandom(12).hex()

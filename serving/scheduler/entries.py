@@ -1,0 +1,95 @@
+"""One input on its way through the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from adapter_runtime import Arrays, Encoded, TaskVersion, WorkItem, leaves
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One encoded input and what has become of its rows.
+
+    Mutable: the policy moves `next_row`, the loop fills `outcomes`. It is finished when every row
+    has an outcome or `error` is set.
+
+    Args:
+        version: who answers; pinned until the last row.
+        encoded: the rows.
+        queued_s, deadline_s: on the scheduler's clock.
+        raw: whether the head also gives raw arrays.
+        owner: who asked; the scheduler never looks at it.
+    """
+
+    version: TaskVersion
+    encoded: Encoded
+    queued_s: float
+    deadline_s: float
+    raw: bool = False
+    owner: object = None
+    adapters: frozenset[str] = field(init=False)
+    outcomes: list[Arrays | None] = field(init=False)
+    next_row: int = 0
+    num_answered: int = 0
+    error: Exception | None = None
+    is_cancelled: bool = False
+    started_s: float = 0.0
+    load_s: float = 0.0
+    compute_s: float = 0.0
+    batch_tokens: int = 0
+    batch_tasks: int = 0
+
+    def __post_init__(self) -> None:
+        self.adapters = frozenset(leaf.ref for leaf in leaves(self.version.composition))
+        self.outcomes = [None] * len(self.encoded.rows)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.error is not None or self.num_answered == len(self.outcomes)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether every row went into a batch."""
+        return self.next_row == len(self.outcomes)
+
+    @property
+    def next_tokens(self) -> int:
+        """Tokens of the next row to run."""
+        return len(self.encoded.rows[self.next_row].input_ids)
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens of the rows that have not run."""
+        return sum(len(row.input_ids) for row in self.encoded.rows[self.next_row :])
+
+    def settle(self, row: int, outcome: Arrays | Exception) -> None:
+        """Keep one row's outcome; the first error fails the whole input."""
+        if not isinstance(outcome, Exception):
+            self.outcomes[row] = outcome
+            self.num_answered += 1
+        elif self.error is None:
+            self.error = outcome
+
+    def answers(self) -> Sequence[Arrays]:
+        """Every row's arrays, in order."""
+        return [_present(outcome) for outcome in self.outcomes]
+
+
+def _present(outcome: Arrays | None) -> Arrays:
+    assert outcome is not None, "A finished input lacks a row's outcome. This is a bug."
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One row of an entry, chosen for the next batch."""
+
+    entry: Entry
+    row: int
+
+    def work_item(self) -> WorkItem:
+        """The row as the engine takes it."""
+        return WorkItem(self.entry.version, self.entry.encoded.rows[self.row], self.entry.raw)

@@ -1,0 +1,174 @@
+"""`polyhead serve`: one process, one port, a graceful end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from types import FrameType
+
+import orjson
+import uvicorn
+from starlette.types import ASGIApp
+
+from adapter_runtime import Engine, SettingsError
+from serving.app import create_app
+from serving.catalog.catalog import Catalog
+from serving.local_service import LocalService
+from serving.logs import set_up_logs
+from serving.metrics import PrometheusRecorder
+from serving.opening import Opener, open_backbone, open_tasks, read_tasks
+from serving.protocols.describe import EXAMPLES
+from serving.service import Service
+from serving.settings import Settings
+
+log = logging.getLogger(__name__)
+_BACKLOG = 2048
+_SHOWN = 12
+
+
+def serve(settings: Settings, opener: Opener = open_backbone) -> None:
+    """Serve until told to stop. Blocks.
+
+    Raises:
+        PolyheadError: nothing could start; the message is one line.
+    """
+    set_up_logs(settings.log_format, settings.log_level)
+    file = read_tasks(settings)
+    with listen(settings.host, settings.port) as listener:
+        opened = open_tasks(settings, file, opener)
+        try:
+            serve_on(listener, opened.engine, opened.catalog, settings)
+        finally:
+            opened.engine.close()
+
+
+def serve_on(listener: socket.socket, engine: Engine, catalog: Catalog, settings: Settings) -> None:
+    """Serve an engine's tasks on a bound socket until told to stop. Blocks."""
+    recorder = PrometheusRecorder()
+    service = LocalService(engine, catalog, settings, recorder)
+    app = create_app(service, settings, recorder, asdict(engine.info))
+    host, port = listener.getsockname()[:2]
+    text = banner(catalog, engine, f"http://{_shown_host(host)}:{port}")
+    server = GracefulServer(uvicorn_config(app, settings), service, settings, lambda: _say(text))
+    server.run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket: taken before anything slow, so that a taken port is known at once.
+
+    Raises:
+        SettingsError: the port or address cannot be had.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot listen on {host}:{port}: {error.strerror}; choose another with --port."
+        ) from error
+    return listener
+
+
+def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """The server loop's settings; logging is ours."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="on",
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+    )
+
+
+class GracefulServer(uvicorn.Server):
+    """Told to stop, it refuses new requests with 503 for a while, finishes the old, then leaves.
+
+    uvicorn alone would close the port at once, and new clients would see a refused connection
+    before their load balancer has heard that this server is not ready any more.
+
+    Args:
+        config: uvicorn's.
+        service: is drained.
+        settings: how long to wait.
+        on_ready: called once the port answers.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        settings: Settings,
+        on_ready: Callable[[], None],
+    ) -> None:
+        super().__init__(config)
+        self._service = service
+        self._settings = settings
+        self._on_ready = on_ready
+        self._told_s: float | None = None
+        self._notice_s = settings.drain_notice_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains, the second one leaves at once."""
+        if self._told_s is not None:
+            self.should_exit = self.force_exit = True
+            return
+        self._told_s = time.monotonic()
+        if sig == signal.SIGINT:
+            self._notice_s = 0.0  # somebody sits at the terminal and waits
+        self._service.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Leave when drained: nobody inside and the notice given, or out of patience."""
+        if self._told_s is not None:
+            waited_s = time.monotonic() - self._told_s
+            is_empty = self._service.num_inside == 0 and waited_s >= self._notice_s
+            if is_empty or waited_s >= max(self._settings.drain_timeout_s, self._notice_s):
+                self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def banner(catalog: Catalog, engine: Engine, url: str) -> str:
+    """What is served and what to try."""
+    info = engine.info
+    lines = [f"Polyhead serves {len(catalog) - len(catalog.failed)} tasks on {url}"]
+    lines.append(f"  backbone {info.backbone} ({info.model_type}, {info.dtype} on {info.device})")
+    ready = [task for task in catalog if task.version is not None]
+    for task in ready[:_SHOWN]:
+        assert task.version is not None, "A ready task lacks its version. This is a bug."
+        lines.append(f"  {task.name:<24} {task.version.kind}")
+    if len(ready) > _SHOWN:
+        lines.append(f"  … and {len(ready) - _SHOWN} more: curl {url}/tasks")
+    lines += [f"  NOT served: {task.name}: {task.reason}" for task in catalog.failed]
+    if ready and ready[0].version is not None:
+        body = orjson.dumps({"inputs": EXAMPLES[ready[0].version.kind]}).decode()
+        lines.append(f"Try:   curl {url}/models/{ready[0].name} -d '{body}'")
+    lines.append(f"Read:  {url}/docs    Stop: Ctrl-C")
+    return "\n".join(lines)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the banner is the command's output
+
+
+def _shown_host(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound

@@ -1,0 +1,100 @@
+"""Every setting of the server, checked once at start."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from adapter_runtime import EngineConfig, SettingsError
+
+PREFIX = "POLYHEAD_"
+
+
+class Settings(BaseSettings):
+    """Settings of one process; each is also the environment variable `POLYHEAD_<NAME>`.
+
+    Args:
+        tasks: task file or folder.
+        backbone: Source of the backbone; wins over the task file's own.
+        host, port: where the server listens; port 0 takes a free one.
+        strict: refuse to start when a task is broken.
+        device, dtype, streams, max_slots, device_bytes, host_bytes: see `EngineConfig`.
+        max_requests: requests that may be inside at once; more get 429.
+        max_rows: rows that may wait or run at once; more get 429.
+        max_items: longest list of inputs in one request.
+        max_body_bytes: largest request body.
+        max_batch_s: predicted time that one forward may take.
+        max_batch_tokens, max_batch_rows: hard limits of one forward.
+        default_deadline_s: time to answer when the client names none.
+        encode_threads: threads that turn text into rows and logits into answers; 0 chooses.
+        load_threads: threads that bring cold adapters in.
+        drain_timeout_s: longest wait for requests in flight when told to stop.
+        drain_notice_s: how long new requests are refused with 503 before the port closes.
+        log_format: `text`, `json`, or `auto`: text on a terminal.
+        access_log: write one line per request.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    tasks: str | None = None
+    backbone: str | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    strict: bool = False
+    device: str = "auto"
+    dtype: str = "auto"
+    streams: int = Field(0, ge=0)
+    max_slots: int = Field(1024, ge=1)
+    device_bytes: int = Field(2 << 30, ge=1)
+    host_bytes: int = Field(4 << 30, ge=1)
+    max_requests: int = Field(512, ge=1)
+    max_rows: int = Field(4096, ge=1)
+    max_items: int = Field(256, ge=1)
+    max_body_bytes: int = Field(2 << 20, ge=1)
+    max_batch_s: float = Field(0.1, gt=0, le=60)
+    max_batch_tokens: int = Field(16384, ge=1)
+    max_batch_rows: int = Field(512, ge=1)
+    default_deadline_s: float = Field(30.0, gt=0)
+    encode_threads: int = Field(0, ge=0, le=256)
+    load_threads: int = Field(2, ge=1, le=64)
+    drain_timeout_s: float = Field(30.0, ge=0)
+    drain_notice_s: float = Field(1.0, ge=0)
+    log_format: Literal["auto", "text", "json"] = "auto"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    access_log: bool = False
+
+    def engine_config(self) -> EngineConfig:
+        """The engine's share of the settings.
+
+        Raises:
+            SettingsError: a value is out of range.
+        """
+        return EngineConfig(
+            device=self.device,
+            dtype=self.dtype,
+            streams=self.streams,
+            max_slots=self.max_slots,
+            device_bytes=self.device_bytes,
+            host_bytes=self.host_bytes,
+        )
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment; values given here win, None means not given.
+
+    Raises:
+        SettingsError: a value is wrong; names the variable.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    return f"{PREFIX}{name.upper()} is {first['input']!r}: {first['msg']}."

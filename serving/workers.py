@@ -1,0 +1,80 @@
+"""Threads for encode and decode, and the way back to the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+
+log = logging.getLogger(__name__)
+Chore = Callable[[], None]
+
+
+class Workers:
+    """A few threads that do small chores in the order given.
+
+    Args:
+        count: how many threads.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._chores: SimpleQueue[Chore | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"encode-{number}", daemon=True)
+            for number in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def do(self, chore: Chore) -> None:
+        """Queue a chore; it must handle its own errors."""
+        self._chores.put(chore)
+
+    def close(self) -> None:
+        """End the threads after what is queued. Blocks."""
+        for _ in self._threads:
+            self._chores.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (chore := self._chores.get()) is not None:
+            try:
+                chore()
+            except Exception:
+                log.exception("An encode thread met an unexpected error and goes on")
+
+
+class Deliveries:
+    """Runs callbacks on the event loop, many per wake-up: waking it costs more than the callback.
+
+    Args:
+        loop: the event loop that is to run them.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Chore] = deque()
+        self._lock = threading.Lock()
+        self._is_called = False
+
+    def put(self, callback: Chore) -> None:
+        """Have the loop run a callback soon. Called from any thread; a closed loop is no error."""
+        self._waiting.append(callback)
+        with self._lock:
+            if self._is_called:
+                return
+            self._is_called = True
+        try:
+            self._loop.call_soon_threadsafe(self._flush)
+        except RuntimeError:
+            log.warning("An answer came after the event loop had closed")
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._is_called = False
+        while self._waiting:
+            self._waiting.popleft()()
