@@ -133,5 +133,7 @@ def find_architecture(model_type: str) -> Architecture:
     rows = {name: row for row in ARCHITECTURES for name in row.model_types}
     if model_type not in rows:
         known = ", ".join(sorted(rows))
-        raise BackboneError(f"Backbones of type {model_type!r} are not supported; use one of {known}.")
+        raise BackboneError(
+            f"Backbones of type {model_type!r} are not supported; use one of {known}."
+        )
     return rows[model_type]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.architectures import Architecture
 from adapter_runtime.backbone.facts import BackboneFacts
@@ -36,7 +37,7 @@ class Backbone:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         architecture: Architecture,
         facts: BackboneFacts,
         open_tokenizer: Callable[[Backbone], Tokenizer],
@@ -51,14 +52,14 @@ class Backbone:
         self.pooler: nn.Module | None = getattr(model, "pooler", None)
         if self.pooler is not None:
             # The model's own forward would run it on every row.
-            model.pooler = None
+            model.pooler = None  # type: ignore[assignment]  # HF marks absent poolers so
         self.model = model
         self._open_tokenizer = open_tokenizer
         self._make_digest = make_digest
         weight = next(model.parameters())
         self.device, self.dtype = weight.device, weight.dtype
         positions = cast(nn.Embedding, model.get_submodule("embeddings.position_embeddings"))
-        self._padding_token = cast(int | None, positions.padding_idx)
+        self._padding_token = positions.padding_idx
         self.max_tokens = positions.num_embeddings - self.first_position
 
     @property
@@ -119,7 +120,9 @@ class Backbone:
             )
         shape = (1, -1) if routing.layout is Layout.PACKED else (len(rows), -1)
         inputs: dict[str, Any] = {
-            "input_ids": self._stream([row.input_ids for row in rows], spans, self._padding_token or 0),
+            "input_ids": self._stream(
+                [row.input_ids for row in rows], spans, self._padding_token or 0
+            ),
             "position_ids": self._stream([self._positions(row) for row in rows], spans),
         }
         if self.architecture.has_types:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModel
-from transformers.utils import logging
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import logging as hf_logging
 
 from adapter_runtime.backbone.architectures import Architecture, find_architecture
 from adapter_runtime.backbone.attention import register_attention
@@ -58,7 +58,7 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
         )
 
     return Backbone(
-        model.to(device),
+        model.to(device),  # type: ignore[arg-type]  # its decorator loses the signature
         architecture,
         facts,
         open_tokenizer,
@@ -80,7 +80,7 @@ def _weight_files(folder: Folder) -> tuple[str, ...]:
 
 def _load_model(
     folder: Folder, architecture: Architecture, dtype: torch.dtype
-) -> tuple[nn.Module, bool]:
+) -> tuple[PreTrainedModel, bool]:
     packed = architecture.layout is Layout.PACKED
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -117,7 +117,9 @@ def _check_complete(missing_keys: Any, source: str) -> bool:
     missing = sorted(missing_keys)
     lost = [name for name in missing if not name.startswith("pooler.")]
     if lost:
-        shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if lost[_SHOWN:] else "")
+        shown = ", ".join(lost[:_SHOWN]) + (
+            f" and {len(lost) - _SHOWN} more" if lost[_SHOWN:] else ""
+        )
         raise BackboneError(f"{source}: the weights lack {shown}; the checkpoint is incomplete.")
     return not missing
 
@@ -125,12 +127,12 @@ def _check_complete(missing_keys: Any, source: str) -> bool:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hide transformers' table of unused heads and its progress bar; we account ourselves."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity(logging.ERROR)
+    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        hf_logging.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            hf_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -58,5 +58,7 @@ class RoutedSum(nn.Module):
             return cast(Tensor, self.norm(h.add_(residual)))
         width = h.shape[-1]
         # The work knows which norm Parts apply to which tokens, so it gets the bare norm.
-        y = cast(SublayerWork, work)(h.reshape(-1, width), residual.reshape(-1, width), self.norm.base)
+        y = cast(SublayerWork, work)(
+            h.reshape(-1, width), residual.reshape(-1, width), self.norm.base
+        )
         return y.view(h.shape)

@@ -77,7 +77,9 @@ class RowSpans:
         if self.real_tokens is not None:
             values = values * self.real_tokens.to(values.device).unsqueeze(1)
         sums = values.new_zeros(len(self), values.shape[1]).index_add_(0, rows, values)
-        return sums / torch.tensor(self.lengths, dtype=values.dtype, device=values.device).unsqueeze(1)
+        return sums / torch.tensor(
+            self.lengths, dtype=values.dtype, device=values.device
+        ).unsqueeze(1)
 
 
 class Groups:
@@ -172,7 +174,7 @@ Work = Mapping[PlugPoint, ModuleWork | SublayerWork]
 
 @dataclass(frozen=True)
 class Routing:
-    """One forward's rows and the work at each active plug point; empty work is the bare backbone."""
+    """One forward's rows and the work at each active point; no work is the bare backbone."""
 
     layout: Layout
     spans: RowSpans

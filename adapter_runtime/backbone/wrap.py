@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.architectures import Architecture
 from adapter_runtime.backbone.blocks import Close
@@ -15,12 +17,14 @@ from adapter_runtime.types import MODEL_LEVEL, PlugPoint, Site
 
 
 def read_facts(
-    model: nn.Module, architecture: Architecture, model_name: str, has_pooler: bool
+    model: PreTrainedModel, architecture: Architecture, model_name: str, has_pooler: bool
 ) -> BackboneFacts:
     """Names and shapes of a bare Hugging Face model that is not wrapped yet."""
-    config = model.config
+    config: Any = model.config
     modules = dict(_module_points(model, architecture))
-    named = {point: model.get_submodule(path) for path, point in modules.items()}
+    named: dict[PlugPoint, Any] = {
+        point: model.get_submodule(path) for path, point in modules.items()
+    }
     return BackboneFacts(
         model_type=config.model_type,
         model_name=model_name,
@@ -49,10 +53,13 @@ def read_facts(
     )
 
 
-def _module_points(model: nn.Module, architecture: Architecture) -> Iterator[tuple[str, PlugPoint]]:
+def _module_points(
+    model: PreTrainedModel, architecture: Architecture
+) -> Iterator[tuple[str, PlugPoint]]:
+    num_layers: int = model.config.num_hidden_layers
     present = {name for name, _ in model.named_modules()}
     for site, template in architecture.modules.items():
-        layers = range(model.config.num_hidden_layers) if "{}" in template else (MODEL_LEVEL,)
+        layers = range(num_layers) if "{}" in template else (MODEL_LEVEL,)
         for layer in layers:
             path = template.format(layer)
             if path in present:
@@ -60,7 +67,7 @@ def _module_points(model: nn.Module, architecture: Architecture) -> Iterator[tup
 
 
 def wrap(
-    model: nn.Module, architecture: Architecture, facts: BackboneFacts, scope: RouteScope
+    model: PreTrainedModel, architecture: Architecture, facts: BackboneFacts, scope: RouteScope
 ) -> dict[PlugPoint, nn.Module]:
     """Put the plug points into a bare model, in place.
 

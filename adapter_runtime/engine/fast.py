@@ -88,14 +88,18 @@ class _Plan:
     def _sublayer(self, point: PlugPoint, has_norm_parts: bool) -> SublayerRuns:
         chains = [self._placed(point, segment) for segment in range(len(self._segments))]
         runs = []
-        for _, members in groupby(range(len(chains)), key=lambda segment: _tables([chains[segment]])):
+        for _, members in groupby(
+            range(len(chains)), key=lambda segment: _tables([chains[segment]])
+        ):
             run = tuple(members)
             links = self._links(run, [chains[segment] for segment in run], 0)
             norm_work = None
             if has_norm_parts:
                 norm_work = self._module(norm_of(point), range(run[0], run[-1] + 1))
             bounds = self._bounds(run, 0)
-            runs.append(SublayerRun(*bounds, links, norm_work if norm_work and norm_work.runs else None))
+            runs.append(
+                SublayerRun(*bounds, links, norm_work if norm_work and norm_work.runs else None)
+            )
         return SublayerRuns(tuple(runs))
 
     def _placed(self, point: PlugPoint, segment: int) -> Chain:

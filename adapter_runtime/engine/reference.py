@@ -35,7 +35,9 @@ class ReferenceRouter:
     def route(self, compositions: Sequence[Composition | None], spans: RowSpans) -> Work:
         """The work of a stream whose row *i* has composition *i*."""
         pieces = [
-            _Piece(segment, self._parts(segment.composition), spans.slice(segment.first, segment.stop))
+            _Piece(
+                segment, self._parts(segment.composition), spans.slice(segment.first, segment.stop)
+            )
             for segment in cut_segments(compositions, spans)
         ]
         points = dict.fromkeys(part.point for piece in pieces for part in piece.parts)
@@ -47,7 +49,9 @@ class ReferenceRouter:
         }
 
     def _parts(self, composition: Composition | None) -> tuple[Part, ...]:
-        return tuple(part for leaf in leaves(composition) for part in self._adapters(leaf.ref).parts)
+        return tuple(
+            part for leaf in leaves(composition) for part in self._adapters(leaf.ref).parts
+        )
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,7 @@ class Segment:
     end: int
 
 
-def cut_segments(
-    compositions: Sequence[Composition | None], spans: RowSpans
-) -> list[Segment]:
+def cut_segments(compositions: Sequence[Composition | None], spans: RowSpans) -> list[Segment]:
     """Maximal runs of rows with equal compositions; they cover the stream."""
     segments: list[Segment] = []
     for composition, run in groupby(range(len(compositions)), key=lambda row: compositions[row]):

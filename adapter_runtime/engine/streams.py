@@ -58,7 +58,7 @@ class StreamThreads:
 
 
 class CallerThread:
-    """Runs works one after another on the caller's thread: for devices with a queue of their own."""
+    """Runs works in order on the caller's thread, for devices with a queue of their own."""
 
     num_threads = 1
 

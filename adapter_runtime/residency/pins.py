@@ -67,8 +67,8 @@ class Residents(Generic[Value]):
                 total -= entry.num_bytes
         if count > self.max_count or total > self.max_bytes:
             raise CapacityError(
-                f"No room on the device: {self.max_count} {self.what} and {self.max_bytes} bytes at "
-                "most, and too many are in use; send smaller batches or raise the limits."
+                f"No room on the device: {self.max_count} {self.what} and {self.max_bytes} bytes "
+                "at most, and too many are in use; send smaller batches or raise the limits."
             )
         return chosen
 

@@ -14,7 +14,6 @@ from adapter_runtime.residency.tables import DeviceTables, Methods, Placements
 from adapter_runtime.types import Adapter, HeadWeights, PlugPoint
 
 
-
 @dataclass(frozen=True, slots=True)
 class Slot:
     """One resident adapter.
@@ -167,7 +166,11 @@ class HeadPool:
     """
 
     def __init__(
-        self, device: torch.device, dtype: torch.dtype, max_bytes: int = 2 << 30, max_count: int = 65536
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        max_bytes: int = 2 << 30,
+        max_count: int = 65536,
     ) -> None:
         self._lock = threading.Lock()
         self._device = device

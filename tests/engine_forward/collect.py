@@ -44,5 +44,3 @@ def gaps(found: Collect, expected: Sequence[Tensor]) -> float:
     """The largest difference over all jobs."""
     assert sorted(found.states) == list(range(len(expected)))
     return max(largest_gap(found.states[job], states) for job, states in enumerate(expected))
-
-

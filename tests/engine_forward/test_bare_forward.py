@@ -10,6 +10,7 @@ TOLERANCE = 1e-5  # fp32
 
 
 def run(model_type, jobs, num_streams=1, *, pooled=False):
+    """Run jobs without adapters."""
     backbone = open_tiny(model_type)
     slots = SlotPool({}, backbone.bases, backbone.device, backbone.dtype)
     runner = BatchRunner(backbone, slots, num_streams)

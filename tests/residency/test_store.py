@@ -1,0 +1,126 @@
+import threading
+from dataclasses import dataclass
+
+import pytest
+
+from adapter_runtime.errors import CapacityError, SourceError
+from adapter_runtime.residency.store import AdapterStore
+from adapter_runtime.types import Residency
+
+
+@dataclass
+class Blob:
+    num_bytes: int
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def fail():
+    """A load that fails."""
+    raise SourceError("gone")
+
+
+def never():
+    """A load that must not happen."""
+    raise AssertionError("loaded again")
+
+
+def test_the_least_recently_used_value_makes_room():
+    """Bytes are bounded; what was used last stays."""
+    store = AdapterStore(10)
+    for key in "abc":
+        store.get(key, lambda: Blob(3))
+    store.get("a", never)
+    store.get("d", lambda: Blob(3))
+    assert [key in store for key in "abcd"] == [True, False, True, True]
+    assert (3, 9) == (len(store), store.num_bytes)
+    store.check_integrity()
+
+
+def test_a_value_larger_than_the_store_is_refused():
+    """One giant never empties the store."""
+    store = AdapterStore(10)
+    store.get("a", lambda: Blob(3))
+    with pytest.raises(CapacityError, match="host_bytes"):
+        store.get("b", lambda: Blob(11))
+    assert "a" in store
+    store.check_integrity()
+
+
+def test_a_failure_is_remembered_until_its_retry_time():
+    """Within the retry time callers get the same error without a load; then it is tried again."""
+    clock = Clock()
+    store = AdapterStore(10, retry_after_s=5, clock=clock)
+    for load in (fail, never):
+        with pytest.raises(SourceError):
+            store.get("a", load)
+    assert store.residency("a") is Residency.FAILED
+    clock.now = 5.0
+    assert store.get("a", lambda: Blob(1)) == Blob(1)
+    assert store.residency("a") is Residency.HOST
+
+
+def test_discard_forgets_value_and_failure():
+    """A discarded key is loaded afresh."""
+    store = AdapterStore(10)
+    store.get("a", lambda: Blob(1))
+    with pytest.raises(SourceError):
+        store.get("b", fail)
+    store.discard("a")
+    store.discard("b")
+    assert store.residency("a") is store.residency("b") is Residency.ABSENT
+    assert 0 == store.num_bytes
+    assert store.get("b", lambda: Blob(2)) == Blob(2)
+
+
+class SlowLoad:
+    """A load that waits until it is let go, and counts its calls."""
+
+    def __init__(self):
+        self.started = threading.Event()
+        self.go = threading.Event()
+        self.num_calls = 0
+
+    def __call__(self):
+        self.num_calls += 1
+        self.started.set()
+        assert self.go.wait(10)
+        return Blob(1)
+
+
+def run_threads(count, call):
+    """Call on several threads at once."""
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def test_parallel_callers_of_one_key_share_one_load():
+    """The first caller loads, the others wait for its value."""
+    store, load, found = AdapterStore(10), SlowLoad(), []
+    threads = run_threads(4, lambda: found.append(store.get("a", load)))
+    assert load.started.wait(10)
+    assert store.residency("a") is Residency.LOADING
+    load.go.set()
+    for thread in threads:
+        thread.join()
+    assert 1 == load.num_calls
+    assert [Blob(1)] * 4 == found
+
+
+def test_a_slow_key_does_not_delay_another():
+    """Keys load independently."""
+    store, load = AdapterStore(10), SlowLoad()
+    (thread,) = run_threads(1, lambda: store.get("slow", load))
+    assert load.started.wait(10)
+    assert store.get("quick", lambda: Blob(2)) == Blob(2)
+    load.go.set()
+    thread.join()
+    assert {"slow", "quick"} == {key for key in ("slow", "quick") if key in store}
