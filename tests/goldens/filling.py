@@ -1,34 +1,39 @@
-"""Weights that depend on nothing but their name: the same under every library version."""
+"""Weights that need not be stored: every parameter is filled from a function of its name.
+
+Runs under the library's and under the generators' environments alike: numpy and torch only.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+MATRIX_STD = 0.2
+VECTOR_STD = 0.1
 
 
-def values(name: str, shape: Sequence[int], seed: int = 0) -> torch.Tensor:
-    """A parameter's values, drawn from a Philox stream keyed by its name.
-
-    Norm weights lie around 1, everything else around 0; the standard deviation is 0.3 for both.
-    """
-    key = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16], "little")
-    noise = np.random.Generator(np.random.Philox(key=key)).standard_normal(tuple(shape))
-    is_norm = name.endswith("weight") and "norm" in name.lower()
-    return torch.from_numpy((0.3 * noise + float(is_norm)).astype(np.float32))
+def draw(name: str, shape: tuple[int, ...], std: float, mean: float = 0.0) -> Tensor:
+    """Normal float32 numbers that depend on the name and the shape only."""
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    generator = np.random.Generator(np.random.Philox(key=key))
+    values = generator.standard_normal(shape) * std + mean
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))
 
 
-def fill(model: nn.Module, seed: int = 0, prefix: str = "") -> None:
-    """Overwrite every parameter of a model, in place.
+def fill_backbone(model: nn.Module, prefix: str = "") -> nn.Module:
+    """Fill every parameter in place, by its name without the base model's prefix.
 
     Args:
-        model: the model; for task models pass the base model, so that names agree.
-        seed: another seed gives other weights.
-        prefix: goes before each parameter's name.
+        model: a bare base model, or a task model whose base lies under `prefix`.
+        prefix: such as `bert`; empty for a bare model.
     """
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(values(prefix + name, parameter.shape, seed))
+        for full_name, parameter in model.named_parameters():
+            name = full_name.removeprefix(f"{prefix}.") if prefix else full_name
+            is_norm = "norm" in name.lower() and name.endswith("weight")
+            std = VECTOR_STD if parameter.ndim == 1 else MATRIX_STD
+            parameter.copy_(draw(name, tuple(parameter.shape), std, 1.0 if is_norm else 0.0))
+    return model.eval()
