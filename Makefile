@@ -56,8 +56,8 @@ $(READY): pyproject.toml requirements.lock
 	@$(FIND_PYTHON); \
 	echo "Setting up .venv with $$python; the first time this takes a few minutes."; \
 	$$python -m venv .venv
-	@$(BIN)/pip install -qq torch==$(TORCH)
-	@$(BIN)/pip install -qq --constraint requirements.lock --editable '.[$(EXTRAS)]'
+	@$(BIN)/pip install -qq --no-compile torch==$(TORCH)
+	@$(BIN)/pip install -qq --no-compile --constraint requirements.lock --editable '.[$(EXTRAS)]'
 	@touch $@
 
 # Sets $$python, or says what is missing and ends the recipe.
