@@ -82,7 +82,10 @@ class Ledger:
         """All problems so far, with one `unexpected_tensor` entry per tensor nobody took."""
         left = self.unused()
         extra = [
-            Note("unexpected_tensor", f"{name} of shape {list(self._tensors[name].shape)} has no place here.")
+            Note(
+                "unexpected_tensor",
+                f"{name} of shape {list(self._tensors[name].shape)} has no place here.",
+            )
             for name in left[:_SHOWN]
         ]
         if len(left) > _SHOWN:
