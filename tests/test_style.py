@@ -90,6 +90,8 @@ def test_every_module_with_code_says_what_it_is_for() -> None:
     silent = [
         str(source.path.relative_to(ROOT))
         for source in SOURCES
-        if source.tree.body and not ast.get_docstring(source.tree)
+        if source.tree.body
+        and not source.path.is_relative_to(ROOT / "tests")
+        and not ast.get_docstring(source.tree)
     ]
     assert [] == silent
