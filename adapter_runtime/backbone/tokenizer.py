@@ -158,9 +158,9 @@ class Tokenizer:
         """Tokens of a text alone, without special tokens."""
         return len(self._content(text))
 
-    def row(self, tokens: Tokens) -> Row:
+    def row(self, tokens: Tokens, *, with_types: bool = True) -> Row:
         """What the backbone reads of a row; type ids only where they say something."""
-        types = self.has_types and tokens.encoding.type_ids
+        types = with_types and self.has_types and tokens.encoding.type_ids
         return Row(tokens.ids, tuple(types) if types and any(types) else None)
 
     def token(self, token_id: int) -> str:

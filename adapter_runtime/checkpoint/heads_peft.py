@@ -9,6 +9,7 @@ Source: peft 0.21 `get_peft_model_state_dict`, `PeftModelForSequenceClassificati
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
@@ -68,12 +69,22 @@ def read_peft_head(
     _check_saved(folder, head, class_name, trained)
     ledger = Ledger(saved)
     ledger.alias([path for path in saved if path not in trained], "bias of a wrapper")
-    layout = HeadLayout("", head.head_type, head.settings, head.modules)
+    settings = replace(head.settings, reads_types=_reads_types(config, options))
+    layout = HeadLayout("", head.head_type, settings, head.modules)
     digest = folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
     found = build_head(layout, ledger, facts, labels, options, digest)
     if problems := ledger.problems():
         raise RejectedAdapter(folder.source, problems)
     return found
+
+
+def _reads_types(config: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
+    """PEFT's question answering model takes token type ids and does not hand them on.
+
+    Such an adapter never saw them, neither at training nor when PEFT runs it; the option
+    `token_types` is for one that was trained in another way.
+    """
+    return bool(options.get("token_types", config.get("task_type") != "QUESTION_ANS"))
 
 
 def _path(name: str) -> str:

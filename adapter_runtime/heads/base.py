@@ -49,17 +49,17 @@ class HeadStates:
 
 
 class HeadKind(Protocol):
-    """One head type's whole behaviour.
-
-    `kinds` are the task kinds that it can answer, default first. `overflows` are the length rules
-    that it can keep, default first: what `Limits.overflow` None means.
-    """
+    """One head type's whole behaviour."""
 
     @property
-    def kinds(self) -> tuple[Kind, ...]: ...
+    def kinds(self) -> tuple[Kind, ...]:
+        """The task kinds that it can answer, default first."""
+        ...
 
     @property
-    def overflows(self) -> tuple[Overflow, ...]: ...
+    def overflows(self) -> tuple[Overflow, ...]:
+        """The length rules that it can keep, default first: what `Limits.overflow` None means."""
+        ...
 
     def encode(
         self,

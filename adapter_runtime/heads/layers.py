@@ -29,6 +29,7 @@ class StackSettings:
         bias: whether the last layer has a bias; the others always have one.
         function: `softmax`, `sigmoid` or `none` on the logits where the request names none;
             None chooses by the head type and the number of labels.
+        reads_types: whether rows carry token type ids; question answering heads only.
     """
 
     layers: int = 1
@@ -36,6 +37,7 @@ class StackSettings:
     use_pooler: bool = False
     bias: bool = True
     function: str | None = None
+    reads_types: bool = True
 
 
 def tensor_shapes(settings: StackSettings, width: int, num_out: int) -> dict[str, tuple[int, ...]]:

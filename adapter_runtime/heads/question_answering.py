@@ -68,7 +68,8 @@ class QuestionAnsweringHead:
             most = row_limit(tokenizer, limits)
             refuse_unless_truncating(limits, total, most, "inputs.context")
             windows = windows[:1]
-        rows = tuple(tokenizer.row(tokens) for tokens in windows)
+        with_types = cast(StackSettings, spec.settings).reads_types
+        rows = tuple(tokenizer.row(tokens, with_types=with_types) for tokens in windows)
         return Encoded(rows, QuestionContext(context, windows, tokenizer.cls_id), known, is_cut)
 
     def forward(
