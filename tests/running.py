@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
+POLYHEAD = Path(sys.executable).with_name("polyhead")
 START_S = 90.0
 STOP_S = 30.0
 
@@ -50,7 +51,7 @@ def running_server(tasks: Path, log: Path, options: Sequence[str] = ()) -> Itera
         options: further command-line options.
     """
     port = free_port()
-    command = [sys.executable, "-m", "serving.cli", "serve", "--tasks", str(tasks)]
+    command = [str(POLYHEAD), "serve", "--tasks", str(tasks)]
     command += ["--port", str(port), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=settings())

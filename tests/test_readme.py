@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.running import ROOT, Running, settings
+from tests.running import POLYHEAD, ROOT, Running, settings
 
 TOLERANCE = 5e-3
 ADDRESS = "127.0.0.1:8080"
@@ -97,7 +97,7 @@ def test_every_option_that_the_readme_names_exists() -> None:
     assert named
     for subcommand, rest in named:
         done = subprocess.run(
-            [sys.executable, "-m", "serving.cli", subcommand, "--help"],
+            [POLYHEAD, subcommand, "--help"],
             cwd=ROOT,
             env={**settings(), "COLUMNS": "200"},
             capture_output=True,
