@@ -154,3 +154,7 @@ def main() -> None:
     except PolyheadError as error:
         print(f"polyhead: {error}", file=sys.stderr)  # noqa: T201 - a command's own output
         sys.exit(EXIT_NOTHING_STARTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -38,6 +38,13 @@ class Job:
     outputs: list[Any] = field(default_factory=list)
     num_open: int = 0
 
+    def attach(self, entries: list[Entry]) -> bool:
+        """Take over the encoded items; False when nobody waits for them any more."""
+        self.outputs = [None] * len(entries)
+        self.num_open = len(entries)
+        self.entries = entries  # from here on, abandoning the job reaches them
+        return not self.is_abandoned
+
     def placed(self, error: Exception, index: int) -> Exception:
         """An error of one item, with its place where the client sent a list."""
         return name_item(error, index) if self.call.is_list else error

@@ -144,15 +144,11 @@ class LocalService:
             return
         now_s = self._clock()
         job.encode_s = now_s - started_s
-        job.outputs = [None] * len(entries)
-        job.num_open = len(entries)
         for entry in entries:
             entry.queued_s = entry.started_s = now_s
-        job.entries = entries
-        if job.is_abandoned:  # asked again: from here on, abandoning reaches the entries
-            return
-        self._loop.submit([entry for entry in entries if not entry.is_finished])
-        self._decode([entry for entry in entries if not entry.outcomes])
+        if job.attach(entries):
+            self._loop.submit([entry for entry in entries if not entry.is_finished])
+            self._decode([entry for entry in entries if entry.is_finished])
 
     def _entry(self, job: Job, index: int) -> Entry:
         try:

@@ -38,9 +38,7 @@ class AdminProtocol:
         router.add_api_route("/info", self.info)
         router.add_api_route("/health/live", self.live)
         for path in ("/health/ready", "/health"):
-            router.add_api_route(
-                path, self.ready, responses={503: {"description": "Stopping."}}, **add
-            )
+            router.add_api_route(path, self.ready, responses={503: {"description": "Stopping."}})
         router.add_api_route("/metrics", self.metrics)
         router.add_api_route("/", self.root, include_in_schema=False)
         return router

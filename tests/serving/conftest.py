@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from adapter_runtime import Kind, Leaf, TaskSpec
+from serving.app import create_app
+from serving.catalog.catalog import admit_all
+from serving.catalog.files import Broken, TaskFile
+from serving.local_service import LocalService
+from serving.metrics import PrometheusRecorder
+from serving.settings import Settings, load_settings
+
+from .fake_engine import FakeEngine
+
+SPECS = (
+    TaskSpec("sentiment", adapter=Leaf("/a/sentiment")),
+    TaskSpec("topic", adapter=Leaf("/a/topic")),
+    TaskSpec("embed", kind=Kind.FEATURE_EXTRACTION),
+    TaskSpec("qa", adapter=Leaf("/a/qa"), kind=Kind.QUESTION_ANSWERING),
+    TaskSpec("tags", adapter=Leaf("/a/tags"), kind=Kind.TOKEN_CLASSIFICATION),
+    TaskSpec("sick", adapter=Leaf("/a/broken")),
+)
+FILE = TaskFile("fake", SPECS, (Broken("misspelt", "adaptor is no known key."),))
+
+
+class Server:
+    """A LocalService over a FakeEngine behind the real ASGI app, called in process."""
+
+    def __init__(self, engine: FakeEngine, settings: Settings) -> None:
+        self.engine = engine
+        self.recorder = PrometheusRecorder()
+        self.service = LocalService(engine, admit_all(engine, FILE), settings, self.recorder)
+        self.app = create_app(self.service, settings, self.recorder)
+
+    def run(self, use: Callable[[httpx.AsyncClient], Any]) -> Any:
+        """Call an async function with a client of the started server."""
+
+        async def main() -> Any:
+            await self.service.start()
+            try:
+                transport = httpx.ASGITransport(self.app)
+                async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                    return await use(client)
+            finally:
+                await asyncio.to_thread(self.service.stop)
+
+        return asyncio.run(main())
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        """One POST request."""
+
+        async def use(client: httpx.AsyncClient) -> httpx.Response:
+            return await client.post(path, **options)
+
+        response: httpx.Response = self.run(use)
+        return response
+
+    def get(self, path: str) -> httpx.Response:
+        """One GET request."""
+
+        async def use(client: httpx.AsyncClient) -> httpx.Response:
+            return await client.get(path)
+
+        response: httpx.Response = self.run(use)
+        return response
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    engine = FakeEngine()
+    yield engine
+    if engine.gate is not None:
+        engine.gate.set()
+
+
+@pytest.fixture
+def server(engine: FakeEngine) -> Server:
+    return Server(engine, load_settings())
+
+
+@pytest.fixture
+def make_server(engine: FakeEngine) -> Callable[..., Server]:
+    return lambda **settings: Server(engine, load_settings(**settings))

@@ -1,0 +1,149 @@
+"""An Engine without torch: deterministic, slow or failing on command."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapter_runtime import (
+    Arrays,
+    Encoded,
+    EngineConfig,
+    EngineStats,
+    HeadSpec,
+    InvalidInput,
+    Kind,
+    Note,
+    RejectedAdapter,
+    Report,
+    Residency,
+    Row,
+    RowFailed,
+    RunResult,
+    RunStats,
+    SourceError,
+    TaskSpec,
+    TaskVersion,
+    WorkItem,
+    leaves,
+)
+from adapter_runtime.engine.protocol import EngineInfo
+
+
+@dataclass
+class FakeEngine:
+    """Each word is a token; the answer counts the words of its own row.
+
+    Args:
+        run_s: how long each forward takes.
+        load_s: how long each load takes.
+        cold: tasks whose weights are absent until loaded.
+        fails: raised by `run` as a whole when set.
+    """
+
+    run_s: float = 0.0
+    load_s: float = 0.0
+    cold: set[str] = field(default_factory=set)
+    load_fails: bool = False
+    fails: Exception | None = None
+    gate: threading.Event | None = None
+    batches: list[list[WorkItem]] = field(default_factory=list)
+    info: EngineInfo = field(
+        default_factory=lambda: EngineInfo("fake", "bert", "cpu", "float32", 512, 64)
+    )
+    is_closed: bool = False
+
+    def inspect(self, spec: TaskSpec) -> Report:
+        """Accepts every name but `broken`."""
+        source = next((leaf.ref for leaf in leaves(spec.adapter)), spec.head or "")
+        if "broken" in source:
+            return Report(False, (Note("missing_tensor", "x is missing."),))
+        return Report(True, warnings=(Note("old", "An old file."),), facts={"format": "adapterhub"})
+
+    def prepare(self, spec: TaskSpec) -> TaskVersion:
+        """A version whose labels are no and yes; sources with `broken` are rejected."""
+        source = next((leaf.ref for leaf in leaves(spec.adapter)), "")
+        if "broken" in source:
+            raise RejectedAdapter(source, [Note("missing_tensor", "x is missing.")])
+        if "absent" in source:
+            raise SourceError(f"{source}: no such folder.")
+        if "crash" in source:
+            raise ZeroDivisionError("surprise")
+        kind = spec.kind or Kind.TEXT_CLASSIFICATION
+        head = HeadSpec("linear", (), spec.labels or ("no", "yes"), digest=spec.name)
+        return TaskVersion(
+            spec.name, "v1", f"digest-{spec.name}", kind, head, spec.adapter, spec.limits, spec
+        )
+
+    def load(self, version: TaskVersion) -> None:
+        """Takes `load_s`, then the task is warm."""
+        time.sleep(self.load_s)
+        if self.load_fails:
+            raise SourceError(f"{version.task}: its files are gone.")
+        self.cold.discard(version.task)
+
+    def residency(self, version: TaskVersion) -> Residency:
+        """Absent for cold tasks."""
+        return Residency.ABSENT if version.task in self.cold else Residency.DEVICE
+
+    def encode(self, version: TaskVersion, inputs: Any, parameters: Mapping[str, Any]) -> Encoded:
+        """One row per line of the text."""
+        for name in parameters:
+            if name not in ("top_k", "normalize"):
+                raise InvalidInput("unknown parameter.", f"parameters.{name}")
+        text = inputs if isinstance(inputs, str) else str(inputs.get("context", ""))
+        if not text.strip():
+            raise InvalidInput("the text is empty.")
+        rows = tuple(Row(tuple(range(len(line.split())))) for line in text.split("\n"))
+        return Encoded(rows, context=text, parameters=parameters, truncated="long" in text)
+
+    def run(self, items: Sequence[WorkItem]) -> RunResult:
+        """The number of tokens of each row; a row of 13 tokens fails alone."""
+        self.batches.append(list(items))
+        if self.gate is not None:
+            assert self.gate.wait(30)
+        time.sleep(self.run_s)
+        if self.fails is not None:
+            raise self.fails
+        tasks = {item.version.task for item in items}
+        tokens = sum(len(item.row.input_ids) for item in items)
+        stats = RunStats(len(items), tokens, len(tasks), 3, max(self.run_s, 1e-4))
+        return RunResult(tuple(_outcome(item) for item in items), stats)
+
+    def decode(self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:
+        """Label, words per row; a vector for embeddings."""
+        counts: list[Any] = [outcome["count"] for outcome in outcomes]
+        if version.kind is Kind.FEATURE_EXTRACTION:
+            return [float(count) for count in counts]
+        if version.kind is Kind.QUESTION_ANSWERING:
+            return {"answer": encoded.context, "score": 1.0, "start": 0, "end": counts[0]}
+        return [{"label": version.task, "score": float(sum(counts))}]
+
+    def raw(
+        self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]
+    ) -> dict[str, Any]:
+        """The counts."""
+        return {"logits": [outcome["count"] for outcome in outcomes]}
+
+    def stats(self) -> EngineStats:
+        """Some numbers."""
+        return EngineStats(2, 2000, 3, 3000, 10)
+
+    def close(self) -> None:
+        """Remembers it."""
+        self.is_closed = True
+
+
+def _outcome(item: WorkItem) -> Any:
+    count = len(item.row.input_ids)
+    return RowFailed("13 brings bad luck.") if count == 13 else {"count": count}
+
+
+def open_fake(backbone: str, config: EngineConfig) -> FakeEngine:
+    """Opens like `open_engine`; a backbone called `absent` is not there."""
+    if backbone.endswith("absent"):
+        raise SourceError(f"{backbone}: no such folder.")
+    return FakeEngine()

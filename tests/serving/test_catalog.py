@@ -1,0 +1,172 @@
+"""Task files: what is read, what is refused and with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter_runtime import Kind, Leaf, Overflow, RejectedAdapter, Stack, UnknownTask
+from serving.catalog.catalog import admit_all
+from serving.catalog.entries import read_entry
+from serving.catalog.files import TaskFile, read_task_file
+from serving.errors import TaskFileError
+
+from .fake_engine import FakeEngine
+
+
+def write(path: Path, text: str) -> str:
+    """A file with its folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+FULL = """
+backbone: ./backbone
+tasks:
+  - name: sentiment
+    adapter: ./adapters/sentiment
+    head: hf://org/heads@main/sentiment
+    kind: text-classification
+    labels: [negative, positive]
+    limits: {max_tokens: 128, overflow: window}
+    options: {pooling: mean, normalize: true, lora_scaling: adapters}
+    pinned: true
+    examples: [{inputs: "good", expect: {label: positive}}]
+  - name: embed
+  - name: both
+    adapter: {stack: [./a, {stack: [pkg://mod/b, /c]}]}
+"""
+
+
+def test_every_key_of_a_task_is_read(tmp_path: Path) -> None:
+    """Relative Sources start at the file, URLs stay."""
+    file = read_task_file(write(tmp_path / "tasks.yaml", FULL))
+    sentiment, embed, both = file.specs
+    assert file.backbone == str(tmp_path / "backbone")
+    assert sentiment.adapter == Leaf(str(tmp_path / "adapters/sentiment"))
+    assert sentiment.head == "hf://org/heads@main/sentiment"
+    assert sentiment.kind is Kind.TEXT_CLASSIFICATION
+    assert sentiment.limits.max_tokens == 128
+    assert sentiment.limits.overflow is Overflow.WINDOW
+    assert sentiment.options == {"pooling": "mean", "normalize": True, "lora_scaling": "adapters"}
+    assert sentiment.labels == ("negative", "positive")
+    assert sentiment.pinned
+    assert embed.adapter is None
+    assert both.adapter == Stack(
+        (Leaf(str(tmp_path / "a")), Stack((Leaf("pkg://mod/b"), Leaf("/c"))))
+    )
+
+
+REFUSED: tuple[tuple[Any, str], ...] = (
+    ("text", "mapping"),
+    ({}, "name"),
+    ({"name": ".hidden"}, "cannot name a task"),
+    ({"name": "a b"}, "cannot name a task"),
+    ({"name": "x" * 129}, "cannot name a task"),
+    ({"name": "a", "adaptor": "x"}, "did you mean adapter?"),
+    ({"name": "a", "limits": {"max_token": 3}}, "did you mean max_tokens?"),
+    ({"name": "a", "limits": {"max_tokens": 0}}, "limits.max_tokens"),
+    ({"name": "a", "limits": {"overflow": "cut"}}, "overflow"),
+    ({"name": "a", "options": {"poolin": "mean"}}, "did you mean pooling?"),
+    ({"name": "a", "options": {"colour": 1}}, "known keys are"),
+    ({"name": "a", "kind": "poetry"}, "kind"),
+    ({"name": "a", "labels": [False, True]}, "quote"),
+    ({"name": "a", "adapter": 3}, "adapter"),
+    ({"name": "a", "adapter": {"stack": []}}, "adapter"),
+    ({"name": "a", "adapter": {"stack": ["x", None]}}, "not null"),
+    ({"name": "a", "adapter": {"average": ["x"]}}, "`average` is not supported"),
+    ({"name": "a", "adapter": {"fuse": ["x"]}}, "`fuse` is not supported"),
+    ({"name": "a", "adapter": {"merge": ["x"]}}, "`merge` is not supported"),
+    ({"name": "a", "versions": []}, "`versions` is not supported"),
+    ({"name": "a", "rollback": {}}, "`rollback` is not supported"),
+)
+
+
+@pytest.mark.parametrize(("entry", "words"), REFUSED)
+def test_wrong_entry_is_refused_in_words_that_help(entry: Any, words: str, tmp_path: Path) -> None:
+    """The key and the remedy are named."""
+    with pytest.raises(TaskFileError) as caught:
+        read_entry(entry, tmp_path)
+    assert words in str(caught.value)
+
+
+def test_broken_entry_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Also a name that is used twice: which one is meant is unknown."""
+    text = "tasks: [{name: a}, {name: b, oops: 1}, {name: c}, {name: c}, 7]"
+    file = read_task_file(write(tmp_path / "t.yaml", text))
+    assert [spec.name for spec in file.specs] == ["a"]
+    reasons = {each.name: each.reason for each in file.broken}
+    assert list(reasons) == ["b", "c", "tasks[4]"]
+    assert "2 tasks are named c" in reasons["c"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    (
+        "tasks: {",
+        "[]",
+        "backbone: x",
+        "tasks: 3",
+        "tasks: []\nbackbon: x",
+        "tasks: []\nbackbone: 3",
+    ),
+)
+def test_broken_file_is_refused_as_a_whole(tmp_path: Path, text: str) -> None:
+    """Not YAML, no tasks, unknown keys."""
+    with pytest.raises(TaskFileError, match=r"t\.yaml"):
+        read_task_file(write(tmp_path / "t.yaml", text))
+
+
+def test_folder_of_task_files_is_one_task_each(tmp_path: Path) -> None:
+    """The file's name is the task's when it gives none; a broken file breaks only itself."""
+    write(tmp_path / "spam.yaml", "adapter: ./spam-adapter")
+    write(tmp_path / "other.yml", "name: topic")
+    write(tmp_path / "zzz.yaml", "a: [")
+    file = read_task_file(str(tmp_path))
+    assert {spec.name for spec in file.specs} == {"spam", "topic"}
+    assert [each.name for each in file.broken] == ["zzz"]
+
+
+def test_bare_adapter_folders_are_served_as_they_stand(tmp_path: Path) -> None:
+    """One task per folder, named after it; a folder with only a head has no adapter."""
+    write(tmp_path / "sst" / "adapter_config.json", "{}")
+    write(tmp_path / "probe" / "head_config.json", "{}")
+    write(tmp_path / "_bad" / "adapter_config.json", "{}")
+    (tmp_path / "unrelated").mkdir()
+    file = read_task_file(str(tmp_path))
+    probe, sst = file.specs
+    assert (sst.name, sst.adapter) == ("sst", Leaf(str(tmp_path / "sst")))
+    assert (probe.adapter, probe.head) == (None, str(tmp_path / "probe"))
+    assert [each.name for each in file.broken] == ["_bad"]
+
+
+@pytest.mark.parametrize("path", ("nowhere", "s3://bucket/tasks", "."))
+def test_path_without_tasks_is_refused(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing, remote or empty."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TaskFileError, match=r"nowhere|s3|\."):
+        read_task_file(path)
+
+
+def test_admission_keeps_good_tasks_and_reasons_of_bad_ones(tmp_path: Path) -> None:
+    """Rejected, missing or crashing: each fails alone."""
+    entries = [
+        {"name": name, "adapter": f"/{name}"} for name in ("good", "broken", "absent", "crash")
+    ]
+    specs = tuple(read_entry(entry, tmp_path) for entry in entries)
+    catalog = admit_all(FakeEngine(), TaskFile(None, specs))
+    assert catalog.count_by_state() == {"ready": 1, "failed": 3}
+    assert [task.code for task in catalog.failed] == [
+        "missing_tensor",
+        "source_error",
+        "internal_error",
+    ]
+    with pytest.raises(RejectedAdapter, match="x is missing"):
+        catalog.resolve("broken")
+    with pytest.raises(UnknownTask, match="good"):
+        catalog.resolve("goood")

@@ -1,0 +1,187 @@
+"""The command line: exit codes, one-line errors, no torch before it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from adapter_runtime import PolyheadError
+from serving import cli, serve
+from serving.batch import command
+from serving.check import check, parse_options, report_json, report_text, spec_of
+from serving.errors import TaskFileError
+from serving.remote import fetch_tasks
+from serving.settings import Settings, load_settings
+
+from .fake_engine import open_fake
+
+ROOT = Path(__file__).parents[2]
+
+
+def settings(folder: Path, **more: object) -> Settings:
+    """Settings with a task file of good and broken tasks."""
+    file = folder / "tasks.yaml"
+    file.write_text(
+        "backbone: ./base\ntasks: [{name: a, adapter: ./a}, {name: bad, adapter: ./broken}]"
+    )
+    return load_settings(tasks=str(file), **more)
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "serving.cli", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_help_loads_no_torch() -> None:
+    """Help is instant, and a thin ingress stays thin."""
+    code = (
+        "import sys, serving.cli, serving.app, serving.serve\n"
+        "import serving.batch.command, serving.check\n"
+        "assert not {'torch', 'transformers', 'ray'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("serve", "batch", "check", "tasks"):
+        assert CliRunner().invoke(cli.app, [name, "--help"]).exit_code == 0
+
+
+NOTHING_STARTED = (
+    ("serve",),
+    ("serve", "--tasks", "/nowhere"),
+    ("batch", "--input", "/nowhere.jsonl", "--output", "out.jsonl", "--tasks", "x"),
+    ("check", "/nowhere"),
+    ("check", "/nowhere", "--backbone", "x", "--option", "pooling"),
+    ("tasks", "--url", "http://127.0.0.1:9"),
+    ("tasks", "--url", "file:///etc/passwd"),
+)
+
+
+@pytest.mark.parametrize("arguments", NOTHING_STARTED)
+def test_what_cannot_start_is_one_line_and_exit_2(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback, the remedy in the line."""
+    monkeypatch.setattr(sys, "argv", ["polyhead", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("polyhead: ")
+    assert "\n" not in error
+
+
+def test_absent_backbone_is_refused_before_serving(tmp_path: Path) -> None:
+    """Its own error, whole."""
+    with pytest.raises(PolyheadError, match="no such folder"):
+        serve.serve(settings(tmp_path, backbone="absent", port=0), open_fake)
+
+
+def test_strict_refuses_broken_tasks(tmp_path: Path) -> None:
+    """Every broken task is listed."""
+    with pytest.raises(TaskFileError, match=r"--strict.*bad: x is missing"):
+        serve.serve(settings(tmp_path, strict=True, port=0), open_fake)
+
+
+def batch(tmp_path: Path, lines: str, **options: object) -> tuple[int, list[dict[str, object]]]:
+    """Failed lines and output lines of a batch run."""
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(lines, encoding="utf-8", errors="surrogateescape")
+    num_failed = command.batch(source, target, settings(tmp_path), opener=open_fake, **options)  # type: ignore[arg-type]
+    assert list(tmp_path.glob(".*")) == []
+    return num_failed, [orjson.loads(line) for line in target.read_bytes().splitlines()]
+
+
+LINES = """{"task": "a", "inputs": "one two three", "id": 7}
+{"task": "a", "inputs": ["x", "x y"]}
+
+{"task": "none", "inputs": "x"}
+{"task": "bad", "inputs": "x"}
+{"inputs": "x"}
+{"task": "a"}
+{"task": "a", "inputs": ""}
+{"task": "a", "inputs": ["x", ""]}
+not json
+[1]
+{"task": "a", "inputs": "x x x x x x x x x x x x x"}
+{"task": "a", "inputs": "x", "parameters": {"what": 1}}
+{"task": "a", "inputs": "last"}
+"""
+
+
+def test_batch_keeps_order_and_spoils_no_neighbour(tmp_path: Path) -> None:
+    """Each bad line gets its own error, all others their answer."""
+    num_failed, lines = batch(tmp_path, LINES)
+    assert num_failed == 10
+    assert lines[0] == {"task": "a", "outputs": [{"label": "a", "score": 3.0}], "id": 7}
+    assert lines[1]["outputs"] == [[{"label": "a", "score": 1.0}], [{"label": "a", "score": 2.0}]]
+    assert lines[-1]["outputs"] == [{"label": "a", "score": 1.0}]
+    codes = [line["error"]["code"] for line in lines if "error" in line]  # type: ignore[index]
+    assert codes[:2] == ["unknown_task", "rejected_adapter"]
+    assert codes[2:] == ["invalid_input"] * 6 + ["row_failed", "invalid_input"]
+    assert "inputs[1]" in str(lines[7]["error"])
+
+
+def test_batch_raw_adds_what_the_head_computed(tmp_path: Path) -> None:
+    """Beside the outputs; lists for lists; the default task is used."""
+    num_failed, lines = batch(
+        tmp_path, '{"inputs": "a b"}\n{"inputs": ["a", "a b"]}', task="a", raw=True
+    )
+    assert num_failed == 0
+    assert lines[0] == {"task": "a", "outputs": [{"label": "a", "score": 2.0}], "logits": [2]}
+    assert lines[1]["logits"] == [[1], [2]]
+
+
+@pytest.mark.parametrize("ending", (".csv", ".parquet"))
+def test_batch_reads_and_writes_tables(tmp_path: Path, ending: str) -> None:
+    """Columns make inputs; answers are JSON in a column."""
+    pytest.importorskip("pyarrow")
+    from pyarrow import csv, parquet
+
+    source, target = tmp_path / "in.csv", tmp_path / f"out{ending}"
+    source.write_text('task,text,choices\na,one two,\na,,\na,x,"[broken"\n')
+    if ending == ".parquet":
+        parquet.write_table(csv.read_csv(source), tmp_path / "in.parquet")
+        source = tmp_path / "in.parquet"
+    assert command.batch(source, target, settings(tmp_path), opener=open_fake) == 2
+    read = csv.read_csv if ending == ".csv" else parquet.read_table
+    rows = read(target).to_pylist()
+    assert orjson.loads(rows[0]["outputs"]) == [{"label": "a", "score": 2.0}]
+    assert [row["error_code"] for row in rows[1:]] == ["invalid_input"] * 2
+
+
+def test_batch_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output appears whole or not at all."""
+    monkeypatch.setattr(command.Scorer, "score", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        batch(tmp_path, '{"task": "a", "inputs": "x"}')
+    assert not (tmp_path / "out.jsonl").exists()
+    assert list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize(("name", "is_accepted"), (("fine", True), ("broken", False)))
+def test_check_reports(tmp_path: Path, name: str, is_accepted: bool) -> None:
+    """As JSON and for people."""
+    report = check(str(tmp_path / name), (), load_settings(backbone="base"), open_fake)
+    content = report_json(report)
+    assert content["accepted"] is is_accepted
+    assert bool(content["problems"]) is not is_accepted
+    assert ("accepted" in report_text(name, report)) is is_accepted
+
+
+def test_check_takes_a_folder_with_only_a_head(tmp_path: Path) -> None:
+    """Then there is no adapter to read."""
+    (tmp_path / "head_config.json").write_text("{}")
+    spec = spec_of(str(tmp_path), parse_options(["normalize=true"]))
+    assert (spec.adapter, spec.head, spec.options) == (None, str(tmp_path), {"normalize": True})
+
+
+def test_tasks_of_no_server_says_so() -> None:
+    """Is it running?"""
+    with pytest.raises(PolyheadError, match="is the server running"):
+        fetch_tasks("http://127.0.0.1:9")
