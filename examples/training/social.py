@@ -64,7 +64,7 @@ def main() -> None:
     model.add_adapter(TASK, config=ParBnConfig(reduction_factor=16, scaling="learned"))
     model.add_multiple_choice_head(TASK, num_choices=3)
     model.train_adapter(TASK)
-    fit(model, train, epochs=3, learning_rate=5e-4, batch_rows=16)
+    fit(model, train, epochs=2, learning_rate=1e-3, batch_rows=16)
     model.save_adapter(str(ADAPTERS / TASK), TASK, use_safetensors=True)
     value, baseline = accuracy(model, held)
     card((len(train), len(held)), value, baseline).write()
