@@ -14,10 +14,12 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint.heads_static import STATIC_HEADS
 from adapter_runtime.heads.base import HeadStates
+from adapter_runtime.heads.layers import tensor_shapes
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.sources.folder import Folder
-from adapter_runtime.types import Arrays, HeadWeights, Row
+from adapter_runtime.types import Arrays, HeadSpec, HeadWeights, Row
 from tests.goldens.filling import fill_backbone
 from tests.goldens.heads.backbones import CONFIGS, values
 
@@ -77,19 +79,33 @@ def run_head(head: HeadWeights, states: HeadStates, *, raw: bool = True) -> list
     return kind.forward(head.spec, head.tensors, states, [raw] * len(states.lengths))
 
 
-def write_case(
-    case: dict[str, Any], directory: Path, *, renamed: dict[str, str] | None = None
-) -> Folder:
+def static_head(class_name: str, labels: Sequence[str]) -> HeadWeights:
+    """A task class's head, filled by name."""
+    head = STATIC_HEADS[class_name]
+    fixed = {"question_answering": 2, "multiple_choice": 1}
+    num_out = fixed.get(head.head_type, len(labels))
+    tensors = {}
+    for name, shape in tensor_shapes(head.settings, 32, num_out).items():
+        layer, _, kind = name.partition(".")
+        tensors[name] = values(f"{head.modules[int(layer)]}.{kind}", shape)
+    return HeadWeights(HeadSpec(head.head_type, head.settings, tuple(labels), class_name), tensors)
+
+
+def write_case(case: dict[str, Any], directory: Path) -> Folder:
     """A golden case as the folder that its library saved, tensors filled from their names."""
-    tensors = {
-        (renamed or {}).get(name, name): values(name, shape)
-        for name, shape in case["tensors"].items()
-    }
+    tensors = {name: values(name, shape) for name, shape in case["tensors"].items()}
+    return write_folder(case["config"], tensors, directory)
+
+
+def write_folder(
+    config: dict[str, Any], tensors: dict[str, torch.Tensor], directory: Path
+) -> Folder:
+    """A head's config and tensors under the file names of their format."""
     directory.mkdir(parents=True, exist_ok=True)
-    if "peft_type" in case["config"]:
-        (directory / "adapter_config.json").write_text(json.dumps(case["config"]))
+    if "peft_type" in config:
+        (directory / "adapter_config.json").write_text(json.dumps(config))
         save_file(tensors, directory / "adapter_model.safetensors")
     else:
-        (directory / "head_config.json").write_text(json.dumps(case["config"]))
+        (directory / "head_config.json").write_text(json.dumps(config))
         torch.save(tensors, directory / "pytorch_model_head.bin")
     return Folder(directory, str(directory.name))
