@@ -145,6 +145,27 @@ def test_packages_keep_to_their_libraries(package: str, forbidden: set[str]) -> 
     assert [] == wrong
 
 
+def test_protocols_know_the_service_and_not_what_is_behind_it() -> None:
+    """Whatever answers Calls can stand behind every wire protocol."""
+    behind = {"batch", "catalog", "jobs", "local_service", "opening", "scheduler", "workers"}
+    wrong = [
+        str(entry)
+        for entry in IMPORTS["serving"]
+        if entry.importer.startswith("serving.protocols")
+        and entry.module.startswith("serving.")
+        and entry.module.split(".")[1] in behind
+    ]
+    assert [] == wrong
+
+
+def test_the_batching_policy_has_no_clock_and_no_threads() -> None:
+    """Time comes in as a value, so the policy is tested as a table."""
+    policy = [entry for entry in IMPORTS["serving"] if entry.importer == "serving.scheduler.policy"]
+    taken = {entry.module.split(".")[0] for entry in policy}
+    assert policy
+    assert set() == taken & {"asyncio", "concurrent", "queue", "threading", "time"}
+
+
 def test_every_imported_library_is_declared() -> None:
     """Nothing works only because another package happens to bring it along."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
