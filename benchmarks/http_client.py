@@ -1,0 +1,100 @@
+"""A lean load client: raw sockets, one request in flight per connection.
+
+Reads a job as JSON from standard input and prints the result as JSON; run by `http_load` in a
+process of its own, so that the client's Python does not share a lock with anything measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+
+import orjson
+import uvloop
+
+
+class Connection(asyncio.Protocol):
+    """Sends the next request as soon as the last one is answered, until the time is over."""
+
+    def __init__(self, requests: Iterator[bytes], until_s: float, closed: asyncio.Event) -> None:
+        self.requests = requests
+        self.until_s = until_s
+        self.closed = closed
+        self.latencies_s: list[float] = []
+        self.num_errors = 0
+        self.buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.send()
+
+    def send(self) -> None:
+        if time.perf_counter() >= self.until_s:
+            self.transport.close()
+            return
+        self.sent_s = time.perf_counter()
+        self.transport.write(next(self.requests))
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        end = self.buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self.buffer[:end].lower()
+        start = head.index(b"content-length:") + 15
+        length = int(head[start : head.find(b"\r", start) if b"\r" in head[start:] else None])
+        if len(self.buffer) < end + 4 + length:
+            return
+        self.buffer = b""
+        self.latencies_s.append(time.perf_counter() - self.sent_s)
+        self.num_errors += b" 200 " not in head[:16]
+        self.send()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.num_errors += error is not None
+        self.closed.set()
+
+
+async def drive(
+    host: str, port: int, connections: int, seconds: float, requests: Sequence[bytes]
+) -> dict[str, float]:
+    """Requests per second, latencies and errors of one round."""
+    loop, source = asyncio.get_running_loop(), cycle(requests)
+    started_s = time.perf_counter()
+    opened: list[Connection] = []
+    for _ in range(connections):
+        connection = Connection(source, started_s + seconds, asyncio.Event())
+        await loop.create_connection(lambda made=connection: made, host, port)
+        opened.append(connection)
+    for connection in opened:
+        await connection.closed.wait()
+    took_s = time.perf_counter() - started_s
+    latencies_s = sorted(latency for each in opened for latency in each.latencies_s)
+    return {
+        "requests_per_s": len(latencies_s) / took_s,
+        "p50_ms": 1000 * latencies_s[len(latencies_s) // 2],
+        "p95_ms": 1000 * latencies_s[int(0.95 * len(latencies_s))],
+        "num_requests": len(latencies_s),
+        "num_errors": sum(each.num_errors for each in opened),
+    }
+
+
+def request(host: str, task: str, inputs: object) -> bytes:
+    """One request as it goes over the wire."""
+    body = orjson.dumps({"inputs": inputs})
+    head = f"POST /models/{task} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def main() -> None:
+    job = orjson.loads(sys.stdin.buffer.read())
+    requests = [request(job["host"], task, inputs) for task, inputs in job["calls"]]
+    round_ = drive(job["host"], job["port"], job["connections"], job["seconds"], requests)
+    print(orjson.dumps(uvloop.run(round_)).decode())
+
+
+if __name__ == "__main__":
+    main()
