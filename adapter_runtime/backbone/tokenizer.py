@@ -25,10 +25,12 @@ class Tokens:
     Args:
         encoding: the fast tokenizer's encoding of the row.
         first: how many content tokens of the windowed text lie before this row.
+        pair_type: the type id of the pair's tokens, where the encoding does not say.
     """
 
     encoding: Encoding
     first: int = 0
+    pair_type: int | None = None
 
     def __len__(self) -> int:
         return len(self.encoding)
@@ -37,6 +39,15 @@ class Tokens:
     def ids(self) -> tuple[int, ...]:
         """Token ids."""
         return tuple(self.encoding.ids)
+
+    @cached_property
+    def types(self) -> tuple[int, ...]:
+        """Token type ids."""
+        types = tuple(self.encoding.type_ids)
+        if self.pair_type is None:
+            return types
+        pairs = zip(types, self.texts, strict=True)
+        return tuple(self.pair_type if text == 1 else kind for kind, text in pairs)
 
     @cached_property
     def offsets(self) -> tuple[tuple[int, int], ...]:
@@ -151,8 +162,9 @@ class Tokenizer:
         if len(target) > room:
             target.truncate(room, stride=stride)
         whole = self._template.post_process(first, second, True)
-        rows = [whole, *whole.overflowing]
-        return [Tokens(row, number * (room - stride)) for number, row in enumerate(rows)]
+        kind = _pair_type(whole) if second is not None and whole.overflowing else None
+        rows = enumerate([whole, *whole.overflowing])
+        return [Tokens(row, number * (room - stride), kind) for number, row in rows]
 
     def length(self, text: str) -> int:
         """Tokens of a text alone, without special tokens."""
@@ -160,8 +172,8 @@ class Tokenizer:
 
     def row(self, tokens: Tokens, *, with_types: bool = True) -> Row:
         """What the backbone reads of a row; type ids only where they say something."""
-        types = with_types and self.has_types and tokens.encoding.type_ids
-        return Row(tokens.ids, tuple(types) if types and any(types) else None)
+        types = tokens.types if with_types and self.has_types else ()
+        return Row(tokens.ids, types if any(types) else None)
 
     def token(self, token_id: int) -> str:
         """The vocabulary's text of a token."""
@@ -174,6 +186,12 @@ class Tokenizer:
 
     def _content(self, text: str) -> Encoding:
         return self._backend.encode(text, add_special_tokens=False)
+
+
+def _pair_type(whole: Encoding) -> int | None:
+    """A template types the first window only, so the others take the pair's type from it."""
+    pairs = zip(whole.type_ids, whole.sequence_ids, strict=True)
+    return next((int(kind) for kind, text in pairs if text == 1), None)
 
 
 def _longest_first(first: Encoding, second: Encoding | None, room: int) -> tuple[int, int]:
