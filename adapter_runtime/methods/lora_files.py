@@ -16,8 +16,8 @@ from adapter_runtime.methods.ia3 import Ia3, Ia3Settings
 from adapter_runtime.methods.lora import Lora, LoraSettings
 from adapter_runtime.types import Part, PlugPoint, Site
 
-_ATTENTION_SITES = {"q": Site.QUERY, "k": Site.KEY, "v": Site.VALUE}
-_LINEAR_SITES = {"intermediate_lora": Site.FFN_IN, "output_lora": Site.FFN_OUT}
+ATTENTION_SITES = {"q": Site.QUERY, "k": Site.KEY, "v": Site.VALUE}
+LINEAR_SITES = {"intermediate_lora": Site.FFN_IN, "output_lora": Site.FFN_OUT}
 _UNSUPPORTED = {"use_dora": "DoRA", "vera_d": "VeRA", "vera_b": "VeRA"}
 GATE_NAMES = {"gate_weight": "gate.weight", "gate_bias": "gate.bias"}
 LORA_NAMES = {"down": "lora_A", "up": "lora_B"}
@@ -44,8 +44,8 @@ def lora_sites(config: Mapping[str, Any]) -> list[Site]:
     sites: list[Site] = []
     if config.get("selfattn_lora", True):
         matrices = config.get("attn_matrices", ("q", "v"))
-        sites += [site for key, site in _ATTENTION_SITES.items() if key in matrices]
-    return sites + [site for key, site in _LINEAR_SITES.items() if config.get(key, False)]
+        sites += [site for key, site in ATTENTION_SITES.items() if key in matrices]
+    return sites + [site for key, site in LINEAR_SITES.items() if config.get(key, False)]
 
 
 def _read_lora_part(point: PlugPoint, config: Mapping[str, Any], file: HubFile) -> Part:
