@@ -24,7 +24,8 @@ def read_rows() -> list[tuple[str, int]]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for name in ("movieReviewSnippets_GroundTruth.txt", "amazonReviewSnippets_GroundTruth.txt"):
             path = next(path for path in tar.getnames() if path.endswith("/" + name))
-            lines = tar.extractfile(path).read().decode("utf-8", "replace").splitlines()
+            content = tar.extractfile(path)
+            lines = content.read().decode("utf-8", "replace").splitlines() if content else []
             for line in lines:
                 _, valence, text = line.split("\t", 2)
                 if abs(float(valence)) >= CLEAR_VALENCE:

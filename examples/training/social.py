@@ -18,7 +18,8 @@ TASK = "social"
 def read_rows() -> list[dict[str, Any]]:
     """The rows of social_iqa: situation and question, and each choice with 1 for the right one."""
     archive = python_archive("bigbench", "1.0.0")
-    return json.loads(member(archive, "social_iqa/task.json"))["examples"]
+    rows: list[dict[str, Any]] = json.loads(member(archive, "social_iqa/task.json"))["examples"]
+    return rows
 
 
 def encode(tokenizer: Any, row: dict[str, Any]) -> Example:

@@ -73,13 +73,14 @@ def encode(tokenizer: Any, question: Question) -> tuple[Example, list[Span | Non
         max_length=MAX_TOKENS,
         return_offsets_mapping=True,
     )
-    spans = [
+    spans: list[Span | None] = [
         span if part == 1 else None
         for span, part in zip(encoded["offset_mapping"], encoded.sequence_ids(), strict=True)
     ]
     end = question.begin + len(question.answers[0])
-    inside = [i for i, s in enumerate(spans) if s and s[0] < end and s[1] > question.begin]
-    if not inside or spans[inside[-1]][1] < end:
+    passage = [(i, *span) for i, span in enumerate(spans) if span]
+    inside = [i for i, first, last in passage if first < end and last > question.begin]
+    if not inside or passage[-1][2] < end:
         return None
     return Example.of(encoded, start_positions=inside[0], end_positions=inside[-1]), spans
 
@@ -89,13 +90,14 @@ def best_span(start: Tensor, end: Tensor, spans: Sequence[Span | None]) -> Span:
 
     Shape: `start`, `end` `[tokens]`.
     """
-    passage = [index for index, span in enumerate(spans) if span]
+    passage = [(i, *span) for i, span in enumerate(spans) if span]
     starts, ends = start.tolist(), end.tolist()
-    first, last = max(
-        ((i, j) for i in passage for j in range(i, min(i + MAX_ANSWER_TOKENS, passage[-1] + 1))),
-        key=lambda pair: starts[pair[0]] + ends[pair[1]],
-    )
-    return spans[first][0], spans[last][1]
+    candidates = [
+        (starts[i] + ends[j], begin, stop)
+        for place, (i, begin, _) in enumerate(passage)
+        for j, _, stop in passage[place : place + MAX_ANSWER_TOKENS]
+    ]
+    return max(candidates)[1:]
 
 
 def overlap(answer: str, truths: Sequence[str]) -> tuple[float, float]:
