@@ -21,7 +21,8 @@ import transformers
 from safetensors.torch import load_file
 
 from tests.goldens.filling import fill_backbone
-from tests.goldens.heads.backbones import CONFIGS, FAMILIES, HAS_TYPES, ROWS, TYPES, values
+from tests.goldens.heads.backbones import FAMILIES, values
+from tests.goldens.heads.oracle import answers, fill_task_model, plain_config, rounded
 
 HERE = Path(__file__).parent / "heads"
 LABELS = {0: "negative", 1: "neutral", 2: "positive"}
@@ -32,44 +33,6 @@ PEFT_TASKS = {
     "QUESTION_ANS": "ForQuestionAnswering",
 }
 LORA_TARGETS = {"distilbert": ["q_lin", "v_lin"], "mpnet": ["attn.q", "attn.v"]}
-
-
-def plain_config(model_type: str, **more: Any) -> Any:
-    """A tiny configuration."""
-    return transformers.AutoConfig.for_model(model_type, **CONFIGS[model_type], **more)
-
-
-def run(model: torch.nn.Module, model_type: str) -> list[Any]:
-    """One answer per input row, each row alone."""
-    outputs = []
-    for ids, types in zip(ROWS, TYPES, strict=True):
-        inputs = {"input_ids": torch.tensor([ids])}
-        if model_type in HAS_TYPES:
-            inputs["token_type_ids"] = torch.tensor([types])
-        with torch.no_grad():
-            outputs.append(model(**inputs, return_dict=True))
-    return outputs
-
-
-def run_choices(model: torch.nn.Module, model_type: str, num_choices: int) -> list[float]:
-    """Logits of `num_choices` choices: the first row with its last token replaced."""
-    choices = [[*ROWS[0][:-1], 3 + choice] for choice in range(num_choices)]
-    inputs = {"input_ids": torch.tensor([choices])}
-    if model_type in HAS_TYPES:
-        inputs["token_type_ids"] = torch.tensor([[TYPES[0]] * num_choices])
-    with torch.no_grad():
-        logits = model(**inputs, return_dict=True).logits
-    return logits[0].tolist()
-
-
-def answers(model: torch.nn.Module, model_type: str, head_type: str, num_choices: int = 2) -> Any:
-    """What the tests compare with, by head type."""
-    if head_type == "multiple_choice":
-        return run_choices(model, model_type, num_choices)
-    outputs = run(model, model_type)
-    if head_type == "question_answering":
-        return [[out.start_logits[0].tolist(), out.end_logits[0].tolist()] for out in outputs]
-    return [out.logits[0].tolist() for out in outputs]
 
 
 def saved_case(folder: Path, model_type: str, head_type: str, logits: Any) -> dict[str, Any]:
@@ -129,15 +92,6 @@ def static_case(model_type: str, suffix: str, head_type: str) -> dict[str, Any]:
         return saved_case(Path(folder), model_type, head_type, logits)
 
 
-def fill_task_model(model: Any) -> None:
-    """Base parameters by their bare names, head parameters by their full names."""
-    fill_backbone(model.base_model)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if not name.startswith(model.base_model_prefix + "."):
-                parameter.copy_(values(name, parameter.shape))
-
-
 def peft_case(model_type: str, suffix: str, head_type: str, **lora: Any) -> dict[str, Any]:
     """A task class under a PEFT LoRA that changes nothing yet, with its saved classifier."""
     labels = {} if head_type in ("question_answering", "multiple_choice") else {"num_labels": 3}
@@ -156,6 +110,7 @@ def peft_case(model_type: str, suffix: str, head_type: str, **lora: Any) -> dict
         wrapped.save_pretrained(folder)
         tensors = load_file(f"{folder}/adapter_model.safetensors")
         config = json.loads(Path(folder, "adapter_config.json").read_text())
+    config["target_modules"].sort()  # saved from a set
     return {
         "model_type": model_type,
         "head_type": head_type,
@@ -294,22 +249,11 @@ def written() -> None:
             torch.save(tensors, Path(folder, "pytorch_model_head.bin"))
             model.load_head(folder)
         model.eval()
-        case["labels"] = (
-            list(model.get_labels() or {}) if case["config"]["config"].get("label2id") else []
-        )
-        case["logits"] = answers(model, model_type, case["config"]["config"]["head_type"], 2)
-    path.write_text(json.dumps(rounded(stored), indent=1))
-
-
-def rounded(value: Any) -> Any:
-    """Numbers with seven digits, which is what float32 holds."""
-    if isinstance(value, float):
-        return float(f"{value:.7g}")
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    return value
+        head_type = case["config"]["config"]["head_type"]
+        case["head_type"] = head_type
+        case["labels"] = list(model.get_labels() or ())
+        case["logits"] = answers(model, model_type, head_type)
+    path.write_text(json.dumps(rounded(stored), separators=(",", ":")))
 
 
 if __name__ == "__main__":

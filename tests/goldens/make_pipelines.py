@@ -14,10 +14,19 @@ from typing import Any
 
 import torch
 import transformers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
 from tests.goldens.filling import fill_backbone
 from tests.goldens.heads.backbones import CONFIGS, FAMILIES, values
 from tests.goldens.heads.texts import CORPUS, LONG, PAIRS, QUESTIONS, SENTENCES
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 HERE = Path(__file__).parent / "heads"
 TAGS = dict(enumerate(("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "MISC")))
@@ -136,11 +145,7 @@ def answering(model_type: str, tokenizer: Any) -> list[dict[str, Any]]:
     ]
     return [
         call
-        | {
-            "answer": run(
-                question=call["question"], context=call["context"], **call["parameters"]
-            )
-        }
+        | {"answer": run(question=call["question"], context=call["context"], **call["parameters"])}
         for call in calls
     ]
 
@@ -154,21 +159,17 @@ def classification(model_type: str, tokenizer: Any) -> list[dict[str, Any]]:
             model_type, "ForSequenceClassification", len(tokenizer), num_labels=num_labels
         )
         run = pipe("text-classification", model, tokenizer)
-        for text in inputs:
-            for parameters in ({}, {"top_k": 2}, {"function_to_apply": "sigmoid"}):
-                answer = run(text, **{"top_k": None, **parameters})
-                found.append(
-                    {"num_labels": num_labels, "inputs": text, "parameters": parameters, "answer": answer}
-                )
-        if num_labels > 1:
-            found.append(
-                {
-                    "num_labels": num_labels,
-                    "inputs": LONG,
-                    "parameters": {},
-                    "answer": run(LONG, top_k=None, truncation=True),
-                }
-            )
+        calls: list[tuple[Any, dict[str, Any]]] = [
+            (text, parameters)
+            for text in inputs
+            for parameters in ({}, {"top_k": 2}, {"function_to_apply": "sigmoid"})
+        ]
+        for text, parameters in calls:
+            answer = run(text, **{"top_k": None, **parameters})
+            found.append({"num_labels": num_labels, "inputs": text, "answer": answer})
+            found[-1]["parameters"] = parameters
+        cut = run(LONG, top_k=None, truncation=True)
+        found.append({"num_labels": num_labels, "inputs": LONG, "answer": cut, "parameters": {}})
     return found
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 CORPUS = (
-    "The lighthouse at Port Ellen was built in 1832 by Walter Campbell, who named it after his wife.",
-    "Every evening the keeper climbed the narrow stairs and lit the lamp before the boats came home.",
-    "Anna Petersen moved from Copenhagen to Berlin, where she opened a small bakery near the river.",
+    "The lighthouse at Port Ellen was built in 1832 by Walter Campbell, who "
+    "named it after his wife.",
+    "Every evening the keeper climbed the narrow stairs and lit the lamp before the boats came "
+    "home.",
+    "Anna Petersen moved from Copenhagen to Berlin, where she opened a small bakery near "
+    "the river.",
     "Her bread was famous; people walked for an hour through the snow to buy a single loaf of rye.",
     "The train to Lisbon leaves at seven in the morning and arrives late, as trains often do.",
     "On Monday the council of Edinburgh voted to repair the old bridge over the Water of Leith.",
