@@ -54,7 +54,10 @@ class LocalService:
         self._observer = Observer(recorder)
         listener = Listener(self._finished, self._observer.ran, self._observer.loaded)
         limits = BatchLimits(
-            settings.max_batch_s, settings.max_batch_tokens, settings.max_batch_rows
+            max_batch_s=settings.max_batch_s,
+            min_tokens=settings.min_batch_tokens,
+            max_tokens=settings.max_batch_tokens,
+            max_rows=settings.max_batch_rows,
         )
         self._loop = BatchLoop(engine, limits, clock, listener, settings.load_threads)
         self._permits = Permits(settings.max_requests, settings.max_rows, self._loop.backlog_s)

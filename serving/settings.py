@@ -26,6 +26,7 @@ class Settings(BaseSettings):
         max_items: longest list of inputs in one request.
         max_body_bytes: largest request body.
         max_batch_s: predicted time that one forward may take.
+        min_batch_tokens: tokens that one forward may always hold, whatever the prediction.
         max_batch_tokens, max_batch_rows: hard limits of one forward.
         default_deadline_s: time to answer when the client names none.
         encode_threads: threads that turn text into rows and logits into answers; 0 chooses.
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     max_items: int = Field(256, ge=1)
     max_body_bytes: int = Field(2 << 20, ge=1)
     max_batch_s: float = Field(0.1, gt=0, le=60)
+    min_batch_tokens: int = Field(384, ge=1)
     max_batch_tokens: int = Field(16384, ge=1)
     max_batch_rows: int = Field(512, ge=1)
     default_deadline_s: float = Field(30.0, gt=0)

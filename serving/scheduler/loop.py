@@ -28,9 +28,16 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How large one forward may get; `max_batch_s` is a prediction, the others are hard."""
+    """How large one forward may get.
+
+    Args:
+        max_batch_s: a forward should take no longer, as far as can be predicted.
+        min_tokens: always allowed; below it fixed costs dominate and nobody is served faster.
+        max_tokens, max_rows: never exceeded.
+    """
 
     max_batch_s: float = 0.1
+    min_tokens: int = 384
     max_tokens: int = 16384
     max_rows: int = 512
 
@@ -150,6 +157,7 @@ class BatchLoop:
 
     def _budget(self) -> Budget:
         tokens = self._speed.budget_tokens(self._limits.max_batch_s, self._limits.max_tokens)
+        tokens = max(tokens, self._limits.min_tokens)
         return Budget(tokens, self._limits.max_rows, self._engine.info.max_batch_adapters)
 
     def _is_warm(self, version: TaskVersion) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-_MEMORY = 0.9
+_MEMORY = 0.97
 _FIRST_TOKENS = 512
 _GROWTH = 2
+_LEAST_SLOPE = 0.1
+_ALIKE = 0.01
 
 
 class Speed:
     """A fixed cost plus a cost per token, fitted to recent batches that fade exponentially.
 
-    The fixed cost matters: without it a few tiny batches would look slow per token, the budget
-    would shrink, and the batches would stay tiny.
+    The two must be told apart: a batch that is small because the last ones looked slow per token
+    looks slow per token itself, and throughput would stay low for good. So when recent batches
+    were all alike, the next one may be twice as large, to learn from it.
     """
 
     def __init__(self) -> None:
@@ -41,7 +44,9 @@ class Speed:
             return min(_FIRST_TOKENS, most)
         fixed_s, token_s = self._fit()
         # Where the fixed cost alone eats the time, smaller batches would only waste more of it.
-        fitting = max(max_s - fixed_s, fixed_s) / token_s
+        fitting = max(max_s - fixed_s, 2 * fixed_s) / token_s
+        if self._are_alike():
+            fitting *= 2
         known = max(_FIRST_TOKENS, _GROWTH * self._largest)
         return max(1, int(min(fitting, known, most)))
 
@@ -50,10 +55,18 @@ class Speed:
         if not self._weight:
             return 0.0, 0.0
         mean_x, mean_y = self._x / self._weight, self._y / self._weight
-        variance = self._xx / self._weight - mean_x * mean_x
-        covariance = self._xy / self._weight - mean_x * mean_y
         ratio = mean_y / mean_x
-        if variance < 0.01 * mean_x * mean_x or covariance <= 0:
-            return 0.0, ratio  # all batches were alike: nothing to tell the two costs apart
-        token_s = min(covariance / variance, ratio)
+        if self._are_alike():
+            return 0.0, ratio
+        covariance = self._xy / self._weight - mean_x * mean_y
+        token_s = min(max(covariance / self._variance(), _LEAST_SLOPE * ratio), ratio)
         return mean_y - token_s * mean_x, token_s
+
+    def _variance(self) -> float:
+        mean_x = self._x / self._weight
+        return self._xx / self._weight - mean_x * mean_x
+
+    def _are_alike(self) -> bool:
+        """Whether recent batches differ too little to tell fixed and token cost apart."""
+        mean_x = self._x / self._weight
+        return self._variance() < _ALIKE * mean_x * mean_x

@@ -178,3 +178,14 @@ def test_fixed_cost_above_the_limit_still_batches() -> None:
     for tokens in (100, 200, 300) * 9:
         speed.observe(tokens, 0.3 + 1e-3 * tokens)
     assert speed.budget_tokens(0.1, 16384) >= 250
+
+
+def test_high_fixed_cost_does_not_trap_throughput_in_small_batches() -> None:
+    """From full batches that all look alike, the budget finds its way to worthwhile ones."""
+    speed = Speed()
+    for _ in range(30):
+        speed.observe(45, 0.09 + 3e-4 * 45)
+    for _ in range(60):
+        tokens = speed.budget_tokens(0.1, 16384)
+        speed.observe(tokens, 0.09 + 3e-4 * tokens)
+    assert speed.budget_tokens(0.1, 16384) > 400
