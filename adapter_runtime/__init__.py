@@ -29,19 +29,20 @@ if TYPE_CHECKING:
     from adapter_runtime.heads.answers import EntityGroup as EntityGroup
     from adapter_runtime.heads.answers import LabelScore as LabelScore
     from adapter_runtime.heads.answers import TokenEntity as TokenEntity
+    from adapter_runtime.reports import EngineStats as EngineStats
+    from adapter_runtime.reports import Report as Report
+    from adapter_runtime.reports import Timing as Timing
     from adapter_runtime.sources.resolve import absolute as absolute
     from adapter_runtime.types import Adapter as Adapter
     from adapter_runtime.types import Arrays as Arrays
     from adapter_runtime.types import Composition as Composition
     from adapter_runtime.types import Encoded as Encoded
-    from adapter_runtime.types import EngineStats as EngineStats
     from adapter_runtime.types import HeadSpec as HeadSpec
     from adapter_runtime.types import Kind as Kind
     from adapter_runtime.types import Leaf as Leaf
     from adapter_runtime.types import Limits as Limits
     from adapter_runtime.types import Note as Note
     from adapter_runtime.types import Overflow as Overflow
-    from adapter_runtime.types import Report as Report
     from adapter_runtime.types import Residency as Residency
     from adapter_runtime.types import Row as Row
     from adapter_runtime.types import RunResult as RunResult
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from adapter_runtime.types import Stack as Stack
     from adapter_runtime.types import TaskSpec as TaskSpec
     from adapter_runtime.types import TaskVersion as TaskVersion
-    from adapter_runtime.types import Timing as Timing
     from adapter_runtime.types import WorkItem as WorkItem
     from adapter_runtime.types import leaves as leaves
     from adapter_runtime.types import map_leaves as map_leaves
@@ -72,20 +72,19 @@ _WHERE = {
     ),
     "facade.runtime": ("AdapterRuntime",),
     "heads.answers": ("AnswerSpan", "ChoiceScore", "EntityGroup", "LabelScore", "TokenEntity"),
+    "reports": ("EngineStats", "Report", "Timing"),
     "sources.resolve": ("absolute",),
     "types": (
         "Adapter",
         "Arrays",
         "Composition",
         "Encoded",
-        "EngineStats",
         "HeadSpec",
         "Kind",
         "Leaf",
         "Limits",
         "Note",
         "Overflow",
-        "Report",
         "Residency",
         "Row",
         "RunResult",
@@ -93,7 +92,6 @@ _WHERE = {
         "Stack",
         "TaskSpec",
         "TaskVersion",
-        "Timing",
         "WorkItem",
         "leaves",
         "map_leaves",

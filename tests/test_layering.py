@@ -20,6 +20,7 @@ LEVELS = {
     "errors": 0,
     "config": 0,
     "ledger": 0,
+    "reports": 0,
     "sources": 1,
     "backbone": 2,  # it loads from a Source's folder
     "methods": 3,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_runtime.engine.versions import find_head
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
+from adapter_runtime.reports import Report
 from adapter_runtime.types import (
     Adapter,
     HeadWeights,
     Leaf,
     Note,
-    Report,
     Row,
     TaskSpec,
     TaskVersion,

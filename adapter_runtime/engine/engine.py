@@ -20,6 +20,7 @@ from adapter_runtime.engine.protocol import EngineInfo
 from adapter_runtime.engine.versions import read_version
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
+from adapter_runtime.reports import EngineStats, Report
 from adapter_runtime.residency.slots import HeadPool, SlotPool
 from adapter_runtime.residency.store import AdapterStore
 from adapter_runtime.sources.folder import Folder
@@ -27,8 +28,6 @@ from adapter_runtime.types import (
     Arrays,
     Composition,
     Encoded,
-    EngineStats,
-    Report,
     Residency,
     RunResult,
     RunStats,

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from adapter_runtime.reports import EngineStats, Report
 from adapter_runtime.types import (
     Arrays,
     Encoded,
-    EngineStats,
-    Report,
     Residency,
     RunResult,
     TaskSpec,

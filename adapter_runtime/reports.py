@@ -1,0 +1,41 @@
+"""What the runtime tells about itself, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapter_runtime.types import NOTHING, Note
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where a request's time went, in seconds."""
+
+    encode_s: float = 0.0
+    queue_s: float = 0.0
+    load_s: float = 0.0
+    compute_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The doctor's verdict on one checkpoint."""
+
+    accepted: bool
+    problems: tuple[Note, ...] = ()
+    warnings: tuple[Note, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=lambda: NOTHING, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What is resident now; counts, and bytes on host and device."""
+
+    resident_adapters: int
+    resident_bytes: int
+    host_adapters: int
+    host_bytes: int
+    free_slots: int
+    resident_tasks: tuple[str, ...] = ()
