@@ -20,6 +20,7 @@ import peft
 import torch
 import transformers
 from adapters.composition import Stack
+
 from tests.goldens import methods_cases as wanted
 from tests.goldens.filling import draw, fill_backbone
 from tests.goldens.heads.backbones import CONFIGS, FAMILIES, HAS_TYPES

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.goldens.filling import fill_backbone
-from tests.goldens.heads.backbones import CONFIGS
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
@@ -22,6 +20,8 @@ from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.checkpoint.reader import read_adapter
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Adapter, Composition, Leaf, Row, Stack
+from tests.goldens.filling import fill_backbone
+from tests.goldens.heads.backbones import CONFIGS
 
 HERE = Path(__file__).parents[1] / "goldens" / "methods"
 CASES: Mapping[str, list[dict[str, Any]]] = json.loads((HERE / "cases.json").read_text())
@@ -78,8 +78,7 @@ def expected(model_type: str, name: str, kind: str = "hidden") -> list[Tensor]:
     """The library's final hidden states (or logits), row by row."""
     stored = arrays(model_type)
     return [
-        torch.from_numpy(stored[f"{name}/{kind}{index}"])
-        for index in range(len(rows(model_type)))
+        torch.from_numpy(stored[f"{name}/{kind}{index}"]) for index in range(len(rows(model_type)))
     ]
 
 

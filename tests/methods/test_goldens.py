@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from tests.engine_forward.collect import Collect, gaps
-from tests.methods import golden
 
 from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.residency.slots import SlotPool
+from tests.engine_forward.collect import Collect, gaps
+from tests.methods import golden
 
 LIBRARY_TOLERANCE = 2e-5  # fp32; the contract is 1e-4
 ROW_TOLERANCE = 1e-5  # fp32
@@ -44,7 +44,7 @@ def run(model_type, names, *, is_fast=True):
     return found
 
 
-@pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "reference"])
+@pytest.mark.parametrize("is_fast", (True, False), ids=["fast", "reference"])
 @pytest.mark.parametrize(("model_type", "name"), golden.ALL)
 def test_states_equal_the_library(model_type, name, is_fast):
     """Final hidden states are those of the library that saved the checkpoint."""
