@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adapter_runtime import AdapterRuntime, InvalidInput, Leaf, Stack, UnknownTask
+from tests.engine.workshop import write_backbone
+
+TOLERANCE = 1e-5  # fp32
+CONFIGS = ("pfeiffer", "houlsby", "scaled_parallel", "lora", "ia3")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny backbone on disk."""
+    return write_backbone("bert", tmp_path_factory.mktemp("backbone"))
+
+
+@pytest.fixture
+def runtime(folder):
+    """A runtime with one adapter per method and a head for each, under the same name."""
+    made = AdapterRuntime.from_pretrained(str(folder))
+    for name in CONFIGS:
+        made.add_adapter(name, config=name)
+        made.add_classification_head(name, num_labels=3, id2label={0: "a", 1: "b", 2: "c"})
+    made.set_active_adapters(None)
+    yield made
+    made.close()
+
+
+def ids(*rows):
+    """Padded token ids and their mask."""
+    width = max(map(len, rows))
+    tokens = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
+    return tokens, (tokens != 0).long()
+
+
+def test_activating_a_name_activates_adapter_and_head(runtime):
+    """An adapter and the head of its name belong together."""
+    runtime.set_active_adapters("lora")
+    assert (Leaf("lora"), "lora") == (runtime.active_adapters, runtime.active_head)
+
+
+def test_activating_a_stack_takes_the_last_ones_head(runtime):
+    """A list is a Stack, as in the adapters library."""
+    runtime.set_active_adapters(["pfeiffer", "houlsby"])
+    assert Stack((Leaf("pfeiffer"), Leaf("houlsby"))) == runtime.active_adapters
+    assert runtime.active_head == "houlsby"
+
+
+def test_a_name_without_a_head_leaves_the_active_head(runtime):
+    """The head stays as it is where none has the adapter's name."""
+    runtime.set_active_adapters("lora")
+    runtime.add_adapter("headless", config="pfeiffer", set_active=True)
+    assert runtime.active_head == "lora"
+
+
+def test_a_name_of_a_head_alone_activates_it_on_the_bare_backbone(runtime):
+    """A head-only task is a task."""
+    runtime.add_tagging_head("tags", num_labels=4)
+    runtime.set_active_adapters("tags")
+    assert (None, "tags") == (runtime.active_adapters, runtime.active_head)
+    assert len(runtime.predict("the cat sat", aggregation_strategy="none")) <= 3
+
+
+def test_unknown_names_say_which_are_known(runtime):
+    """A wrong name is an error that lists what there is."""
+    with pytest.raises(UnknownTask, match="pfeiffer"):
+        runtime.set_active_adapters("pfeifer")
+    with pytest.raises(UnknownTask, match="pfeiffer"):
+        runtime.predict("text", task="pfeifer")
+
+
+def test_each_row_goes_to_its_own_task(runtime):
+    """A list of tasks routes row by row, and each equals its task alone."""
+    texts = ["the cat sat", "a dog saw the red house", "what is it"]
+    tasks = ["pfeiffer", "lora", "ia3"]
+    mixed = runtime.predict(texts, task=tasks)
+    alone = [runtime.predict(text, task=task) for text, task in zip(texts, tasks, strict=True)]
+    for left, right in zip(mixed, alone, strict=True):
+        assert [score.label for score in left] == [score.label for score in right]
+        assert [score.score for score in left] == pytest.approx(
+            [score.score for score in right], abs=TOLERANCE
+        )
+
+
+def test_as_many_tasks_as_inputs_are_wanted(runtime):
+    """A list of tasks of another length is refused."""
+    with pytest.raises(InvalidInput, match="task"):
+        runtime.predict(["the cat"], task=["lora", "ia3"])
+
+
+def test_a_call_may_override_adapters_and_head_once(runtime):
+    """`adapter_names` and `head` hold for one call and leave what is active."""
+    tokens, mask = ids([2, 7, 8, 3], [2, 9, 3])
+    runtime.set_active_adapters("lora")
+    overridden = runtime.forward(tokens, mask, adapter_names="houlsby", head="houlsby").logits
+    assert runtime.active_head == "lora"
+    runtime.set_active_adapters("houlsby")
+    assert torch.allclose(overridden, runtime.forward(tokens, mask).logits, atol=TOLERANCE)
+
+
+def test_padding_does_not_reach_the_hidden_states(runtime):
+    """Hidden states come back padded with zeros, each row as it is alone."""
+    tokens, mask = ids([2, 7, 8, 3], [2, 9, 3])
+    both = runtime.forward(tokens, mask, adapter_names=None, head=None).last_hidden_state
+    alone = runtime.forward(tokens[1:, :3], adapter_names=None, head=None).last_hidden_state
+    assert torch.allclose(both[1, :3], alone[0], atol=TOLERANCE)
+    assert not both[1, 3].any()
+
+
+def test_heads_give_the_shapes_of_their_kind(runtime):
+    """Question answering, tagging and multiple choice, as the adapters library shapes them."""
+    tokens, mask = ids([2, 7, 8, 3], [2, 9, 3])
+    runtime.add_qa_head("qa")
+    runtime.add_tagging_head("tags", num_labels=4)
+    runtime.add_multiple_choice_head("choice")
+    assert runtime.forward(tokens, mask, head="qa").start_logits.shape == (2, 4)
+    assert runtime.forward(tokens, mask, head="tags").logits.shape == (2, 4, 4)
+    stacked = tokens.unsqueeze(0), mask.unsqueeze(0)
+    assert runtime.forward(*stacked, head="choice").logits.shape == (1, 2)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_what_is_saved_loads_again_with_equal_logits(runtime, folder, tmp_path, config):
+    """Adapter and head of one name are saved and loaded together."""
+    tokens, mask = ids([2, 7, 8, 3], [2, 9, 3])
+    runtime.save_adapter(tmp_path, config)
+    again = AdapterRuntime.from_pretrained(str(folder))
+    assert again.load_adapter(str(tmp_path), set_active=True) == config
+    runtime.set_active_adapters(config)
+    assert torch.equal(again.forward(tokens, mask).logits, runtime.forward(tokens, mask).logits)
+    assert {score.label for score in again.predict("the cat")} == {"a", "b", "c"}
+    again.close()
+
+
+def test_a_deleted_adapter_is_no_longer_active(runtime):
+    """Deleting leaves the head, and nothing active that is gone."""
+    runtime.set_active_adapters("lora")
+    runtime.delete_adapter("lora")
+    assert runtime.active_adapters is None
+    assert "lora" in runtime.heads
+    runtime.delete_head("lora")
+    assert runtime.active_head is None
