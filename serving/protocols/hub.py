@@ -62,7 +62,7 @@ class HubProtocol:
             answer = await self._answer(call, request)
         except Exception as error:
             return error_response(error)
-        return json_response(shape(answer, call.is_list), headers=answer_headers(answer))
+        return json_response(shape(answer, call), headers=answer_headers(answer))
 
     async def describe(self, task: str) -> Response:
         """What a task is: kind, labels, version, limits, residency."""
@@ -117,11 +117,16 @@ class HubProtocol:
             watch.cancel()
 
 
-def shape(answer: Answer, is_list: bool) -> Any:
+def shape(answer: Answer, call: Call) -> Any:
     """The answer's outputs as the client's method for this kind reads them."""
-    if is_list or answer.kind in _LISTED:
+    if call.is_list or (answer.kind in _LISTED and not _is_comparison(call.items[0])):
         return answer.outputs
     return answer.outputs[0]
+
+
+def _is_comparison(inputs: Any) -> bool:
+    """Whether an embedding task is asked how alike sentences are; its answer is one flat list."""
+    return isinstance(inputs, dict) and "source_sentence" in inputs
 
 
 def answer_headers(answer: Answer) -> dict[str, str]:

@@ -45,6 +45,7 @@ SHAPES: tuple[tuple[str, Any, Any], ...] = (
     ("tags", ["a b"], [[{"label": "tags", "score": 2.0}]]),
     ("embed", "a b c", [[3.0]]),
     ("embed", ["a", "a b"], [[1.0], [2.0]]),
+    ("embed", {"source_sentence": "a", "context": "a b"}, [2.0]),
     (
         "qa",
         {"question": "q", "context": "c d"},

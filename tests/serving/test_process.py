@@ -33,7 +33,7 @@ def start() -> Iterator[Start]:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
-        assert found, line
+        assert found, process.communicate()
         return process, found[0]
 
     yield begin
