@@ -1,13 +1,15 @@
 """Makes `methods/`: checkpoints as the libraries save them, and what those libraries compute.
 
 Run from the repository root in the environment of `methods/requirements.txt`:
-`python -m tests.goldens.make_methods`.
+`python -m tests.goldens.make_methods`. With the argument `written` it makes `methods/written.npz`
+from `methods/written.zip`, which `python -m tests.goldens.write_methods` makes.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -121,7 +123,7 @@ def stack_cases() -> Cases:
 
 def legacy_cases() -> Cases:
     """Folders edited by hand into what older versions wrote, read by today's library."""
-    for name, (source, edit, renames, options) in LEGACY.items():
+    for name, (source, edit, renames, options) in wanted.LEGACY.items():
         folder = MADE / "bert" / name
         shutil.copytree(MADE / "bert" / source, folder)
         path = folder / "adapter_config.json"
@@ -147,55 +149,6 @@ def rename(key: str, renames: dict[str, str]) -> str:
     for new, old in renames.items():
         key = key.replace(new, old)
     return key
-
-
-def _first_version(config: dict[str, Any]) -> None:
-    del config["version"]
-    config["type"] = "text_task"
-    config["config"] |= {
-        "invertible_adapter": {
-            "block_type": "nice",
-            "non_linearity": "relu",
-            "reduction_factor": 2,
-        }
-    }
-    for key in ("phm_layer", "use_gating", "is_parallel", "scaling", "inv_adapter"):
-        config["config"].pop(key, None)
-
-
-def _by_name(config: dict[str, Any]) -> None:
-    config["config"] = "pfeiffer[reduction_factor=4]"
-
-
-def _bare(config: dict[str, Any]) -> None:
-    config.update(hidden_size=None, model_name=None, model_class="BertModel")
-
-
-_BERT = {"bert.": ""}
-_TASK = {
-    "attention.output.adapters": "attention.output.attention_text_task_adapters",
-    "output.adapters": "output.layer_text_task_adapters",
-}
-LEGACY: dict[str, Any] = {
-    "legacy_first_format": ("gelu", _first_version, _TASK, {}),
-    "legacy_first_houlsby": ("mish", _first_version, _TASK, {}),
-    "legacy_gelu": ("gelu", lambda config: config.pop("version"), {}, {}),
-    "legacy_by_name": ("seq_bn", _by_name, {}, {}),
-    "legacy_bare": ("double_seq_bn", _bare, _BERT, {}),
-    "legacy_lora_1_0": (
-        "lora_default",
-        lambda config: config.update(version="adapters.1.0.1"),
-        {},
-        {},
-    ),
-    "legacy_lora_0_2": (
-        "lora_default",
-        lambda config: config.update(version="0.2.2"),
-        {},
-        {"lora_scaling": "adapters"},
-    ),
-    "legacy_lora_3_2": ("lora_default", lambda config: config.update(version="3.2.1"), {}, {}),
-}
 
 
 def peft_cases(model_type: str) -> Cases:
@@ -257,6 +210,24 @@ def pack(model_type: str) -> None:
     shutil.rmtree(MADE / model_type)
 
 
+def load_written() -> None:
+    """Compute `written.npz` from what Polyhead saved, through the library's own loading."""
+    with zipfile.ZipFile(HERE / "written.zip") as archive:
+        archive.extractall(MADE)
+    stored = {}
+    for folder in sorted(MADE.glob("*/*/")):
+        model_type = folder.parent.name
+        model = flex_model(model_type)
+        info: dict[str, Any] = {}
+        loaded = model.load_adapter(str(folder), with_head=False, loading_info=info)
+        assert not [*info["missing_keys"], *info["unexpected_keys"]], info
+        model.set_active_adapters(loaded)
+        states = arrays(compute(model, model_type), "last_hidden_state")
+        name = f"{model_type}/{folder.name}"
+        stored |= {f"{name}/hidden{index}": value for index, value in enumerate(states)}
+    np.savez_compressed(HERE / "written.npz", **stored)
+
+
 def main() -> None:
     """Write `MODEL_TYPE.zip` with the checkpoints, `MODEL_TYPE.npz` and `cases.json`."""
     torch.set_num_threads(1)
@@ -280,4 +251,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    load_written() if sys.argv[1:] == ["written"] else main()

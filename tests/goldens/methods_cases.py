@@ -5,7 +5,10 @@ Data only: read by the generator and by nobody else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+Config = dict[str, Any]
 
 ARCHITECTURES = ("bert", "roberta", "xlm-roberta", "distilbert", "electra")
 """Those that the `adapters` library knows; PEFT adds MPNet."""
@@ -103,7 +106,7 @@ PEFT_LINEARS = {
     "distilbert": ("q_lin", "v_lin", "out_lin"),
     "mpnet": ("attn.q", "attn.v", "attn.o"),
 }
-PEFT_FEEDFORWARD = {name: "lin2" if name == "distilbert" else "output.dense" for name in PEFT_LINEARS}
+PEFT_FEEDFORWARD = dict.fromkeys(PEFT_LINEARS, "output.dense") | {"distilbert": "lin2"}
 
 
 def peft_cases(model_type: str) -> dict[str, dict[str, Any]]:
@@ -159,4 +162,54 @@ STACKS = {
     "two_ia3": ("ia3_default", "ia3_all"),
     "lora_then_ia3": ("lora_default", "ia3_default"),
     "methods": ("seq_bn", "lora_all"),
+}
+
+
+def _first_version(config: Config) -> None:
+    del config["version"]
+    config["type"] = "text_task"
+    config["config"] |= {
+        "invertible_adapter": {
+            "block_type": "nice",
+            "non_linearity": "relu",
+            "reduction_factor": 2,
+        }
+    }
+    for key in ("phm_layer", "use_gating", "is_parallel", "scaling", "inv_adapter"):
+        config["config"].pop(key, None)
+
+
+def _by_name(config: Config) -> None:
+    config["config"] = "pfeiffer[reduction_factor=4]"
+
+
+def _bare(config: Config) -> None:
+    config.update(hidden_size=None, model_name=None, model_class="BertModel")
+
+
+_NO_PREFIX = {"bert.": ""}
+_TASK = {
+    "attention.output.adapters": "attention.output.attention_text_task_adapters",
+    "output.adapters": "output.layer_text_task_adapters",
+}
+# Source case, edit of its configuration, renames in tensor names, options of the task.
+LEGACY: dict[str, tuple[str, Callable[[Config], object], dict[str, str], Config]] = {
+    "legacy_first_format": ("gelu", _first_version, _TASK, {}),
+    "legacy_first_houlsby": ("mish", _first_version, _TASK, {}),
+    "legacy_gelu": ("gelu", lambda config: config.pop("version"), {}, {}),
+    "legacy_by_name": ("seq_bn", _by_name, {}, {}),
+    "legacy_bare": ("double_seq_bn", _bare, _NO_PREFIX, {}),
+    "legacy_lora_1_0": (
+        "lora_default",
+        lambda config: config.update(version="adapters.1.0.1"),
+        {},
+        {},
+    ),
+    "legacy_lora_0_2": (
+        "lora_default",
+        lambda config: config.update(version="0.2.2"),
+        {},
+        {"lora_scaling": "adapters"},
+    ),
+    "legacy_lora_3_2": ("lora_default", lambda config: config.update(version="3.2.1"), {}, {}),
 }
