@@ -159,12 +159,14 @@ class Tokenizer:
         target = first if second is None else second
         room = max_tokens - self.num_specials(pair is not None)
         room -= 0 if second is None else len(first)
+        surplus = max(len(target) - room, 0) if self._side == "left" else 0
         if len(target) > room:
-            target.truncate(room, stride=stride)
+            target.truncate(room, stride=stride, direction=self._side)
         whole = self._template.post_process(first, second, True)
         kind = _pair_type(whole) if second is not None and whole.overflowing else None
+        step = stride - room if self._side == "left" else room - stride
         rows = enumerate([whole, *whole.overflowing])
-        return [Tokens(row, number * (room - stride), kind) for number, row in rows]
+        return [Tokens(row, max(surplus + number * step, 0), kind) for number, row in rows]
 
     def length(self, text: str) -> int:
         """Tokens of a text alone, without special tokens."""

@@ -15,14 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tokenizers import AddedToken, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from adapter_runtime.errors import BackboneError
 from adapter_runtime.sources.folder import Folder
 
 TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
-SPECIALS_FILE, ADDED_FILE = "special_tokens_map.json", "added_tokens.json"
+SPECIALS_FILE = "special_tokens_map.json"
+VOCABULARY_FILES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 
 _BERT = {
     "unk_token": "[UNK]",
@@ -150,7 +151,7 @@ def _from_json(
             f"{folder.source}: {TOKENIZER_FILE} cannot be read ({error})."
         ) from error
     _add_tokens(backend, config, specials)
-    _correct_prefix_space(backend, bool(config.get("add_prefix_space", False)))
+    _correct_prefix_space(backend, config)
     _correct_normalizer(backend, config, family)
     if family.trims_offsets:
         _correct_offsets(backend, config)
@@ -177,44 +178,42 @@ def _add_tokens(backend: Backend, config: Mapping[str, Any], specials: Mapping[s
         (backend.add_special_tokens if token.special else backend.add_tokens)([token])
 
 
-def _correct_prefix_space(backend: Backend, wanted: bool) -> None:
-    state = _state(backend.pre_tokenizer)
-    if state.get("add_prefix_space", wanted) != wanted:
-        kind = getattr(pre_tokenizers, state.pop("type"))
-        backend.pre_tokenizer = kind(**(state | {"add_prefix_space": wanted}))
+def _correct_prefix_space(backend: Backend, config: Mapping[str, Any]) -> None:
+    wanted = {"add_prefix_space": bool(config.get("add_prefix_space", False))}
+    backend.pre_tokenizer = _corrected(backend.pre_tokenizer, wanted)
 
 
 def _correct_normalizer(backend: Backend, config: Mapping[str, Any], family: Family) -> None:
-    state = _state(backend.normalizer)
-    wanted = {
-        key: config.get(setting, default) for key, (setting, default) in family.normalizer.items()
-    }
-    if any(state.get(key, value) != value for key, value in wanted.items()):
-        backend.normalizer = getattr(normalizers, state.pop("type"))(**(state | wanted))
+    settings = family.normalizer.items()
+    wanted = {key: config.get(setting, default) for key, (setting, default) in settings}
+    backend.normalizer = _corrected(backend.normalizer, wanted)
 
 
 def _correct_offsets(backend: Backend, config: Mapping[str, Any]) -> None:
-    state = _state(backend.post_processor)
     wanted = {
-        "add_prefix_space": config.get("add_prefix_space", False),
-        "trim_offsets": config.get("trim_offsets", True),
+        "add_prefix_space": bool(config.get("add_prefix_space", False)),
+        "trim_offsets": bool(config.get("trim_offsets", True)),
     }
-    if any(state.get(key, value) != value for key, value in wanted.items()):
-        pairs = {key: tuple(state[key]) for key in ("sep", "cls") if key in state}
-        changed = {key: wanted[key] for key in wanted if key in state}
-        backend.post_processor = getattr(processors, state.pop("type"))(**(state | pairs | changed))
+    backend.post_processor = _corrected(backend.post_processor, wanted)
 
 
-def _state(component: Any) -> dict[str, Any]:
+def _corrected(component: Any, wanted: Mapping[str, Any]) -> Any:
+    """The component with these settings, as far as its kind knows them."""
     if component is None:
-        return {}
-    state: dict[str, Any] = json.loads(component.__getstate__())
-    return state
+        return None
+    state = json.loads(component.__getstate__())
+    known = {key: value for key, value in wanted.items() if key in state}
+    if any(state[key] != value for key, value in known.items()):
+        component.__setstate__(json.dumps(state | known).encode())
+    return component
 
 
 def _from_vocabulary(folder: Folder) -> Backend:
     from transformers import AutoTokenizer
 
+    # Without a vocabulary the automatic class makes up one of five tokens and says nothing.
+    if not any(folder.has(name) for name in VOCABULARY_FILES):
+        raise BackboneError(f"{folder.source}: there is no tokenizer; tokenizer.json is expected.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             str(folder.root), local_files_only=True, trust_remote_code=False

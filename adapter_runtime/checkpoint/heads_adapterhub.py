@@ -6,15 +6,12 @@ Source: `adapters` 1.3.0 `PredictionHeadLoader`, `heads/base.py`; adapter-transf
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.heads_build import HeadLayout, build_head
-from adapter_runtime.checkpoint.heads_static import (
-    FLEX_SUFFIXES,
-    STATIC_HEADS,
-    model_type_of,
-)
+from adapter_runtime.checkpoint.heads_static import STATIC_HEADS, model_type_of
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.layers import StackSettings
 from adapter_runtime.ledger import Ledger
@@ -63,10 +60,17 @@ def read_adapterhub_head(
     layout = _layout(folder, config, ledger)
     digest = folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
     head = build_head(layout, ledger, facts, labels, options, digest)
-    problems = ledger.problems()
-    if problems:
+    if problems := ledger.problems():
         raise RejectedAdapter(folder.source, problems)
-    return head
+    return replace(head, notes=(*head.notes, *_legacy_notes(config, layout.settings)))
+
+
+def _legacy_notes(config: Mapping[str, Any], settings: StackSettings) -> tuple[Note, ...]:
+    """Before version 3 `gelu` was its tanh form; `adapters` reads it as the exact one in heads."""
+    if "version" in config or settings.activation != "gelu" or settings.layers < 2:
+        return ()
+    message = "The head's gelu is computed in its exact form, as adapters 1.x does."
+    return (Note("legacy_gelu", message),)
 
 
 def _check_class(folder: Folder, config: Mapping[str, Any], facts: BackboneFacts) -> None:
@@ -84,24 +88,23 @@ def _check_class(folder: Folder, config: Mapping[str, Any], facts: BackboneFacts
 
 
 def _layout(folder: Folder, config: Mapping[str, Any], ledger: Ledger) -> HeadLayout:
-    stack = config.get("config")
-    class_name = str(config.get("model_class"))
+    stack, class_name = config.get("config"), config.get("model_class")
     if class_name in STATIC_HEADS:
-        return _static_layout(config, class_name)
-    if not isinstance(stack, dict) or not class_name.endswith((*FLEX_SUFFIXES, "None")):
+        return _static_layout(folder, config, class_name)
+    if not isinstance(stack, dict):
         message = "head_config.json has no `config` of a flexible head; save the head again."
         raise RejectedAdapter(folder.source, [Note("bad_head_config", message)])
     return _flex_layout(folder, config, stack, ledger)
 
 
-def _static_layout(config: Mapping[str, Any], class_name: str) -> HeadLayout:
+def _static_layout(folder: Folder, config: Mapping[str, Any], class_name: str) -> HeadLayout:
     head = STATIC_HEADS[class_name]
     return HeadLayout(
         name=str(config.get("name") or ""),
         head_type=head.head_type,
         settings=head.settings,
         prefixes=head.modules,
-        labels=_label_map(config),
+        labels=_label_map(config, folder.source),
     )
 
 
@@ -119,7 +122,7 @@ def _flex_layout(
         settings=settings,
         prefixes=tuple(f"heads.{name}.{index}" for index in indices),
         num_labels=_count(stack.get("num_labels", 2), "num_labels", folder.source),
-        labels=_label_map(stack),
+        labels=_label_map(stack, folder.source),
     )
 
 
@@ -178,14 +181,16 @@ def _pass_over_other_heads(ledger: Ledger, name: str) -> None:
     ledger.alias(others, "another head")
 
 
-def _label_map(config: Mapping[str, Any]) -> dict[int, str] | None:
+def _label_map(config: Mapping[str, Any], where: str) -> dict[int, str] | None:
     """Label names by id; JSON turned the ids of `id2label` into strings."""
     by_id, by_label = config.get("id2label"), config.get("label2id")
-    if isinstance(by_id, dict) and by_id:
-        return {int(key): str(label) for key, label in by_id.items()}
-    if isinstance(by_label, dict) and by_label:
-        return {int(key): str(label) for label, key in by_label.items()}
-    return None
+    if isinstance(by_label, dict) and not by_id:
+        by_id = {number: label for label, number in by_label.items()}
+    try:
+        return {int(key): str(label) for key, label in (by_id or {}).items()} or None
+    except (AttributeError, TypeError, ValueError) as error:
+        message = f"The label map is not one of ids and names ({error}); mend head_config.json."
+        raise RejectedAdapter(where, [Note("bad_head_config", message)]) from error
 
 
 def _count(value: Any, key: str, where: str) -> int:

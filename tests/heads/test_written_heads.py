@@ -60,7 +60,7 @@ def test_heads_that_adapters_has_no_form_for_are_refused(tmp_path: Path) -> None
     """An embedding head and a head on MPNet raise before anything is written."""
     tagging = new_head("task", "tagging", {}, None, facts("mpnet"))
     for head, backbone in ((embedding_head(None, {}), "bert"), (tagging, "mpnet")):
-        with pytest.raises(SettingsError, match="no .* head"):
+        with pytest.raises(SettingsError, match="has no"):
             write_head(head, tmp_path, facts(backbone), "task")
     assert [] == list(tmp_path.iterdir())
 
