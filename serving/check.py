@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,7 @@ def check(
 
 def spec_of(source: str, options: dict[str, Any]) -> TaskSpec:
     """The checkpoint as a task of its own."""
-    place = absolute(source, Path.cwd())
-    folder = Path(place)
-    has_only_head = (folder / "head_config.json").is_file()
-    if has_only_head and not (folder / "adapter_config.json").is_file():
-        return TaskSpec("check", head=place, options=options)
-    return TaskSpec("check", adapter=Leaf(place), options=options)
+    return TaskSpec("check", adapter=Leaf(absolute(source, Path.cwd())), options=options)
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
@@ -76,9 +72,8 @@ def report_text(source: str, report: Report) -> str:
     lines = [f"{source}: {'accepted' if report.accepted else 'REJECTED'}"]
     lines += [f"  problem  [{note.code}] {note.message}" for note in report.problems]
     lines += [f"  warning  [{note.code}] {note.message}" for note in report.warnings]
-    lines += [
-        f"  {name.replace('_', ' '):<20} {_fact(value)}" for name, value in report.facts.items()
-    ]
+    for name, value in report.facts.items():
+        lines += _fact_lines(name, value)
     return "\n".join(lines)
 
 
@@ -86,7 +81,23 @@ def _note(note: Note) -> dict[str, str]:
     return {"code": note.code, "message": note.message}
 
 
-def _fact(value: Any) -> str:
+def _fact_lines(name: str, value: Any, indent: str = "  ") -> list[str]:
+    """A fact as lines: mappings are indented, long lists of tensors are counted."""
+    label = f"{indent}{name.replace('_', ' ')}"
+    if name == "tensors" and isinstance(value, Mapping):
+        return [f"{label:<24} {_tally(value)}"]
+    if isinstance(value, Mapping):
+        inner = [line for key in value for line in _fact_lines(key, value[key], indent + "  ")]
+        return [label, *inner] if inner else []
+    if isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+        return [line for one in value for line in _fact_lines(name, one, indent)]
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value) or "none"
-    return str(value)
+        value = ", ".join(str(item) for item in value) or "none"
+    return [f"{label:<24} {value}"]
+
+
+def _tally(tensors: Mapping[str, Any]) -> str:
+    """How many tensors met which fate, or their shapes where those are what is known."""
+    if all(isinstance(fate, str) for fate in tensors.values()):
+        return ", ".join(f"{count} {fate}" for fate, count in Counter(tensors.values()).items())
+    return ", ".join(f"{name} {shape}" for name, shape in tensors.items()) or "none"

@@ -33,7 +33,12 @@ def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
     Args:
         spec: the task; its leaves are Sources. A folder that holds only a head is taken as one.
         engine: where the task would run.
+
+    Raises:
+        SourceError: there are no such files at all.
     """
+    for leaf in leaves(spec.adapter):
+        engine.library.open_folder(leaf.ref)
     facts: dict[str, Any] = {"task": spec.name, "backbone": _backbone(engine)}
     try:
         spec = _as_head_only(spec, engine)

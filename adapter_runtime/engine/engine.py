@@ -68,7 +68,11 @@ class LocalEngine:
         )
 
     def inspect(self, spec: TaskSpec) -> Report:
-        """The doctor's report on a task's files; never raises for a bad checkpoint. Blocks."""
+        """The doctor's report on a task's files; a bad checkpoint is a report, no error. Blocks.
+
+        Raises:
+            SourceError: there are no such files at all.
+        """
         return examine(spec, self)
 
     def prepare(self, spec: TaskSpec) -> TaskVersion:

@@ -36,7 +36,11 @@ class Engine(Protocol):
     info: EngineInfo
 
     def inspect(self, spec: TaskSpec) -> Report:
-        """The doctor's report on a task's files; never raises for a bad checkpoint."""
+        """The doctor's report on a task's files; a bad checkpoint is a report, no error. Blocks.
+
+        Raises:
+            SourceError: there are no such files at all.
+        """
         ...
 
     def prepare(self, spec: TaskSpec) -> TaskVersion:

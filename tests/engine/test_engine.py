@@ -12,9 +12,10 @@ from adapter_runtime import (
     RejectedAdapter,
     Residency,
     RowFailed,
+    SourceError,
     TaskSpec,
 )
-from adapter_runtime.checkpoint.heads import new_head
+from adapter_runtime.checkpoint.heads import new_head, write_head
 from adapter_runtime.engine.versions import make_version
 from adapter_runtime.types import Site
 from tests.engine.workshop import Workshop
@@ -184,3 +185,20 @@ def test_labels_reach_the_answer(bert):
     scores = bert.engine.decode(version, encoded, bert.engine.run(items).outcomes)
     assert {score.label for score in scores} == {"no", "yes"}
     assert scores[0].score >= scores[1].score
+
+
+def test_a_folder_that_holds_only_a_head_is_checked_as_one(bert, tmp_path):
+    """The doctor takes it for the task's head."""
+    head = new_head("h", "classification", {"num_labels": 2, "layers": 1}, None, bert.facts)
+    folder = tmp_path / "head"
+    folder.mkdir()
+    write_head(head, folder, bert.facts, "h")
+    report = bert.engine.inspect(TaskSpec("check", adapter=Leaf(str(folder))))
+    assert report.accepted, report.problems
+    assert report.facts["head"]["type"] == "classification"
+
+
+def test_files_that_are_not_there_cannot_be_checked(bert, tmp_path):
+    """There is no verdict on nothing."""
+    with pytest.raises(SourceError, match="no such folder"):
+        bert.engine.inspect(TaskSpec("check", adapter=Leaf(str(tmp_path / "absent"))))

@@ -174,11 +174,10 @@ def test_check_reports(tmp_path: Path, name: str, is_accepted: bool) -> None:
     assert ("accepted" in report_text(name, report)) is is_accepted
 
 
-def test_check_takes_a_folder_with_only_a_head(tmp_path: Path) -> None:
-    """Then there is no adapter to read."""
-    (tmp_path / "head_config.json").write_text("{}")
-    spec = spec_of(str(tmp_path), parse_options(["normalize=true"]))
-    assert (spec.adapter, spec.head, spec.options) == (None, str(tmp_path), {"normalize": True})
+def test_check_options_reach_the_task() -> None:
+    """Options are read as a task file's."""
+    spec = spec_of("./folder", parse_options(["normalize=true"]))
+    assert spec.options == {"normalize": True}
 
 
 def test_tasks_of_no_server_says_so() -> None:
