@@ -88,7 +88,7 @@ def _check_class(folder: Folder, config: Mapping[str, Any], facts: BackboneFacts
 
 
 def _layout(folder: Folder, config: Mapping[str, Any], ledger: Ledger) -> HeadLayout:
-    stack, class_name = config.get("config"), config.get("model_class")
+    stack, class_name = config.get("config"), str(config.get("model_class"))
     if class_name in STATIC_HEADS:
         return _static_layout(folder, config, class_name)
     if not isinstance(stack, dict):
