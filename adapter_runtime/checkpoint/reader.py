@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
@@ -145,8 +145,9 @@ def _conclude(adapter: Adapter, ledger: Ledger) -> Examination:
     if num_misfits and num_misfits * 2 >= len(ledger.names()):
         message = "Most tensors do not fit: it was trained for a backbone of another size."
         problems.insert(0, Note("wrong_backbone", message))
-    if not adapter.parts and not problems:
-        problems.append(Note("empty_adapter", "It acts nowhere: its configuration names no place."))
+    if not adapter.parts:
+        note = Note("empty_adapter", "It acts nowhere: its configuration names no place.")
+        adapter = replace(adapter, notes=(*adapter.notes, note))
     accepted = None if problems else adapter
     return Examination(accepted, tuple(problems), ledger.accounts(), adapter.format)
 
