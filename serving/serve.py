@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp
 from adapter_runtime import Engine, SettingsError
 from serving.app import create_app
 from serving.catalog.catalog import Catalog
+from serving.doors import refuse_newcomers
 from serving.local_service import LocalService
 from serving.logs import set_up_logs
 from serving.metrics import PrometheusRecorder
@@ -28,6 +30,8 @@ from serving.settings import Settings
 log = logging.getLogger(__name__)
 _BACKLOG = 2048
 _SHOWN = 12
+_QUEUE_S = 0.05
+_GUESTS_S = 0.5
 
 
 def serve(settings: Settings, opener: Opener = open_backbone) -> None:
@@ -136,6 +140,23 @@ class GracefulServer(uvicorn.Server):
         if sig == signal.SIGINT:
             self._notice_s = 0.0  # somebody sits at the terminal and waits
         self._service.drain()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, let who has just come in be answered, then end the connections."""
+        if not self.force_exit:
+            for listener in sockets or ():
+                refuse_newcomers(listener)
+            await asyncio.sleep(_QUEUE_S)
+            for server in self.servers:
+                server.close()
+            await self._wait_for_guests()
+        await super().shutdown(sockets)
+
+    async def _wait_for_guests(self) -> None:
+        """Wait for connections whose request may still be on its way; idle ones have no more."""
+        until_s = time.monotonic() + _GUESTS_S
+        while self.server_state.connections and time.monotonic() < until_s:
+            await asyncio.sleep(_QUEUE_S)
 
     async def on_tick(self, counter: int) -> bool:
         """Leave when drained: nobody inside and the notice given, or out of patience."""
