@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapter_runtime import InvalidInput
-from serving.errors import BodyTooLarge, Refusal, refusal
+from serving.errors import BodyTooLarge, Draining, Refusal, refusal
 from serving.logs import request_id_var
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,8 @@ def refusal_response(refused: Refusal) -> Response:
     if refused.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
         content["estimated_time"] = refused.retry_after_s
+    if refused.code == Draining.code:
+        headers["connection"] = "close"  # the next try must reach another server
     return json_response(content, refused.status, headers)
 
 
