@@ -18,7 +18,8 @@ from adapter_runtime.methods.stacks import (
     StackedTable,
     activation,
     bucket,
-    grouped_linear,
+    grouped_down,
+    grouped_up,
     row_gate,
 )
 from adapter_runtime.types import Part
@@ -94,7 +95,7 @@ class BottleneckTable:
         narrow, wide = part.tensors["down_weight"].shape
         padded = bucket(narrow)
         shapes: dict[str, tuple[int, ...]] = {
-            "down_weight": (wide, padded),
+            "down_weight": (padded, wide),
             "down_bias": (padded,),
             "up_weight": (padded, wide),
             "up_bias": (wide,),
@@ -119,7 +120,7 @@ class BottleneckTable:
             down = down * tensors["norm_before_weight"]
         scaling = tensors.get("scaling", torch.tensor(_settings(part).scaling))
         values = dict(tensors) | {
-            "down_weight": down.t(),
+            "down_weight": down,
             "down_bias": down_bias,
             "up_weight": tensors["up_weight"].t() * scaling,
             "up_bias": tensors["up_bias"] * scaling,
@@ -153,9 +154,9 @@ class BottleneckTable:
         stacks = self._stacks
         if self._settings.ln_before:
             z = functional.layer_norm(z, z.shape[-1:], eps=_INNER_NORM_EPS)
-        down = grouped_linear(groups, z, stacks["down_weight"])
+        down = grouped_down(groups, z, stacks["down_weight"])
         down += groups.per_token(stacks["down_bias"])
-        up = grouped_linear(groups, self._activation(down), stacks["up_weight"])
+        up = grouped_up(groups, self._activation(down), stacks["up_weight"])
         up += groups.per_token(stacks["up_bias"])
         return up
 

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.stacks import StackedTable, bucket, grouped_linear, row_gate
+from adapter_runtime.methods.stacks import (
+    StackedTable,
+    bucket,
+    grouped_down,
+    grouped_up,
+    row_gate,
+)
 from adapter_runtime.types import Part
 
 
@@ -44,7 +50,7 @@ class LoraTable:
         rank, width_in = part.tensors["down"].shape
         width_out = part.tensors["up"].shape[0]
         shapes: dict[str, tuple[int, ...]] = {
-            "down": (width_in, bucket(rank)),
+            "down": (bucket(rank), width_in),
             "up": (bucket(rank), width_out),
         }
         settings = _settings(part)
@@ -62,7 +68,7 @@ class LoraTable:
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row."""
         tensors, scale = part.tensors, _settings(part).scale
-        values = {"down": tensors["down"].t(), "up": tensors["up"].t() * scale}
+        values = {"down": tensors["down"], "up": tensors["up"].t() * scale}
         if "bias" in tensors:
             values["bias"] = tensors["bias"] * scale
         if "gate_weight" in tensors:
@@ -81,9 +87,7 @@ class LoraTable:
         """The low-rank product of the link before, or of x for the first."""
         source = x if hidden is None else hidden
         stacks = self._stacks
-        product = grouped_linear(
-            groups, grouped_linear(groups, source, stacks["down"]), stacks["up"]
-        )
+        product = grouped_up(groups, grouped_down(groups, source, stacks["down"]), stacks["up"])
         if "bias" in stacks:
             product += groups.per_token(stacks["bias"])
         if "gate_weight" in stacks:
