@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from adapter_runtime.backbone.blocks import (
     MakeBlock,
     distilbert_block,
+    intermediate_block,
     mpnet_attention,
     output_block,
 )
@@ -24,7 +25,7 @@ class Architecture:
         model_types: values of `config.model_type`.
         prefix: the base model's attribute in task models.
         modules: path of each module point; a path that a config lacks is skipped.
-        blocks: path of each module that holds a residual sum, and its routed replacement.
+        blocks: path of each module that wraps around plug points, and its routed replacement.
         adapter_paths: where the `adapters` library hangs `.adapters.NAME` at sublayer points.
         layout: packed when attention goes through `AttentionInterface`, else padded.
         has_types: the model takes token type ids.
@@ -56,6 +57,7 @@ _BERT_MODULES = {
 }
 _BERT_BLOCKS = {
     "encoder.layer.{}.attention.output": output_block(Site.ATTENTION),
+    "encoder.layer.{}.intermediate": intermediate_block,
     "encoder.layer.{}.output": output_block(Site.FFN),
 }
 _BERT_ADAPTERS = {
@@ -98,6 +100,7 @@ _MPNET = Architecture(
     },
     blocks={
         "encoder.layer.{}.attention": mpnet_attention,
+        "encoder.layer.{}.intermediate": intermediate_block,
         "encoder.layer.{}.output": output_block(Site.FFN),
     },
     # The `adapters` library has no MPNet; these names follow its rule for BERT.

@@ -1,4 +1,4 @@
-"""Blocks whose residual sums are plug points; they reuse the frozen submodules they replace."""
+"""Blocks around plug points; they reuse the frozen submodules of what they replace."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.points import RoutedSum
+from adapter_runtime.backbone.points import ActivatedLinear, RoutedSum
 from adapter_runtime.types import Site
 
 Close = Callable[[Site, nn.Module], RoutedSum]
@@ -78,11 +78,17 @@ def output_block(site: Site) -> MakeBlock:
     return lambda module, close: OutputBlock(module.dense, close(site, module.LayerNorm))
 
 
+def intermediate_block(module: Any, _close: Close) -> nn.Module:
+    """The first half of a feed-forward sublayer, as BERT and its kin write it."""
+    return ActivatedLinear(module.dense, module.intermediate_act_fn)
+
+
 def distilbert_block(module: Any, close: Close) -> nn.Module:
     """A routed DistilBERT layer."""
     attention_close = close(Site.ATTENTION, module.sa_layer_norm)
     ffn_close = close(Site.FFN, module.output_layer_norm)
-    return DistilBertBlock(module.attention, attention_close, module.ffn, ffn_close)
+    ffn = nn.Sequential(ActivatedLinear(module.ffn.lin1, module.ffn.activation), module.ffn.lin2)
+    return DistilBertBlock(module.attention, attention_close, ffn, ffn_close)
 
 
 def mpnet_attention(module: Any, close: Close) -> nn.Module:

@@ -107,6 +107,8 @@ def _load_model(
 def _make_plain(config: Any) -> None:
     # A config saved by a decoder or by a debugging session would change what the forward returns.
     config.is_decoder = False
+    config.add_cross_attention = False
+    config.output_attentions = False
     config.return_dict = True
     config.output_hidden_states = False
     config.chunk_size_feed_forward = 0

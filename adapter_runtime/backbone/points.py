@@ -6,6 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from adapter_runtime.backbone.linears import FusedLinear, is_exact_gelu
 from adapter_runtime.backbone.routing import ModuleWork, RouteScope, SublayerWork
 from adapter_runtime.types import PlugPoint
 
@@ -25,14 +26,40 @@ class RoutedModule(nn.Module):
         self.point = point
         self.scope = scope
 
+    @property
+    def work(self) -> ModuleWork | None:
+        """What the open Routing does here."""
+        routing = self.scope.current
+        return None if routing is None else cast(ModuleWork | None, routing.work.get(self.point))
+
     def forward(self, x: Tensor) -> Tensor:
         """The module's output with the Routing's work. Shape: `[..., in]` to `[..., out]`."""
-        routing = self.scope.current
-        work = None if routing is None else routing.work.get(self.point)
+        work = self.work
         if work is None:
             return cast(Tensor, self.base(x))
-        y = cast(ModuleWork, work)(self.base, x.reshape(-1, x.shape[-1]))
+        y = work(self.base, x.reshape(-1, x.shape[-1]))
         return y.view(*x.shape[:-1], y.shape[-1])
+
+
+class ActivatedLinear(nn.Module):
+    """A plug point and the activation after it, in one product where no Part comes between.
+
+    Args:
+        linear: the plug point.
+        activation: what the architecture applies to its output.
+    """
+
+    def __init__(self, linear: RoutedModule, activation: nn.Module) -> None:
+        super().__init__()
+        self.linear = linear
+        self.activation = activation
+        self._fused = linear.base if is_exact_gelu(activation) else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The activated output. Shape: `[..., in]` to `[..., out]`."""
+        if isinstance(self._fused, FusedLinear) and self.linear.work is None:
+            return self._fused.gelu(x)
+        return cast(Tensor, self.activation(self.linear(x)))
 
 
 class RoutedSum(nn.Module):

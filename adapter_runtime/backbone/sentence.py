@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from adapter_runtime.errors import BackboneError
 from adapter_runtime.sources.folder import Folder
 
 _POOLINGS = {
@@ -18,12 +17,20 @@ _POOLINGS = {
 }
 
 
+_CONFIGS = tuple(
+    f"sentence_{name}_config.json"
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+_KNOWN_MODULES = frozenset({"Transformer", "Pooling", "Normalize"})
+
+
 @dataclass(frozen=True, slots=True)
 class SentenceSettings:
     """Defaults for embedding tasks.
 
     Args:
-        pooling: `cls` or `mean`; other values name modes that no head computes.
+        pooling: `cls` or `mean`; any other value names what no head computes, such as `max`,
+            `cls+mean` or `mean+Dense`, and an embedding task must then choose its own.
         normalize: vectors are scaled to length 1.
         max_tokens: the length that the model was made for, special tokens included.
     """
@@ -36,8 +43,11 @@ class SentenceSettings:
 def read_sentence_settings(folder: Folder) -> SentenceSettings | None:
     """The settings in a folder that sentence-transformers saved, None in any other folder.
 
+    Source: sentence-transformers' `modules.json`, `1_Pooling/config.json`,
+    `sentence_bert_config.json`.
+
     Raises:
-        BackboneError: the pooling file names no mode.
+        SourceError: a file that `modules.json` names is missing.
     """
     if not folder.has("modules.json"):
         return None
@@ -45,29 +55,21 @@ def read_sentence_settings(folder: Folder) -> SentenceSettings | None:
     paths = {str(module["type"]).rsplit(".", 1)[-1]: str(module["path"]) for module in modules}
     if "Pooling" not in paths:
         return None
-    pooling = folder.read_json(f"{paths['Pooling']}/config.json")
-    return SentenceSettings(
-        pooling=_pooling_mode(pooling, folder.source),
-        normalize="Normalize" in paths,
-        max_tokens=_max_tokens(folder),
-    )
+    modes = _pooling_modes(folder.read_json(f"{paths['Pooling']}/config.json"))
+    others = [name for name in paths if name not in _KNOWN_MODULES]
+    return SentenceSettings("+".join([*modes, *others]), "Normalize" in paths, _max_tokens(folder))
 
 
-def _pooling_mode(config: dict[str, Any], source: str) -> str:
-    modes = [mode for key, mode in _POOLINGS.items() if config.get(key)]
+def _pooling_modes(config: dict[str, Any]) -> list[str]:
     named = config.get("pooling_mode")
-    if isinstance(named, str):
-        modes = [named]
-    if len(modes) != 1:
-        raise BackboneError(
-            f"{source}: the sentence-transformers pooling file must name one pooling mode; "
-            f"it names {', '.join(modes) or 'none'}."
-        )
-    return modes[0]
+    if named is not None:
+        return [named] if isinstance(named, str) else list(named)
+    return [mode for key, mode in _POOLINGS.items() if config.get(key)]
 
 
 def _max_tokens(folder: Folder) -> int | None:
-    if not folder.has("sentence_bert_config.json"):
-        return None
-    found = folder.read_json("sentence_bert_config.json").get("max_seq_length")
-    return int(found) if found else None
+    for name in _CONFIGS:
+        if folder.has(name):
+            found = folder.read_json(name).get("max_seq_length")
+            return int(found) if found else None
+    return None

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from adapter_runtime.backbone.architectures import Architecture
 from adapter_runtime.backbone.blocks import Close
 from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.backbone.linears import fuse
 from adapter_runtime.backbone.points import RoutedModule, RoutedSum
 from adapter_runtime.backbone.routing import RouteScope
 from adapter_runtime.types import MODEL_LEVEL, PlugPoint, Site
@@ -76,7 +77,7 @@ def wrap(
     """
     bases: dict[PlugPoint, nn.Module] = {}
     for path, point in facts.modules.items():
-        bases[point] = model.get_submodule(path)
+        bases[point] = fuse(model.get_submodule(path))
         model.set_submodule(path, RoutedModule(bases[point], point, scope))
     for template, make_block in architecture.blocks.items():
         for layer in range(facts.num_layers):

@@ -82,7 +82,7 @@ def _group_lengths(rows: Sequence[SharedRow], num_streams: int) -> list[list[Sha
     for shared in sorted(rows, key=lambda shared: -shared.length):
         tokens += shared.length
         padded = longest * (len(groups[-1]) + 1) if groups else 0
-        if padded == 0 or padded > most + longest or tokens < padded * (1 - MAX_PADDING):
+        if padded == 0 or padded > most or tokens < padded * (1 - MAX_PADDING):
             groups.append([])
             longest = tokens = shared.length
         groups[-1].append(shared)

@@ -159,9 +159,16 @@ def test_sentence_files_set_the_defaults_of_embedding_tasks(bert):
     assert ("cls", True, 48) == (sentence.pooling, sentence.normalize, sentence.max_tokens)
 
 
-def test_a_pooling_file_that_names_two_modes_is_refused(bert):
-    """Concatenated pooling is not what any head computes."""
+def test_pooling_that_no_head_computes_is_named_as_it_is(bert):
+    """Two modes never pass for one of them; the backbone still serves its other tasks."""
     both = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}
     write_sentence_files(bert, both)
-    with pytest.raises(BackboneError, match="cls, mean"):
-        load(bert)
+    assert "cls+mean" == load(bert).sentence.pooling
+
+
+def test_a_config_of_a_decoder_loads_as_the_encoder_it_is(bert):
+    """Flags that a decoder or a debugging session left behind change nothing."""
+    config = json.loads((bert / "config.json").read_text())
+    flags = ("is_decoder", "add_cross_attention", "output_hidden_states", "output_attentions")
+    (bert / "config.json").write_text(json.dumps(config | dict.fromkeys(flags, True)))
+    assert load(bert).facts == load(saved("bert")[0]).facts

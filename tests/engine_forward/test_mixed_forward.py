@@ -1,5 +1,6 @@
 import pytest
 
+from adapter_runtime.backbone.routing import Routing, RowSpans
 from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.methods.table import METHODS
@@ -117,3 +118,15 @@ def test_every_adapter_changes_its_rows(bench):
     bare = found.states[0]
     for number in range(1, len(COMPOSITIONS)):
         assert largest_gap(found.states[number], bare) > 1e-3
+
+
+def test_the_reference_path_is_differentiable(bench):
+    """A loss on the states reaches every factor of an adapter."""
+    adapter = Maker(bench.backbone.facts, 5).lora("trained", Site.QUERY, Site.FFN_IN)
+    leaves = [tensor.requires_grad_() for part in adapter.parts for tensor in part.tensors.values()]
+    router = ReferenceRouter({"trained": adapter}.__getitem__, METHODS)
+    row = random_row(6, 0)
+    spans = RowSpans([0], [6], 6)
+    work = router.route([Leaf("trained")], spans)
+    bench.backbone.forward([row], Routing(bench.backbone.layout, spans, work)).sum().backward()
+    assert all(leaf.grad is not None for leaf in leaves)

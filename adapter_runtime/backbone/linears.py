@@ -1,0 +1,64 @@
+"""Frozen linears on CPU: weights packed once, bias and GELU inside the matrix product.
+
+A plain linear packs its weight for the cache in every call, copies its bias into the output
+first, and leaves GELU to walk once more over the widest tensor of the layer. The packed copies
+cost as much memory again as the linears' weights.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.activations import GELUActivation
+
+
+class FusedLinear(nn.Linear):
+    """A linear through oneDNN in inference mode, the plain one where gradients may flow.
+
+    Args:
+        base: the frozen linear; weight and bias stay the same objects.
+    """
+
+    def __init__(self, base: nn.Linear) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = base.in_features, base.out_features
+        self.weight, self.bias = base.weight, base.bias
+        # No buffer: it is a copy of the weight, not state of the model.
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(base.weight.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x W + b`. Shape: `[..., in]` to `[..., out]`."""
+        if torch.is_inference_mode_enabled():
+            return self._product(x, "none", "")
+        return super().forward(x)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """`gelu(x W + b)`, the exact form. Shape: `[..., in]` to `[..., out]`."""
+        if torch.is_inference_mode_enabled():
+            return self._product(x, "gelu", "none")
+        return functional.gelu(super().forward(x))
+
+    def _product(self, x: Tensor, after: str, algorithm: str) -> Tensor:
+        product = torch.ops.mkldnn._linear_pointwise(
+            x, self._packed, self.bias, after, [], algorithm
+        )
+        return cast(Tensor, product)
+
+
+def fuse(module: nn.Module) -> nn.Module:
+    """The module with its product fused, where that is possible; else the module itself."""
+    if not isinstance(module, nn.Linear):
+        return module
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return module
+    weight = module.weight
+    is_plain = weight.device.type == "cpu" and weight.dtype == torch.float32
+    return FusedLinear(module) if is_plain else module
+
+
+def is_exact_gelu(activation: object) -> bool:
+    """Whether an activation is the GELU that `FusedLinear` computes."""
+    return isinstance(activation, GELUActivation) and activation.act is functional.gelu

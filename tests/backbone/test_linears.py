@@ -1,0 +1,47 @@
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers.activations import ACT2FN
+
+from adapter_runtime.backbone.linears import FusedLinear, fuse, is_exact_gelu
+
+TOLERANCE = 5e-6  # fp32; oneDNN approximates erf to 1e-6
+
+
+def make_linear():
+    """A frozen linear with a bias."""
+    torch.manual_seed(0)
+    return nn.Linear(24, 40).requires_grad_(False)
+
+
+def test_a_fused_linear_equals_the_plain_one():
+    """Bias and GELU inside the product change nothing but the last digits."""
+    base, x = make_linear(), torch.randn(2, 7, 24)
+    fused = FusedLinear(base)
+    with torch.inference_mode():
+        assert torch.allclose(base(x), fused(x), atol=TOLERANCE, rtol=0)
+        assert torch.allclose(functional.gelu(base(x)), fused.gelu(x), atol=TOLERANCE, rtol=0)
+
+
+def test_gradients_flow_through_a_fused_linear_outside_inference_mode():
+    """The reference path stays differentiable."""
+    base, x = make_linear(), torch.randn(3, 24, requires_grad=True)
+    fused = FusedLinear(base)
+    (fused(x).sum() + fused.gelu(x).sum()).backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_fusing_keeps_the_parameters_and_leaves_other_modules_alone():
+    """Weights stay the same objects; norms and half-precision linears are not touched."""
+    base = make_linear()
+    fused = fuse(base)
+    assert fused.weight is base.weight
+    assert fused.bias is base.bias
+    for other in (nn.LayerNorm(4), make_linear().to(torch.bfloat16)):
+        assert fuse(other) is other
+
+
+def test_only_the_exact_gelu_is_fused():
+    """The tanh form and other activations run after the product."""
+    assert is_exact_gelu(ACT2FN["gelu"])
+    assert not any(is_exact_gelu(ACT2FN[name]) for name in ("gelu_new", "relu", "gelu_python"))
