@@ -21,10 +21,12 @@ from adapter_runtime.types import Note, Part
 CONFIG_FILE = "adapter_config.json"
 WEIGHT_FILES = ("adapter.safetensors", "pytorch_adapter.bin")
 
-_READERS = {None: read_bottleneck, "lora": read_lora}
+_BOTTLENECK = "bottleneck"
+"""How we call the architecture that the library leaves unnamed."""
+_READERS = {_BOTTLENECK: read_bottleneck, "lora": read_lora}
 _LATER_METHODS = {
-    "prefix_tuning": "prefix tuning",
-    "prompt_tuning": "prompt tuning",
+    "prefix_tuning": "Prefix tuning",
+    "prompt_tuning": "Prompt tuning",
     "mtl_lora": "MTL-LoRA",
     "reft": "ReFT",
 }
@@ -43,7 +45,12 @@ class Reading:
 def open_ledger(tensors: Mapping[str, Any], facts: BackboneFacts) -> Ledger:
     """The tensors by current names, without the base model's prefix."""
     prefix = f"{facts.prefix}."
-    return Ledger({rename_tensor(name).removeprefix(prefix): t for name, t in tensors.items()})
+    renamed: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        current = rename_tensor(name).removeprefix(prefix)
+        # Two names that mean one place: the second keeps its own and is reported as unexpected.
+        renamed[name if current in renamed else current] = tensor
+    return Ledger(renamed)
 
 
 def wrong_backbone(config: Mapping[str, Any], facts: BackboneFacts) -> list[Note]:
@@ -76,6 +83,8 @@ def read_adapterhub(
     notes: list[Note] = []
     parts: list[Part] = []
     try:
+        if not name:
+            raise BadConfig("The adapter's name is missing from adapter_config.json.")
         if not facts.adapter_paths:
             message = f"The adapters library does not know {facts.model_type} backbones."
             raise BadConfig(message, "wrong_backbone")
@@ -102,11 +111,11 @@ def _children(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _reader(config: Mapping[str, Any]) -> Any:
-    architecture = config.get("architecture") or None
+    architecture = str(config.get("architecture") or _BOTTLENECK)
     if architecture in _READERS:
         return _READERS[architecture]
-    method = _LATER_METHODS.get(str(architecture), f"The architecture {architecture!r}")
-    raise BadConfig(f"{method} is not supported.".capitalize(), "unsupported_method")
+    method = _LATER_METHODS.get(architecture, f"The architecture {architecture!r}")
+    raise BadConfig(f"{method} is not supported.", "unsupported_method")
 
 
 def _quirks(

@@ -42,7 +42,7 @@ def modernise(config: Mapping[str, Any], has_version: bool) -> Mapping[str, Any]
         changed["inv_adapter"] = nested.get("block_type")
         changed["inv_adapter_reduction_factor"] = nested.get("reduction_factor")
     name = changed.get("non_linearity")
-    if not has_version and name in _ACTIVATION_RENAMES:
+    if not has_version and isinstance(name, str) and name in _ACTIVATION_RENAMES:
         changed["non_linearity"] = _ACTIVATION_RENAMES[name]
     return changed
 

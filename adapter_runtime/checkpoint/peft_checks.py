@@ -38,7 +38,8 @@ def task_prefix(config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts)
     Raises:
         BadConfig: the file belongs to another family.
     """
-    family = str((config.get("auto_mapping") or {}).get("parent_library") or "")
+    mapping = config.get("auto_mapping")
+    family = str(mapping.get("parent_library")) if isinstance(mapping, Mapping) else ""
     if family.startswith("transformers.models."):
         model_type = family.split(".")[2].replace("_", "-")
         if model_type != facts.model_type:
@@ -61,7 +62,7 @@ def refuse_unsupported(config: Mapping[str, Any], ledger: Ledger, known: Iterabl
     Raises:
         BadConfig: it names the key.
     """
-    if config["peft_type"] not in known:
+    if str(config["peft_type"]) not in known:
         names = ", ".join(known)
         message = f"PEFT's {config['peft_type']} is not supported; supported are {names}."
         raise BadConfig(message, "unsupported_method")

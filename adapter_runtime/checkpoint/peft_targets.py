@@ -88,6 +88,8 @@ class Targets:
         layers = config.get("layers_to_transform")
         if isinstance(layers, int):
             layers = [layers]
+        if layers is not None and not isinstance(layers, (list, tuple)):
+            raise BadConfig(f"layers_to_transform must be a list of numbers, not {layers!r}.")
         patterns = names_of(config.get("layers_pattern"), "layers_pattern") or ()
         saved = names_of(config.get("modules_to_save"), "modules_to_save") or ()
         return cls(

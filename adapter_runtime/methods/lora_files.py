@@ -40,10 +40,16 @@ def read_lora(config: Mapping[str, Any], file: HubFile) -> list[Part]:
 
 
 def lora_sites(config: Mapping[str, Any]) -> list[Site]:
-    """The linears that a configuration names."""
+    """The linears that a configuration names.
+
+    Raises:
+        BadConfig: attn_matrices is no list.
+    """
     sites: list[Site] = []
     if config.get("selfattn_lora", True):
         matrices = config.get("attn_matrices", ("q", "v"))
+        if not isinstance(matrices, (list, tuple, str)):
+            raise BadConfig(f"attn_matrices must be a list of q, k and v, not {matrices!r}.")
         sites += [site for key, site in ATTENTION_SITES.items() if key in matrices]
     return sites + [site for key, site in LINEAR_SITES.items() if config.get(key, False)]
 
