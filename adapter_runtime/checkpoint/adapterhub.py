@@ -48,8 +48,8 @@ def open_ledger(tensors: Mapping[str, Any], facts: BackboneFacts) -> Ledger:
     renamed: dict[str, Any] = {}
     for name, tensor in tensors.items():
         current = rename_tensor(name).removeprefix(prefix)
-        # Two names that mean one place: the second keeps its own and is reported as unexpected.
-        renamed[name if current in renamed else current] = tensor
+        # Two names may mean one place: the second is reported as unexpected.
+        renamed[f"{name} (again)" if current in renamed else current] = tensor
     return Ledger(renamed)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tests.checkpoint.editing import Broken
 
 VALUES: tuple[Any, ...] = (
