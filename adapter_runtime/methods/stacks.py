@@ -70,7 +70,9 @@ def row_gate(rows: RowSpans, scores: Tensor) -> Tensor:
 
     Shape: `[tokens, 1]` to `[tokens, 1]`.
     """
-    return rows.mean(scores.sigmoid()).index_select(0, rows.token_rows.to(scores.device))
+    # A sum over hundreds of tokens needs more digits than bfloat16 has.
+    means = rows.mean(scores.float().sigmoid()).to(scores.dtype)
+    return means.index_select(0, rows.token_rows.to(scores.device))
 
 
 class Stacked:

@@ -1,7 +1,7 @@
 """Makes `methods/`: checkpoints as the libraries save them, and what those libraries compute.
 
 Run from the repository root in the environment of `methods/requirements.txt`:
-`python -m tests.goldens.make_methods`. With the argument `written` it makes `methods/written.npz`
+`PYTHONHASHSEED=0 python -m tests.goldens.make_methods`. With the argument `written` it makes `methods/written.npz`
 from `methods/written.zip`, which `python -m tests.goldens.write_methods` makes.
 """
 
