@@ -46,9 +46,10 @@ def card(rows: tuple[int, int], value: float, baseline: float) -> Card:
         metric="Accuracy",
         value=value,
         baseline=baseline,
-        poor_at="Much: a small frozen backbone saw each pair once and errs on one in three. Above "
-        "all numbers, for many pairs turn on *more than* and *less than*. Claims that need more "
-        "than one sentence. It has seen BIG-bench data: never score it there.",
+        poor_at="Much: a small frozen backbone saw each pair once and errs on one in three. It "
+        "asks rather whether the two speak of the same thing than what they say of it: a *never* "
+        "or another number changes its answer little. It has seen BIG-bench data: never score it "
+        "there.",
     )
 
 
