@@ -1,8 +1,8 @@
 """Makes `methods/`: checkpoints as the libraries save them, and what those libraries compute.
 
 Run from the repository root in the environment of `methods/requirements.txt`:
-`PYTHONHASHSEED=0 python -m tests.goldens.make_methods`. With the argument `written` it makes `methods/written.npz`
-from `methods/written.zip`, which `python -m tests.goldens.write_methods` makes.
+`PYTHONHASHSEED=0 python -m tests.goldens.make_methods`. With the argument `written` it makes
+`methods/written.npz` from `methods/written.zip`, which `python -m tests.goldens.write_methods` makes.
 """
 
 from __future__ import annotations
@@ -201,7 +201,10 @@ def make(model_type: str) -> Cases:
 
 
 def pack(model_type: str) -> None:
-    """Put an architecture's folders into one archive whose bytes depend on the content only."""
+    """Put an architecture's folders into one archive whose bytes depend on the content only.
+
+    Only `legacy_first_format` differs from run to run: torch wrote addresses into that format.
+    """
     path = HERE / f"{model_type}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in sorted((MADE / model_type).rglob("*.*")):
