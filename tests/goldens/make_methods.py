@@ -2,7 +2,7 @@
 
 Run from the repository root in the environment of `methods/requirements.txt`:
 `PYTHONHASHSEED=0 python -m tests.goldens.make_methods`. With the argument `written` it makes
-`methods/written.npz` from `methods/written.zip`, which `python -m tests.goldens.write_methods` makes.
+`methods/written.npz` from `methods/written.zip` (made by `python -m tests.goldens.write_methods`).
 """
 
 from __future__ import annotations
