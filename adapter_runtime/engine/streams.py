@@ -23,14 +23,20 @@ class StreamThreads:
     def __init__(self, num_threads: int) -> None:
         self.num_threads = num_threads
         self._queue: SimpleQueue[tuple[Work, Future[None]] | None] = SimpleQueue()
+        cores = sorted(_cores())
+        # With a stream for every core each keeps to its own: beside a busy process the kernel
+        # wakes both on the core of the waker, and there they share what one core has left.
+        homes = cores if len(cores) == num_threads else [None] * num_threads
         self._threads = [
-            threading.Thread(target=self._serve, name=f"stream-{number}", daemon=True)
-            for number in range(num_threads)
+            threading.Thread(target=self._serve, args=(home,), name=f"stream-{number}", daemon=True)
+            for number, home in enumerate(homes)
         ]
         for thread in self._threads:
             thread.start()
 
-    def _serve(self) -> None:
+    def _serve(self, home: int | None) -> None:
+        if home is not None:
+            os.sched_setaffinity(0, {home})
         # OpenMP and MKL keep this number per thread, so other threads are left as they are.
         torch.set_num_threads(1)
         while (entry := self._queue.get()) is not None:
@@ -85,11 +91,9 @@ def open_streams(device: torch.device, num_streams: int = 0) -> Streams:
     """The streams of a device: on CPU as many as asked for, or one per core for 0; else one."""
     if device.type != "cpu":
         return CallerThread()
-    return StreamThreads(num_streams or _num_cores())
+    return StreamThreads(num_streams or len(_cores()) or os.cpu_count() or 1)
 
 
-def _num_cores() -> int:
-    # The affinity mask counts what a container may use; macOS has none.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _cores() -> set[int]:
+    """The cores that this process may use; empty where the system does not say, as on macOS."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

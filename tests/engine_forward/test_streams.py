@@ -1,0 +1,70 @@
+import os
+import threading
+
+import pytest
+import torch
+
+from adapter_runtime.engine.streams import CallerThread, StreamThreads, open_streams
+
+
+@pytest.fixture(params=(1, 2, 3))
+def streams(request):
+    """Stream threads, closed after the test."""
+    threads = StreamThreads(request.param)
+    yield threads
+    threads.close()
+
+
+def test_every_work_runs_single_threaded_off_the_callers_thread(streams):
+    """Forwards open no parallel regions, and the caller's own thread count stays."""
+    before, seen = torch.get_num_threads(), []
+    works = [lambda: seen.append((threading.get_ident(), torch.get_num_threads()))] * 5
+    assert [None] * 5 == streams.run(works)
+    assert {1} == {count for _, count in seen}
+    assert threading.get_ident() not in {thread for thread, _ in seen}
+    assert before == torch.get_num_threads()
+
+
+def test_works_run_side_by_side():
+    """Two works that wait for each other both end."""
+    streams, meeting = StreamThreads(2), threading.Barrier(2, timeout=10)
+    assert [None, None] == streams.run([meeting.wait, meeting.wait])
+    streams.close()
+
+
+@pytest.mark.parametrize("make", (lambda: StreamThreads(2), CallerThread))
+def test_an_error_stays_with_its_work(make):
+    """The others end, and the threads live on."""
+    streams, error = make(), ValueError("broken")
+
+    def fail():
+        raise error
+
+    for _ in range(2):
+        assert [None, error, None] == streams.run([lambda: None, fail, lambda: None])
+    streams.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no affinity")
+@pytest.mark.parametrize("num_more", (0, 1))
+def test_streams_keep_to_a_core_each_only_where_every_core_has_one(num_more):
+    """Two engines with few streams each must never meet on one core by our choice."""
+    cores = os.sched_getaffinity(0)
+    streams, seen = StreamThreads(len(cores) + num_more), []
+    meeting = threading.Barrier(streams.num_threads, timeout=10)
+
+    def look():
+        seen.append(sorted(os.sched_getaffinity(0)))
+        meeting.wait()
+
+    streams.run([look] * streams.num_threads)
+    streams.close()
+    assert (sorted(seen) == [[core] for core in sorted(cores)]) == (num_more == 0)
+
+
+def test_cuda_has_one_stream_and_cpu_as_many_as_asked_for():
+    """The plan of streams is chosen by device."""
+    assert 1 == open_streams(torch.device("cuda"), 4).num_threads
+    cpu = open_streams(torch.device("cpu"), 3)
+    assert 3 == cpu.num_threads
+    cpu.close()
