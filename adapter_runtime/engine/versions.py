@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
@@ -13,11 +13,13 @@ from adapter_runtime.engine.library import Library
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.types import (
+    Adapter,
     Composition,
     HeadWeights,
     Kind,
     Limits,
     Note,
+    PlugPoint,
     TaskSpec,
     TaskVersion,
     leaves,
@@ -37,10 +39,31 @@ def read_version(spec: TaskSpec, backbone: Backbone, library: Library) -> TaskVe
     adapters = {
         leaf.ref: library.read_adapter(leaf.ref, spec.options) for leaf in leaves(spec.adapter)
     }
+    _check_stack([adapters[leaf.ref] for leaf in leaves(spec.adapter)], spec.name, backbone)
     composition = spec.adapter and map_leaves(spec.adapter, lambda ref: adapters[ref].digest)
     head = find_head(spec, backbone, library)
     notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
     return make_version(spec, composition, head, backbone, notes)
+
+
+def _check_stack(adapters: Sequence[Adapter], where: str, backbone: Backbone) -> None:
+    """Low-rank products of a Stack feed each other, so their point must keep its width.
+
+    Raises:
+        RejectedAdapter: one does not.
+    """
+    seen: set[PlugPoint] = set()
+    for adapter in adapters:
+        points = {part.point for part in adapter.parts if part.method == "lora"}
+        for point in sorted(points & seen):
+            out, width = backbone.facts.shapes[point]
+            if out != width:
+                message = (
+                    f"LoRA at {point} maps width {width} to {out}, so two of them cannot be "
+                    "stacked there; merge them first."
+                )
+                raise RejectedAdapter(where, [Note("not_stackable", message)])
+        seen |= points
 
 
 def find_head(spec: TaskSpec, backbone: Backbone, library: Library) -> HeadWeights:

@@ -13,9 +13,11 @@ from adapter_runtime import (
     Residency,
     RowFailed,
     SourceError,
+    Stack,
     TaskSpec,
 )
 from adapter_runtime.checkpoint.heads import new_head, write_head
+from adapter_runtime.checkpoint.writer import new_adapter, write_adapter
 from adapter_runtime.engine.versions import make_version
 from adapter_runtime.types import Site
 from tests.engine.workshop import Workshop
@@ -202,3 +204,14 @@ def test_files_that_are_not_there_cannot_be_checked(bert, tmp_path):
     """There is no verdict on nothing."""
     with pytest.raises(SourceError, match="no such folder"):
         bert.engine.inspect(TaskSpec("check", adapter=Leaf(str(tmp_path / "absent"))))
+
+
+def test_loras_that_change_the_width_cannot_be_stacked(bert, tmp_path):
+    """The second one's input would be the first one's output."""
+    for name in ("one", "two"):
+        adapter = new_adapter(name, "lora[intermediate_lora=True]", bert.facts, torch.Generator())
+        (tmp_path / name).mkdir()
+        write_adapter(adapter, tmp_path / name, bert.facts)
+    stack = Stack((Leaf(str(tmp_path / "one")), Leaf(str(tmp_path / "two"))))
+    with pytest.raises(RejectedAdapter, match="not_stackable"):
+        bert.engine.prepare(TaskSpec("task", adapter=stack))
