@@ -180,14 +180,6 @@ class Routing:
     spans: RowSpans
     work: Work
 
-    @cached_property
-    def length_groups(self) -> tuple[tuple[int, ...], ...]:
-        """Row numbers grouped by equal length, as attention takes them together."""
-        groups: dict[int, list[int]] = {}
-        for row, length in enumerate(self.spans.lengths):
-            groups.setdefault(length, []).append(row)
-        return tuple(tuple(rows) for rows in groups.values())
-
 
 class RouteScope:
     """Holds the Routing of the forward that runs on this thread; belongs to one backbone.
