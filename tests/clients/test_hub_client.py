@@ -64,7 +64,8 @@ def test_question_answering_reads_long_contexts_in_windows(demo: Running) -> Non
     answer = client(demo, "qa").question_answering(
         question="When was the lighthouse built?", context=filler + CONTEXT
     )
-    assert answer.answer == "1871"
+    assert answer.answer.startswith("1871")
+    assert (filler + CONTEXT)[answer.start : answer.end] == answer.answer
     assert answer.start > len(filler)
 
 
