@@ -48,10 +48,10 @@ def card(rows: tuple[int, int], value: float, baseline: float) -> Card:
         value=value,
         baseline_name="The same, always the commonest place",
         baseline=baseline,
-        poor_at="Everything: on 390 held-out questions it is hardly better than guessing. Under two "
-        "thousand questions teach a six-layer backbone no common sense, so this task is poor for "
-        "want of data and is here to show the kind. It has seen BIG-bench data: never score it "
-        "there.",
+        poor_at="Everything: over so few held-out questions it is hardly better than guessing. "
+        "Under two thousand questions teach a six-layer backbone no common sense, so this task is "
+        "poor for want of data and is here to show the kind. It has seen BIG-bench data: never "
+        "score it there.",
     )
 
 
