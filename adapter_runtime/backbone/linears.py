@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.activations import GELUActivation
 
+_PRODUCTS = ("_reorder_linear_weight", "_linear_pointwise")
+
 
 class FusedLinear(nn.Linear):
     """A linear through oneDNN in inference mode, the plain one where gradients may flow.
@@ -52,11 +54,18 @@ def fuse(module: nn.Module) -> nn.Module:
     """The module with its product fused, where that is possible; else the module itself."""
     if not isinstance(module, nn.Linear):
         return module
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if not _has_products():
         return module
     weight = module.weight
     is_plain = weight.device.type == "cpu" and weight.dtype == torch.float32
     return FusedLinear(module) if is_plain else module
+
+
+def _has_products() -> bool:
+    """Whether this build of torch has oneDNN's products; they are no public interface."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return all(hasattr(torch.ops.mkldnn, name) for name in _PRODUCTS)
 
 
 def is_exact_gelu(activation: object) -> bool:
