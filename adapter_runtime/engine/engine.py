@@ -58,13 +58,16 @@ class LocalEngine:
         )
         self.heads = HeadPool(device, dtype, config.device_bytes)
         self.runner = BatchRunner(backbone, self.slots, num_streams=config.streams)
+        # Batches side by side must each find room for what they pin.
+        lanes = min(self.runner.streams.num_threads, config.max_slots)
         self.info = EngineInfo(
             backbone=backbone.facts.model_name,
             model_type=backbone.facts.model_type,
             device=str(device),
             dtype=str(dtype).removeprefix("torch."),
             max_row_tokens=backbone.max_tokens,
-            max_batch_adapters=config.max_slots,
+            max_batch_adapters=max(1, config.max_slots // lanes),
+            num_lanes=lanes,
         )
 
     def inspect(self, spec: TaskSpec) -> Report:
@@ -115,13 +118,18 @@ class LocalEngine:
             version.head, inputs, parameters, self.backbone.tokenizer, version.limits
         )
 
-    def run(self, items: Sequence[WorkItem]) -> RunResult:
-        """One forward over rows of any tasks; one outcome per item, never raises for a bad row."""
+    def run(self, items: Sequence[WorkItem], lanes: int | None = None) -> RunResult:
+        """One batch over rows of any tasks; one outcome per item, never raises for a bad row.
+
+        Args:
+            items: the rows.
+            lanes: how many lanes to spread the batch over; all of them by default.
+        """
         started_s = time.perf_counter()
         with Lease(self.library, self.slots, self.heads) as lease:
             answering = Answering(items, lease.head_weights)
             ready = self._pin(items, lease, answering)
-            report = self._forward(ready, answering)
+            report = self._forward(ready, answering, lanes)
         stats = RunStats(
             num_rows=len(ready),
             num_tokens=report.num_tokens,
@@ -143,20 +151,22 @@ class LocalEngine:
                 answering.fail([number], error)
         return ready
 
-    def _forward(self, numbers: Sequence[int], answering: Answering) -> BatchReport:
+    def _forward(
+        self, numbers: Sequence[int], answering: Answering, lanes: int | None
+    ) -> BatchReport:
         """Run items, and those whose stream failed once more, each composition by itself."""
-        report = self._run(numbers, answering)
+        report = self._run(numbers, answering, lanes)
         failed: dict[Composition | None, list[int]] = {}
         for job in report.errors:
             number = numbers[job]
             failed.setdefault(answering.items[number].version.composition, []).append(number)
         for group in failed.values():
-            again = self._run(group, answering)
+            again = self._run(group, answering, lanes)
             for job, error in again.errors.items():
                 answering.fail([group[job]], error)
         return report
 
-    def _run(self, numbers: Sequence[int], answering: Answering) -> BatchReport:
+    def _run(self, numbers: Sequence[int], answering: Answering, lanes: int | None) -> BatchReport:
         items = [answering.items[number] for number in numbers]
         jobs = [Job(item.row, item.version.composition) for item in items]
 
@@ -169,7 +179,7 @@ class LocalEngine:
         ) -> None:
             answering.finish([numbers[index] for index in indices], hidden, starts, lengths, pool)
 
-        return self.runner.run(jobs, finish)
+        return self.runner.run(jobs, finish, lanes)
 
     def decode(self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:
         """The typed answer of one request from its rows' outcomes."""

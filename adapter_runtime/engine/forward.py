@@ -62,7 +62,7 @@ class BatchReport:
 
 
 class BatchRunner:
-    """Runs batches on a backbone, one at a time.
+    """Runs batches on a backbone; several callers may run theirs side by side.
 
     Args:
         backbone: the frozen model.
@@ -86,12 +86,22 @@ class BatchRunner:
         """End the streams' threads."""
         self.streams.close()
 
-    def run(self, jobs: Sequence[Job], finish: Finish) -> BatchReport:
-        """One forward over all jobs. Blocks; `finish` runs once per stream, on its thread."""
+    def run(
+        self, jobs: Sequence[Job], finish: Finish, num_streams: int | None = None
+    ) -> BatchReport:
+        """One batch of all jobs. Blocks; `finish` runs once per stream, on its thread.
+
+        Args:
+            jobs: the rows.
+            finish: what to do with each stream's states.
+            num_streams: forwards that the batch is dealt to; one per thread by default. Batches
+                of several callers share the threads.
+        """
         began_s = time.perf_counter()
         backbone = self.backbone
         rows = share_rows(jobs, backbone.architecture.has_types)
-        plan = plan_streams(rows, backbone.layout, self.streams.num_threads, self.router.order)
+        count = num_streams or self.streams.num_threads
+        plan = plan_streams(rows, backbone.layout, count, self.router.order)
         outcomes = self.streams.run([partial(self._run_stream, stream, finish) for stream in plan])
         errors = {
             job: _as_error(error)

@@ -20,7 +20,15 @@ from adapter_runtime.types import (
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine runs on; `max_row_tokens` bounds one row, `max_batch_adapters` one batch."""
+    """What an engine runs on.
+
+    Args:
+        backbone, model_type, device, dtype: names.
+        max_row_tokens: of one row.
+        max_batch_adapters: distinct adapters in one batch.
+        num_lanes: calls of `run` that may go on side by side; each then uses its share of the
+            machine. One per core on CPU, one on CUDA.
+    """
 
     backbone: str
     model_type: str
@@ -28,10 +36,11 @@ class EngineInfo:
     dtype: str
     max_row_tokens: int
     max_batch_adapters: int
+    num_lanes: int = 1
 
 
 class Engine(Protocol):
-    """Owner of the device. Only `run` uses the compute thread; the rest may run on any thread."""
+    """Owner of the device. Only `run` computes on it; all calls may come from any thread."""
 
     info: EngineInfo
 
@@ -72,8 +81,13 @@ class Engine(Protocol):
         """
         ...
 
-    def run(self, items: Sequence[WorkItem]) -> RunResult:
-        """One forward over rows of any tasks; one outcome per item, never raises for a bad row."""
+    def run(self, items: Sequence[WorkItem], lanes: int | None = None) -> RunResult:
+        """One batch over rows of any tasks; one outcome per item, never raises for a bad row.
+
+        Args:
+            items: the rows.
+            lanes: how many lanes to spread the batch over; all of them by default.
+        """
         ...
 
     def decode(self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:

@@ -1,4 +1,4 @@
-"""The compute thread: whenever the device is free, it runs the batch that the policy picks."""
+"""The compute lanes: whenever one is free, it runs the batch that the policy picks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import ceil
 
 from adapter_runtime import (
     Engine,
@@ -58,7 +59,10 @@ class Listener:
 
 
 class BatchLoop:
-    """Owns the queue, the compute thread and the loading of cold versions. Thread-safe.
+    """Owns the queue, the compute lanes and the loading of cold versions. Thread-safe.
+
+    A lane is a thread that runs one batch at a time. Where the engine has several lanes (one per
+    core on CPU) each takes batches of its own, so that no core waits for another's last row.
 
     Args:
         engine: runs the batches.
@@ -86,19 +90,25 @@ class BatchLoop:
         self._loading: set[str] = set()
         self._loaders = ThreadPoolExecutor(load_threads, "load")
         self._is_stopping = False
-        self._running_tokens = 0
-        self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
+        self._num_lanes = engine.info.num_lanes
+        self._running: list[Draft] = []
+        self._threads = [
+            threading.Thread(target=self._work, name=f"compute-{lane}", daemon=True)
+            for lane in range(self._num_lanes)
+        ]
 
     def start(self) -> None:
-        """Start the compute thread."""
-        self._thread.start()
+        """Start the compute lanes."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Run what is queued and warm, fail the rest, and end the threads. Blocks."""
         with self._changed:
             self._is_stopping = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
         self._loaders.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, entries: Sequence[Entry]) -> None:
@@ -128,7 +138,8 @@ class BatchLoop:
 
     def backlog_s(self) -> float:
         """Predicted seconds until what is queued and running now has run."""
-        return self._speed.predict_s(self._queue.num_tokens + self._running_tokens)
+        tokens = self._queue.num_tokens + sum(draft.tokens for draft in list(self._running))
+        return self._speed.predict_s(tokens) / self._num_lanes
 
     def _work(self) -> None:
         while (draft := self._next_draft()) is not None:
@@ -138,7 +149,10 @@ class BatchLoop:
                 if draft.picks:
                     self._run(draft)
             except Exception:
-                log.exception("The compute thread met an unexpected error and goes on")
+                log.exception("A compute lane met an unexpected error and goes on")
+            finally:
+                with self._changed:
+                    self._running.remove(draft)
 
     def _next_draft(self) -> Draft | None:
         """Wait for rows to run or entries to drop; None when stopped and done."""
@@ -148,7 +162,9 @@ class BatchLoop:
                 for version in draft.cold.values():
                     self._load(version)
                 if draft.picks or draft.dropped:
-                    self._running_tokens = draft.tokens
+                    self._running.append(draft)
+                    if self._queue.num_rows:
+                        self._changed.notify()
                     return draft
                 if self._is_stopping and not self._loading:
                     return None
@@ -156,9 +172,13 @@ class BatchLoop:
                 self._changed.wait(_POLL_S if draft.cold or self._is_stopping else None)
 
     def _budget(self) -> Budget:
-        tokens = self._speed.budget_tokens(self._limits.max_batch_s, self._limits.max_tokens)
-        tokens = max(tokens, self._limits.min_tokens)
-        return Budget(tokens, self._limits.max_rows, self._engine.info.max_batch_adapters)
+        limits = self._limits
+        most = self._speed.budget_tokens(limits.max_batch_s, limits.max_tokens)
+        # A lane takes no more than its share of all that is here: the others are free soon too.
+        here = self._queue.num_tokens + sum(draft.tokens for draft in self._running)
+        share = ceil(here / self._num_lanes)
+        tokens = min(max(most, limits.min_tokens), max(share, 1))
+        return Budget(tokens, limits.max_rows, self._engine.info.max_batch_adapters)
 
     def _is_warm(self, version: TaskVersion) -> bool:
         return version.digest not in self._loading and self._engine.residency(version) in WARM
@@ -166,13 +186,15 @@ class BatchLoop:
     def _run(self, draft: Draft) -> None:
         started_s = self._clock()
         try:
-            result = self._engine.run([pick.work_item() for pick in draft.picks])
+            items = [pick.work_item() for pick in draft.picks]
+            result = self._engine.run(items, lanes=1)
         except Exception as error:
             log.exception("A batch of %d rows failed as a whole", len(draft.picks))
             result = _failed(draft, error, self._clock() - started_s)
-        self._running_tokens = 0
-        self._speed.observe(result.stats.num_tokens, self._clock() - started_s)
-        self._listener.finished(_settle(draft, result, started_s))
+        with self._changed:
+            self._speed.observe(result.stats.num_tokens, self._clock() - started_s)
+            finished = _settle(draft, result, started_s)
+        self._listener.finished(finished)
         self._listener.ran(result.stats)
 
     def _load(self, version: TaskVersion) -> None:

@@ -100,7 +100,7 @@ class FakeEngine:
         rows = tuple(Row(tuple(range(len(line.split())))) for line in text.split("\n"))
         return Encoded(rows, context=text, parameters=parameters, truncated="long" in text)
 
-    def run(self, items: Sequence[WorkItem]) -> RunResult:
+    def run(self, items: Sequence[WorkItem], lanes: int | None = None) -> RunResult:
         """The number of tokens of each row; a row of 13 tokens fails alone."""
         self.batches.append(list(items))
         if self.gate is not None:
