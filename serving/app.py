@@ -18,7 +18,7 @@ from serving.errors import Refusal
 from serving.metrics import PrometheusRecorder
 from serving.observing import Observer
 from serving.protocols.admin import AdminProtocol
-from serving.protocols.hub import HubProtocol
+from serving.protocols.hub import DirectPredict, HubProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
 from serving.service import Service
 from serving.settings import Settings
@@ -62,11 +62,12 @@ def create_app(
         title=_TITLE, description=_TEXT, version=release(), redoc_url=None, lifespan=lifespan
     )
     facts = {"name": "polyhead", "version": release(), **(facts or {})}
-    app.include_router(HubProtocol(service, settings, Observer(recorder)).routes())
+    hub = HubProtocol(service, settings, Observer(recorder))
+    app.include_router(hub.routes())
     app.include_router(AdminProtocol(service, recorder.exposition, facts).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    return RequestIds(app, settings.access_log)
+    return RequestIds(DirectPredict(hub, app), settings.access_log)
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter_runtime import InvalidInput, Kind
 from serving.admission.deadlines import HEADER, deadline_s
@@ -115,6 +116,39 @@ class HubProtocol:
         finally:
             is_answered = True
             watch.cancel()
+
+
+class DirectPredict:
+    """Hands predictions to the protocol and everything else to the application behind it.
+
+    The framework's layers around a route cost more than all of our own work for a request; they
+    still serve every other route, and describe this one.
+
+    Args:
+        protocol: answers predictions.
+        app: answers the rest.
+    """
+
+    def __init__(self, protocol: HubProtocol, app: ASGIApp) -> None:
+        self._protocol = protocol
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        task = _predicted_task(scope)
+        if task is None:
+            await self._app(scope, receive, send)
+            return
+        response = await self._protocol.predict(task, Request(scope, receive))
+        await response(scope, receive, send)
+
+
+def _predicted_task(scope: Scope) -> str | None:
+    """The task of `POST /models/{task}`, None for any other event."""
+    if scope["type"] != "http" or scope["method"] != "POST":
+        return None
+    prefix, _, task = scope["path"].partition("/models/")
+    return task if task and not prefix and "/" not in task else None
 
 
 def shape(answer: Answer, call: Call) -> Any:
