@@ -10,8 +10,6 @@ from adapter_runtime.types import Note
 if TYPE_CHECKING:
     from torch import Tensor
 
-_SHOWN = 8
-
 
 class Ledger:
     """Hands out a checkpoint's tensors once each and remembers what went wrong.
@@ -55,7 +53,11 @@ class Ledger:
 
         tensor = self._tensors.get(name)
         if tensor is None:
-            self.problem("missing_tensor", f"{name} of shape {list(shape)} is missing.")
+            self.problem(
+                "missing_tensor",
+                f"{name} of shape {list(shape)} is missing; save the adapter again, or correct "
+                "the configuration that asks for it.",
+            )
             return torch.zeros(tuple(shape))
         self._used[name] = "used"
         if tuple(tensor.shape) != tuple(shape):
@@ -63,6 +65,13 @@ class Ledger:
                 "wrong_shape",
                 f"{name} has shape {list(tensor.shape)}, expected {list(shape)}; "
                 "is this the backbone that the adapter was trained for?",
+            )
+            return torch.zeros(tuple(shape))
+        if not tensor.is_floating_point():
+            self.problem(
+                "wrong_dtype",
+                f"{name} holds {str(tensor.dtype).removeprefix('torch.')} values; expected "
+                "floating-point weights, so save them unquantised.",
             )
             return torch.zeros(tuple(shape))
         tensor = tensor.detach().to(torch.float32)
@@ -80,16 +89,14 @@ class Ledger:
 
     def problems(self) -> tuple[Note, ...]:
         """All problems so far, with one `unexpected_tensor` entry per tensor nobody took."""
-        left = self.unused()
-        extra = [
+        extra = (
             Note(
                 "unexpected_tensor",
-                f"{name} of shape {list(self._tensors[name].shape)} has no place here.",
+                f"{name} of shape {list(self._tensors[name].shape)} has no place here: the "
+                "configuration asks for no such tensor; use the one that it was saved with.",
             )
-            for name in left[:_SHOWN]
-        ]
-        if len(left) > _SHOWN:
-            extra.append(Note("unexpected_tensor", f"… and {len(left) - _SHOWN} more."))
+            for name in self.unused()
+        )
         return (*self._problems, *extra)
 
     def accounts(self) -> Mapping[str, str]:

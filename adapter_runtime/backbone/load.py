@@ -44,8 +44,8 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
     architecture = find_architecture(str(config.get("model_type")))
     weights = _weight_files(folder)
     model, has_pooler = _load_model(folder, architecture, dtype)
-    name = str(config.get("_name_or_path") or folder.source)
-    facts = read_facts(model, architecture, name, has_pooler)
+    # Not the config's own `_name_or_path`: it often names the model that this one was made from.
+    facts = read_facts(model, architecture, folder.source, has_pooler)
 
     def open_tokenizer(backbone: Backbone) -> Tokenizer:
         from adapter_runtime.backbone.tokenizer import Tokenizer

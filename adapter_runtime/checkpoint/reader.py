@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
@@ -13,6 +14,7 @@ from adapter_runtime.checkpoint.files import find_file, read_tensors
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.sources.folder import Folder
+from adapter_runtime.sources.hub import is_hub_name
 from adapter_runtime.types import NOTHING, Adapter, Note
 
 LORA_SCALINGS = ("as_trained", "adapters")
@@ -188,11 +190,18 @@ def _digest(folder: Folder, weights: str, lora_scaling: str) -> str:
 
 
 def _other_name(name: Any, facts: BackboneFacts) -> list[Note]:
-    theirs, ours = str(name or "").rstrip("/"), facts.model_name.rstrip("/")
-    if not theirs or not ours or theirs.split("/")[-1] == ours.split("/")[-1]:
+    """A warning where both backbones go by hub names, and those differ."""
+    theirs, ours = _hub_name(str(name or "")), _hub_name(facts.model_name)
+    if theirs is None or ours is None or theirs.split("/")[-1] == ours.split("/")[-1]:
         return []
     message = f"It names the backbone {theirs}, this one is {ours}: the weights must be the same."
     return [Note("other_backbone_name", message)]
+
+
+def _hub_name(source: str) -> str | None:
+    """`org/name` of a hub Source, None for a path: a folder's name says nothing of its weights."""
+    name = source.removeprefix("hf://").partition("@")[0].rstrip("/")
+    return name if is_hub_name(name) and not Path(name).exists() else None
 
 
 def _rejected(folder: Folder, code: str, message: str) -> RejectedAdapter:

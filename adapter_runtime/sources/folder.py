@@ -50,7 +50,9 @@ class Folder:
         return (self.root / name).is_file()
 
     def path(self, name: str) -> Path:
-        """The file's path, checked to exist, to stay inside the root and to be small enough.
+        """The file's path, checked to exist, to be named inside the root and to be small enough.
+
+        A link is followed wherever it leads, as a hub cache's links to its blobs must be.
 
         Raises:
             SourceError: one of these does not hold.

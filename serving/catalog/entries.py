@@ -44,6 +44,9 @@ class OptionsEntry(_Strict):
     pooling: str | None = None
     normalize: bool | None = None
     lora_scaling: Literal["as_trained", "adapters"] | None = None
+    multi_label: bool | None = None
+    problem_type: Literal["regression", "multi_label_classification"] | None = None
+    token_types: bool | None = None
 
 
 class ExampleEntry(_Strict):
@@ -89,7 +92,7 @@ def read_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         return OptionsEntry.model_validate(dict(options)).model_dump(exclude_none=True)
     except ValidationError as error:
-        raise TaskFileError(_sentence(error)) from error
+        raise TaskFileError(_sentence(error, ("options",))) from error
 
 
 def read_entry(entry: Any, folder: Path) -> TaskSpec:
@@ -177,12 +180,13 @@ _FIELDS: Mapping[tuple[str, ...], tuple[str, ...]] = {
 }
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, within: tuple[str, ...] = ()) -> str:
+    """The first thing that is wrong; `within` is where the checked mapping stands in a task."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return f"{place}: {first['msg']}."
-    parents = tuple(str(part) for part in first["loc"][:-1] if not isinstance(part, int))
+    parents = within + tuple(str(part) for part in first["loc"][:-1] if not isinstance(part, int))
     known = _FIELDS.get(parents, known_options())
     near = near_names(str(first["loc"][-1]), known)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known keys are {', '.join(known)}."

@@ -97,10 +97,6 @@ class FairQueue:
         """Take out every entry of a version, such as one that failed to load."""
         return self._remove(lambda entry: entry.version.digest == digest)
 
-    def remove_all(self) -> list[Entry]:
-        """Take out everything."""
-        return self._remove(lambda entry: True)
-
     def next_batch(
         self, now_s: float, budget: Budget, is_warm: Callable[[TaskVersion], bool]
     ) -> Draft:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from adapter_runtime.checkpoint.legacy import ignored_scaling
@@ -96,7 +98,8 @@ def test_another_name_of_the_backbone_is_a_warning(broken):
     """Same family and sizes, other weights: possible, so it is said."""
     copy = broken(HUB).config(model_name="org/other-bert")
     assert copy.codes() == []
-    adapter = read_adapter(Folder(copy.folder, "copy"), golden.backbone("bert").facts, {})
+    facts = replace(golden.backbone("bert").facts, model_name="hf://org/bert@main")
+    adapter = read_adapter(Folder(copy.folder, "copy"), facts, {})
     assert [note.code for note in adapter.notes] == ["other_backbone_name"]
 
 
