@@ -61,12 +61,14 @@ def create_app(
     app = FastAPIOffline(
         title=_TITLE, description=_TEXT, version=release(), redoc_url=None, lifespan=lifespan
     )
+    app.router.redirect_slashes = False  # it would send clients to whatever host they named
     facts = {"name": "polyhead", "version": release(), **(facts or {})}
     hub = HubProtocol(service, settings, Observer(recorder))
     app.include_router(hub.routes())
     app.include_router(AdminProtocol(service, recorder.exposition, facts).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    # What must see predictions too belongs outside DirectPredict, not into the framework's layers.
     return RequestIds(DirectPredict(hub, app), settings.access_log)
 
 

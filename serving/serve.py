@@ -82,9 +82,10 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             listener.close()
             raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no such address"
         raise SettingsError(
-            f"Cannot listen on {host}:{port}: {error.strerror}; choose another with --port."
+            f"Cannot listen on {host}:{port}: {reason}; choose another with --host or --port."
         ) from error
     return listener
 
@@ -149,6 +150,9 @@ class GracefulServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port, let who has just come in be answered, then end the connections."""
+        if self._told_s is not None:
+            left_s = self._settings.drain_timeout_s - (time.monotonic() - self._told_s)
+            self.config.timeout_graceful_shutdown = max(1, round(left_s))
         if not self.force_exit:
             for listener in sockets or ():
                 refuse_newcomers(listener)

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     strict: bool = False
     device: str = "auto"
     dtype: str = "auto"
-    streams: int = Field(0, ge=0)
+    streams: int = Field(0, ge=0, le=1024)
     max_slots: int = Field(1024, ge=1)
     device_bytes: int = Field(2 << 30, ge=1)
     host_bytes: int = Field(4 << 30, ge=1)
@@ -58,11 +58,11 @@ class Settings(BaseSettings):
     min_batch_tokens: int = Field(384, ge=1)
     max_batch_tokens: int = Field(16384, ge=1)
     max_batch_rows: int = Field(512, ge=1)
-    default_deadline_s: float = Field(30.0, gt=0)
+    default_deadline_s: float = Field(30.0, gt=0, le=86400)
     encode_threads: int = Field(0, ge=0, le=256)
     load_threads: int = Field(2, ge=1, le=64)
-    drain_timeout_s: float = Field(30.0, ge=0)
-    drain_notice_s: float = Field(1.0, ge=0)
+    drain_timeout_s: float = Field(30.0, ge=0, le=86400)
+    drain_notice_s: float = Field(1.0, ge=0, le=3600)
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     access_log: bool = False

@@ -14,6 +14,7 @@ from transformers.utils import logging as hf_logging
 from adapter_runtime.backbone.architectures import Architecture, find_architecture
 from adapter_runtime.backbone.attention import register_attention
 from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.backbone.objects import read_object
 from adapter_runtime.backbone.routing import Layout
 from adapter_runtime.backbone.sentence import read_sentence_settings
 from adapter_runtime.backbone.wrap import read_facts
@@ -40,7 +41,7 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
         SourceError: a file is missing or unreadable.
         BackboneError: the architecture is not supported, or weights are missing.
     """
-    config = folder.read_json("config.json")
+    config = read_object(folder, "config.json")
     architecture = find_architecture(str(config.get("model_type")))
     weights = _weight_files(folder)
     model, has_pooler = _load_model(folder, architecture, dtype)
@@ -54,7 +55,8 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
             folder,
             model_type=facts.model_type,
             max_tokens=backbone.max_tokens,
-            has_types=architecture.has_types,
+            has_types=architecture.has_types and config.get("type_vocab_size", 2) > 1,
+            vocab_size=facts.vocab_size,
         )
 
     return Backbone(
@@ -73,9 +75,15 @@ def _weight_files(folder: Folder) -> tuple[str, ...]:
             return (folder.path(name).name,)
     for name in _INDEXES:
         if folder.has(name):
-            parts = sorted(set(folder.read_json(name)["weight_map"].values()))
-            return (name, *(folder.path(part).name for part in parts))
+            return (name, *_parts(folder, name))
     raise BackboneError(f"{folder.source}: there are no weights; expected {' or '.join(_WEIGHTS)}.")
+
+
+def _parts(folder: Folder, index: str) -> tuple[str, ...]:
+    parts = read_object(folder, index).get("weight_map")
+    if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
+        raise BackboneError(f"{folder.source}: {index} names no weight files; fetch it again.")
+    return tuple(folder.path(part).name for part in sorted(set(parts.values())))
 
 
 def _load_model(
@@ -96,8 +104,11 @@ def _load_model(
                 weights_only=True,
                 **options,
             )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise BackboneError(f"{folder.source}: the backbone cannot be loaded ({error}).") from error
+    except Exception as error:  # a damaged file surfaces as any error of any reader below
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise BackboneError(
+            f"{folder.source}: the backbone cannot be loaded ({reason}); fetch its files again."
+        ) from error
     has_pooler = _check_complete(info["missing_keys"], folder.source)
     if not has_pooler and hasattr(model, "pooler"):
         model.pooler = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from adapter_runtime.backbone.objects import read_object
+from adapter_runtime.errors import BackboneError
 from adapter_runtime.sources.folder import Folder
 
 _POOLINGS = {
@@ -52,10 +54,15 @@ def read_sentence_settings(folder: Folder) -> SentenceSettings | None:
     if not folder.has("modules.json"):
         return None
     modules = folder.read_json("modules.json")
-    paths = {str(module["type"]).rsplit(".", 1)[-1]: str(module["path"]) for module in modules}
+    try:
+        paths = {str(module["type"]).rsplit(".", 1)[-1]: str(module["path"]) for module in modules}
+    except (TypeError, KeyError) as error:
+        raise BackboneError(
+            f"{folder.source}: modules.json must list modules with type and path."
+        ) from error
     if "Pooling" not in paths:
         return None
-    modes = _pooling_modes(folder.read_json(f"{paths['Pooling']}/config.json"))
+    modes = _pooling_modes(read_object(folder, f"{paths['Pooling']}/config.json"))
     others = [name for name in paths if name not in _KNOWN_MODULES]
     return SentenceSettings("+".join([*modes, *others]), "Normalize" in paths, _max_tokens(folder))
 
@@ -63,13 +70,13 @@ def read_sentence_settings(folder: Folder) -> SentenceSettings | None:
 def _pooling_modes(config: dict[str, Any]) -> list[str]:
     named = config.get("pooling_mode")
     if named is not None:
-        return [named] if isinstance(named, str) else list(named)
+        return [str(mode) for mode in (named if isinstance(named, list) else [named])]
     return [mode for key, mode in _POOLINGS.items() if config.get(key)]
 
 
 def _max_tokens(folder: Folder) -> int | None:
     for name in _CONFIGS:
         if folder.has(name):
-            found = folder.read_json(name).get("max_seq_length")
-            return int(found) if found else None
+            found = read_object(folder, name).get("max_seq_length")
+            return found if isinstance(found, int) and found > 0 else None
     return None

@@ -6,7 +6,7 @@ tokenizer. How a folder becomes a tokenizer is `tokenizer_files`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +14,11 @@ from tokenizers import Encoding, models
 from tokenizers import Tokenizer as Backend
 
 from adapter_runtime.backbone.tokenizer_files import TokenizerFiles, read_tokenizer
+from adapter_runtime.errors import InvalidInput
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Row
+
+_COARSE_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,19 @@ class Tokenizer:
         files: the tokenizer as read from its folder.
         max_tokens: the most tokens that the backbone takes in one row.
         has_types: whether the architecture reads token type ids.
+        vocab_size: tokens that the backbone has an embedding for; None trusts the tokenizer.
     """
 
-    def __init__(self, files: TokenizerFiles, max_tokens: int, has_types: bool) -> None:
+    def __init__(
+        self,
+        files: TokenizerFiles,
+        max_tokens: int,
+        has_types: bool,
+        vocab_size: int | None = None,
+    ) -> None:
         self.max_tokens = min(max_tokens, files.max_tokens or max_tokens)
         self.has_types = has_types
+        self._vocab_size = vocab_size or files.backend.get_vocab_size()
         self._backend = files.backend
         # A post-processor that trims offsets would trim twice if `encode` ran it as well.
         self._template = Backend(models.WordLevel({}, unk_token=""))
@@ -103,7 +114,12 @@ class Tokenizer:
 
     @classmethod
     def from_folder(
-        cls, folder: Folder, model_type: str, max_tokens: int, has_types: bool
+        cls,
+        folder: Folder,
+        model_type: str,
+        max_tokens: int,
+        has_types: bool,
+        vocab_size: int | None = None,
     ) -> Tokenizer:
         """Read a backbone's tokenizer; no network, no remote code.
 
@@ -112,11 +128,12 @@ class Tokenizer:
             model_type: `config.model_type`, which names the tokenizer family by default.
             max_tokens: the most tokens that the backbone takes in one row.
             has_types: whether the architecture reads token type ids.
+            vocab_size: tokens that the backbone has an embedding for.
 
         Raises:
             BackboneError: the folder holds no readable tokenizer.
         """
-        return cls(read_tokenizer(folder, model_type), max_tokens, has_types)
+        return cls(read_tokenizer(folder, model_type), max_tokens, has_types, vocab_size)
 
     def num_specials(self, is_pair: bool) -> int:
         """How many special tokens a row gets."""
@@ -141,24 +158,57 @@ class Tokenizer:
         total = len(first) + (0 if second is None else len(second)) + specials
         if max_tokens is not None and total > max_tokens:
             room = max(max_tokens - specials, 0)
-            sizes = _longest_first(first, second, room)
-            first.truncate(sizes[0], direction=side or self._side)
+            sizes = _longest_first(len(first), None if second is None else len(second), room)
+            _cut(first, sizes[0], side or self._side)
             if second is not None:
-                second.truncate(sizes[1], direction=side or self._side)
+                _cut(second, sizes[1], side or self._side)
         return Tokens(self._template.post_process(first, second, True)), total
 
-    def windows(self, text: str, pair: str | None, max_tokens: int, stride: int) -> list[Tokens]:
+    def pairs(self, text: str, pairs: Sequence[str], max_tokens: int) -> list[tuple[Tokens, int]]:
+        """What `encode` gives for the text with each of many pairs; the text is read only once.
+
+        Args:
+            text, pairs: the text and the second texts.
+            max_tokens: most tokens of each row, special tokens included.
+        """
+        first = self._content(text)
+        length, specials = len(first), self.num_specials(True)
+        room = max(max_tokens - specials, 0)
+        _cut(first, room, self._side)
+        found = []
+        for pair in pairs:
+            own, second = first, self._content(pair)
+            total = length + len(second) + specials
+            if total > max_tokens:
+                sizes = _longest_first(length, len(second), room)
+                own = Encoding.merge([first], False)  # a copy, as cutting changes it
+                _cut(own, sizes[0], self._side)
+                _cut(second, sizes[1], self._side)
+            found.append((Tokens(self._template.post_process(own, second, True)), total))
+        return found
+
+    def windows(
+        self,
+        text: str,
+        pair: str | None,
+        max_tokens: int,
+        stride: int,
+        check: Callable[[int], None] | None = None,
+    ) -> list[Tokens]:
         """Rows of at most `max_tokens` that together cover the last text given, `text` or `pair`.
 
         Args:
             text, pair: with a pair, every row repeats the text and shows a window of the pair.
             max_tokens: most tokens of a row; must leave `room` for more than `stride` tokens.
             stride: tokens that neighbouring windows share.
+            check: hears how many rows there will be, and may raise, before they are made.
         """
         first, second = self._content(text), None if pair is None else self._content(pair)
         target = first if second is None else second
         room = max_tokens - self.num_specials(pair is not None)
         room -= 0 if second is None else len(first)
+        if check is not None:
+            check(1 + max(0, -((room - len(target)) // max(1, room - stride))))
         surplus = max(len(target) - room, 0) if self._side == "left" else 0
         if len(target) > room:
             target.truncate(room, stride=stride, direction=self._side)
@@ -168,12 +218,32 @@ class Tokenizer:
         rows = enumerate([whole, *whole.overflowing])
         return [Tokens(row, max(surplus + number * step, 0), kind) for number, row in rows]
 
+    def first_window(self, text: str, pair: str, max_tokens: int) -> tuple[Tokens, int]:
+        """The first of `windows`, and the tokens of the whole row that it was cut from.
+
+        Args:
+            text, pair: the text, and the second text, which alone is cut.
+            max_tokens: most tokens of the row.
+        """
+        first, second = self._content(text), self._content(pair)
+        total = len(first) + len(second) + self.num_specials(True)
+        surplus = max(0, total - max_tokens)
+        _cut(second, len(second) - surplus, self._side)
+        whole = self._template.post_process(first, second, True)
+        kind = _pair_type(whole) if surplus else None
+        return Tokens(whole, surplus if self._side == "left" else 0, kind), total
+
     def length(self, text: str) -> int:
         """Tokens of a text alone, without special tokens."""
         return len(self._content(text))
 
     def row(self, tokens: Tokens, *, with_types: bool = True) -> Row:
         """What the backbone reads of a row; type ids only where they say something."""
+        if max(tokens.ids, default=0) >= self._vocab_size:
+            raise InvalidInput(
+                "the text holds a token that the backbone has no embedding for; the tokenizer "
+                "belongs to another backbone."
+            )
         types = tokens.types if with_types and self.has_types else ()
         return Row(tokens.ids, types if any(types) else None)
 
@@ -187,7 +257,8 @@ class Tokenizer:
         return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
 
     def _content(self, text: str) -> Encoding:
-        return self._backend.encode(text, add_special_tokens=False)
+        # Unlike `encode`, the batch call lets go of the interpreter's lock while it works.
+        return self._backend.encode_batch([text], add_special_tokens=False)[0]
 
 
 def _pair_type(whole: Encoding) -> int | None:
@@ -196,13 +267,23 @@ def _pair_type(whole: Encoding) -> int | None:
     return next((int(kind) for kind, text in pairs if text == 1), None)
 
 
-def _longest_first(first: Encoding, second: Encoding | None, room: int) -> tuple[int, int]:
+def _cut(encoding: Encoding, size: int, side: str) -> None:
+    """Keep `size` tokens.
+
+    An encoding carries along whatever was cut off it, until it is cut again: cutting step by step
+    leaves one token to carry, where a long text would be copied whole each time the row is.
+    """
+    for step in (size + _COARSE_TOKENS, size + 1, size):
+        encoding.truncate(step, direction=side)
+
+
+def _longest_first(first: int, second: int | None, room: int) -> tuple[int, int]:
     """How many tokens each text keeps, by the fast tokenizers' rule; room is at least 0."""
     if second is None:
         return room, 0
-    short, long = sorted((len(first), len(second)))
+    short, long = sorted((first, second))
     long = short if short > room else max(short, room - short)
     if short + long > room:
         short = room // 2
         long = short + room % 2
-    return (long, short) if len(first) > len(second) else (short, long)
+    return (long, short) if first > second else (short, long)

@@ -18,6 +18,7 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
+from adapter_runtime.backbone.objects import read_object
 from adapter_runtime.errors import BackboneError
 from adapter_runtime.sources.folder import Folder
 
@@ -52,6 +53,7 @@ class Family:
     specials: Mapping[str, str]
     normalizer: Mapping[str, tuple[str, Any]]
     trims_offsets: bool = False
+    strips_mask: bool = False
 
 
 _CASING = {"lowercase": ("do_lower_case", True), "strip_accents": ("strip_accents", None)}
@@ -61,9 +63,9 @@ _FAMILIES: Mapping[str, Family] = {
     "Bert": Family(_BERT, _CASING | _CHINESE),
     "Electra": Family(_BERT, _CASING | _CHINESE),
     "DistilBert": Family(_BERT, _CASING | _CHINESE),
-    "MPNet": Family(_ROBERTA | {"unk_token": "[UNK]"}, _CASING),
-    "Roberta": Family(_ROBERTA, {}, trims_offsets=True),
-    "XLMRoberta": Family(_ROBERTA, {}),
+    "MPNet": Family(_ROBERTA | {"unk_token": "[UNK]"}, _CASING, strips_mask=True),
+    "Roberta": Family(_ROBERTA, {}, trims_offsets=True, strips_mask=True),
+    "XLMRoberta": Family(_ROBERTA, {}, strips_mask=True),
 }
 _BY_MODEL_TYPE = {
     "bert": "Bert",
@@ -103,13 +105,13 @@ def read_tokenizer(folder: Folder, model_type: str) -> TokenizerFiles:
     Raises:
         BackboneError: there is no readable tokenizer in the folder.
     """
-    config = dict(folder.read_json(CONFIG_FILE)) if folder.has(CONFIG_FILE) else {}
+    config = read_object(folder, CONFIG_FILE) if folder.has(CONFIG_FILE) else {}
     family = _family(config, model_type)
     specials = _specials(folder, config, family)
     if folder.has(TOKENIZER_FILE):
         backend = _from_json(folder, config, family, specials)
     else:
-        backend = _from_vocabulary(folder)
+        backend = _from_vocabulary(folder, family)
     backend.no_truncation()
     backend.no_padding()
     side = str(config.get("truncation_side", "right"))
@@ -132,7 +134,7 @@ def _family(config: Mapping[str, Any], model_type: str) -> Family:
 
 def _specials(folder: Folder, config: Mapping[str, Any], family: Family) -> dict[str, str]:
     named = dict(family.specials)
-    stored = folder.read_json(SPECIALS_FILE) if folder.has(SPECIALS_FILE) else {}
+    stored = read_object(folder, SPECIALS_FILE) if folder.has(SPECIALS_FILE) else {}
     for source in (stored, config):
         for key in _SPECIAL_KEYS:
             value = source.get(key)
@@ -150,7 +152,12 @@ def _from_json(
         raise BackboneError(
             f"{folder.source}: {TOKENIZER_FILE} cannot be read ({error})."
         ) from error
-    _add_tokens(backend, config, specials)
+    try:
+        _add_tokens(backend, config, specials)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise BackboneError(
+            f"{folder.source}: added_tokens_decoder in {CONFIG_FILE} is malformed ({error})."
+        ) from error
     _correct_prefix_space(backend, config)
     _correct_normalizer(backend, config, family)
     if family.trims_offsets:
@@ -208,7 +215,7 @@ def _corrected(component: Any, wanted: Mapping[str, Any]) -> Any:
     return component
 
 
-def _from_vocabulary(folder: Folder) -> Backend:
+def _from_vocabulary(folder: Folder, family: Family) -> Backend:
     from transformers import AutoTokenizer
 
     # Without a vocabulary the automatic class makes up one of five tokens and says nothing.
@@ -223,4 +230,8 @@ def _from_vocabulary(folder: Folder) -> Backend:
             f"{folder.source}: no tokenizer can be read ({error}); tokenizer.json is expected."
         ) from error
     backend: Backend = tokenizer.backend_tokenizer
+    mask = tokenizer.mask_token
+    if mask is not None and family.strips_mask:
+        # A mask swallows the space before it, which the automatic class forgets.
+        backend.add_special_tokens([AddedToken(mask, lstrip=True, special=True)])
     return backend

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -56,6 +56,10 @@ class HubProtocol:
         try:
             body = read_object(await read_body(request, self._settings.max_body_bytes))
             call = self._call(task, body, request)
+        except ClientDisconnect:
+            gone = ClientGone("The client left before its request was complete.")
+            self._observer.refused(UNKNOWN, gone)
+            return error_response(gone)
         except Exception as error:
             self._observer.refused(UNKNOWN, error)
             return error_response(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -115,14 +116,20 @@ class RequestIds:
         seen = _Seen(send, scope, request_id_var.get())
         try:
             await self._app(scope, receive, seen.send)
+        except asyncio.CancelledError:
+            # Out of patience while stopping: the request still ends in an answer with a code.
+            if seen.status:
+                raise
+            stopped = Draining("The server stopped before the answer was ready.", 1.0)
+            await error_response(stopped)(scope, receive, seen.send)
         except Exception as error:
-            log.exception("%s %s failed", scope["method"], scope["path"])
+            log.exception("%s %r failed", scope["method"], scope["path"])
             if seen.status:
                 raise
             await error_response(error)(scope, receive, seen.send)
         finally:
             if self._logs_access:
-                log.info("%s %s", scope["method"], scope["path"], extra=seen.facts())
+                log.info("%s %r", scope["method"], scope["path"], extra=seen.facts())
 
 
 class _Seen:
