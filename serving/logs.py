@@ -33,7 +33,8 @@ class JsonFormatter(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            # A checkpoint's or a task file's text may hold what UTF-8 cannot.
+            "message": record.getMessage().encode(errors="backslashreplace").decode(),
             "request_id": getattr(record, "request_id", "-"),
             **_extra(record),
         }

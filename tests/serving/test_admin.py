@@ -87,4 +87,4 @@ def test_access_log_is_off_unless_asked_for(
     for is_on in (False, True):
         caplog.clear()
         make_server(access_log=is_on).get("/health/live")
-        assert ("GET /health/live" in caplog.text) is is_on
+        assert ("GET '/health/live'" in caplog.text) is is_on
