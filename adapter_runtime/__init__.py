@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from adapter_runtime.types import Arrays as Arrays
     from adapter_runtime.types import Composition as Composition
     from adapter_runtime.types import Encoded as Encoded
+    from adapter_runtime.types import Example as Example
     from adapter_runtime.types import HeadSpec as HeadSpec
     from adapter_runtime.types import Kind as Kind
     from adapter_runtime.types import Leaf as Leaf
@@ -79,6 +80,7 @@ _WHERE = {
         "Arrays",
         "Composition",
         "Encoded",
+        "Example",
         "HeadSpec",
         "Kind",
         "Leaf",

@@ -19,7 +19,7 @@ class EngineConfig:
         dtype: `auto`, `float32` or `bfloat16`; auto is float32 on CPU, bfloat16 on CUDA.
         streams: single-threaded forwards side by side on CPU; 0 means one per core.
         max_slots: adapters on the device at once, at least 1.
-        device_bytes: byte limit for adapters and heads on the device.
+        device_bytes: byte limit on the device: one half for adapters, the other for heads.
         host_bytes: byte limit for parsed weights in host memory.
         max_file_bytes: largest adapter or head file that is opened.
         max_backbone_bytes: largest backbone file that is opened.

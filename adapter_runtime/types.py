@@ -90,8 +90,8 @@ class Note(NamedTuple):
 class Adapter:
     """Small trained weights for one backbone: one or more Parts.
 
-    `digest` identifies the content (config and weight files and the options that change their
-    meaning). `format` is `adapterhub` or `peft`; `config` is the checkpoint's own config.
+    `digest` identifies the files and the options that change their meaning. `format` is
+    `adapterhub` or `peft`; `config` is the checkpoint's own config.
     """
 
     name: str
@@ -163,6 +163,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A request that admission tries; `expect` None means that any answer will do."""
+
+    inputs: Any
+    expect: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """One task as the task file states it, with every Source already absolute."""
 
@@ -174,14 +182,15 @@ class TaskSpec:
     limits: Limits = Limits()
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING, hash=False)
     pinned: bool = False
+    examples: tuple[Example, ...] = field(default=(), hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class HeadSpec:
     """A head without its weights: enough to encode inputs and decode logits.
 
-    `head_type` is a key of `HEADS`; `settings` is that head's own frozen settings value.
-    `labels` are ordered by id. `digest` identifies spec and weights together.
+    `head_type` is a key of `HEADS`; `settings` is that head's own frozen value; `labels` are
+    ordered by id; `digest` identifies spec and weights together.
     """
 
     head_type: str
@@ -234,11 +243,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One validated request as rows, with what its head needs to decode the answer.
-
-    `context` belongs to the head that made it (offsets, windows, texts). `parameters` are the
-    head's own validated parameters. `truncated` says that input was cut.
-    """
+    """One validated request as rows; `context` and `parameters` are its head's, for decoding."""
 
     rows: tuple[Row, ...]
     context: Any = None

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from adapter_runtime.engine.versions import find_head
+from adapter_runtime.engine.examples import check_examples
+from adapter_runtime.engine.versions import find_head, read_version
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
 from adapter_runtime.reports import Report
 from adapter_runtime.types import (
@@ -82,7 +83,7 @@ def _version_problems(
         except RejectedAdapter as error:
             return list(error.problems)
         return []
-    version = engine.prepare(spec)
+    version = read_version(spec, engine.backbone, engine.library)
     adapters = [engine.library.item(leaf.ref) for leaf in leaves(version.composition)]
     head = engine.library.item(version.head.digest)
     facts |= {
@@ -94,7 +95,8 @@ def _version_problems(
         "head": _head(head),
         "cost": _cost(adapters, head, engine),
     }
-    return _try_forward(version, engine)
+    engine.room.check(spec.name, engine.needs(version), is_pinned=spec.pinned)
+    return _try_forward(version, engine) or check_examples(version, engine)
 
 
 def _try_forward(version: TaskVersion, engine: LocalEngine) -> list[Note]:

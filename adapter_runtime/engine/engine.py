@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -12,15 +14,18 @@ from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.answering import Answering
 from adapter_runtime.engine.doctor import examine
+from adapter_runtime.engine.examples import check_examples
 from adapter_runtime.engine.forward import BatchReport, BatchRunner, Pool
 from adapter_runtime.engine.lease import Lease
 from adapter_runtime.engine.library import Library
 from adapter_runtime.engine.pack import Job
 from adapter_runtime.engine.protocol import EngineInfo
 from adapter_runtime.engine.versions import read_version
+from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.reports import EngineStats, Report
+from adapter_runtime.residency.room import Need, Room
 from adapter_runtime.residency.slots import HeadPool, SlotPool
 from adapter_runtime.residency.store import AdapterStore
 from adapter_runtime.sources.folder import Folder
@@ -53,22 +58,27 @@ class LocalEngine:
         self.backbone = backbone
         self.library = Library(backbone.facts, AdapterStore(config.host_bytes), open_folder)
         device, dtype = backbone.device, backbone.dtype
-        self.slots = SlotPool(
-            METHODS, backbone.bases, device, dtype, config.max_slots, config.device_bytes
-        )
-        self.heads = HeadPool(device, dtype, config.device_bytes)
+        half = config.device_bytes // 2
+        self.slots = SlotPool(METHODS, backbone.bases, device, dtype, config.max_slots, half)
+        self.heads = HeadPool(device, dtype, half)
+        self.room = Room(Need(config.max_slots, half, half, config.host_bytes))
+        self._admitting = threading.Lock()
         self.runner = BatchRunner(backbone, self.slots, num_streams=config.streams)
-        # Batches side by side must each find room for what they pin.
-        lanes = min(self.runner.streams.num_threads, config.max_slots)
         self.info = EngineInfo(
             backbone=backbone.facts.model_name,
             model_type=backbone.facts.model_type,
             device=str(device),
             dtype=str(dtype).removeprefix("torch."),
             max_row_tokens=backbone.max_tokens,
-            max_batch_adapters=max(1, config.max_slots // lanes),
-            num_lanes=lanes,
+            max_batch_adapters=config.max_slots,
         )
+        self._share_slots()
+
+    def _share_slots(self) -> None:
+        """Batches side by side must each find room for what they pin."""
+        free, widest = self.room.free_slots, max(1, self.room.widest.slots)
+        lanes = max(1, min(self.runner.streams.num_threads, free // widest))
+        self.info = replace(self.info, max_batch_adapters=max(1, free // lanes), num_lanes=lanes)
 
     def inspect(self, spec: TaskSpec) -> Report:
         """The doctor's report on a task's files; a bad checkpoint is a report, no error. Blocks.
@@ -81,11 +91,43 @@ class LocalEngine:
     def prepare(self, spec: TaskSpec) -> TaskVersion:
         """Read and check a task's files into host memory and name its version. Blocks.
 
+        The task's examples are answered, and the weights of a pinned task are held for good.
+
         Raises:
             SourceError: the files cannot be read.
             RejectedAdapter: a check failed; every reason is listed.
+            CapacityError: what must be pinned finds no room beside the batches of now.
         """
-        return read_version(spec, self.backbone, self.library)
+        version = read_version(spec, self.backbone, self.library)
+        # One at a time: the examples of many tasks side by side would fight for slots.
+        with self._admitting:
+            needs = self.needs(version)
+            self.room.check(spec.name, needs, is_pinned=spec.pinned)
+            if problems := check_examples(version, self):
+                raise RejectedAdapter(spec.name, problems)
+            if spec.pinned:
+                self._pin_for_good(version)
+            self.room.admit(needs, is_pinned=spec.pinned)
+            self._share_slots()
+        return version
+
+    def needs(self, version: TaskVersion) -> Mapping[str, Need]:
+        """What each of a version's weights takes, by digest. May block as `load`."""
+        head = self.library.item(version.head.digest)
+        found = {head.spec.digest: Need(0, 0, self.heads.bytes_of(head), head.num_bytes)}
+        for leaf in leaves(version.composition):
+            adapter = self.library.item(leaf.ref)
+            found[leaf.ref] = Need(1, self.slots.bytes_of(adapter), 0, adapter.num_bytes)
+        return found
+
+    def _pin_for_good(self, version: TaskVersion) -> None:
+        lease = Lease(self.library, self.slots, self.heads)
+        error = lease.pin(version)
+        if error is not None:
+            lease.release()
+            raise error
+        for digest in _digests(version):
+            self.library.keep(digest)
 
     def load(self, version: TaskVersion) -> None:
         """Bring a version's evicted weights back to host memory. Blocks; single-flight.

@@ -39,6 +39,10 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Take all pins back."""
         for digest in self._adapters:
             self.slots.release(digest)
         for digest in self.head_weights:

@@ -93,6 +93,11 @@ class Library:
         """
         return self.store.get(digest, self._origins[digest])
 
+    def keep(self, digest: str) -> None:
+        """Hold an item in host memory until it is forgotten. May block as `item`."""
+        self.store.keep(digest)
+        self.item(digest)
+
     def is_loaded(self, digest: str) -> bool:
         """Whether the item is in host memory now."""
         return digest in self.store

@@ -20,7 +20,7 @@ from adapter_runtime.types import (
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine runs on.
+    """What an engine runs on; the last two shrink as wide or pinned tasks are admitted.
 
     Args:
         backbone, model_type, device, dtype: names.
@@ -54,6 +54,8 @@ class Engine(Protocol):
 
     def prepare(self, spec: TaskSpec) -> TaskVersion:
         """Read and check a task's files into host memory and name its immutable version. Blocks.
+
+        The task's examples are answered, and the weights of a pinned task are held for good.
 
         Raises:
             SourceError: the files cannot be read.

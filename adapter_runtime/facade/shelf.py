@@ -46,14 +46,30 @@ class Shelf:
         self.active_head: str | None = None
 
     def put_adapter(self, name: str, adapter: Adapter) -> None:
-        """Keep an adapter under a name; it stays in memory."""
+        """Keep an adapter under a name, in place of an earlier one; it stays in memory."""
         self.engine.library.add(adapter.digest, adapter)
+        before = self.adapters.get(name)
         self.adapters[name] = adapter
+        if before is not None:
+            self._forget_adapter(before.digest)
 
     def put_head(self, name: str, head: HeadWeights) -> None:
-        """Keep a head under a name; it stays in memory."""
+        """Keep a head under a name, in place of an earlier one; it stays in memory."""
         self.engine.library.add(head.spec.digest, head)
+        before = self.heads.get(name)
         self.heads[name] = head
+        if before is not None:
+            self._forget_head(before.spec.digest)
+
+    def _forget_adapter(self, digest: str) -> None:
+        """Let the weights go unless another name still has them."""
+        if all(adapter.digest != digest for adapter in self.adapters.values()):
+            self.engine.library.forget(digest)
+            self.engine.slots.drop(digest)
+
+    def _forget_head(self, digest: str) -> None:
+        if all(head.spec.digest != digest for head in self.heads.values()):
+            self.engine.library.forget(digest)
 
     def adapter(self, name: str) -> Adapter:
         """The adapter of a name.
@@ -85,14 +101,14 @@ class Shelf:
     def remove_adapter(self, name: str) -> None:
         """Forget an adapter; nothing stays active that needs it."""
         self.adapter(name)
-        del self.adapters[name]
+        self._forget_adapter(self.adapters.pop(name).digest)
         if any(leaf.ref == name for leaf in leaves(self.active_adapters)):
             self.active_adapters = None
 
     def remove_head(self, name: str) -> None:
         """Forget a head."""
         self.head(name)
-        del self.heads[name]
+        self._forget_head(self.heads.pop(name).spec.digest)
         if self.active_head == name:
             self.active_head = None
 

@@ -82,8 +82,12 @@ class SlotPool:
         with self._lock:
             self._residents.unpin(digest)
 
+    def bytes_of(self, adapter: Adapter) -> int:
+        """Bytes that an adapter counts on the device."""
+        return sum(_elements(part.tensors) for part in adapter.parts) * self._item_bytes
+
     def _upload(self, adapter: Adapter) -> Slot:
-        num_bytes = sum(_elements(part.tensors) for part in adapter.parts) * self._item_bytes
+        num_bytes = self.bytes_of(adapter)
         for victim in self._residents.victims(num_bytes):
             self._evict(victim)
         # Tables outlive the forward that first needs them, so they are no inference tensors.
@@ -192,8 +196,12 @@ class HeadPool:
             tensors = self._residents.pin(head.spec.digest)
             return self._upload(head) if tensors is None else tensors
 
+    def bytes_of(self, head: HeadWeights) -> int:
+        """Bytes that a head counts on the device."""
+        return _elements(head.tensors) * self._dtype.itemsize
+
     def _upload(self, head: HeadWeights) -> Mapping[str, Tensor]:
-        num_bytes = _elements(head.tensors) * self._dtype.itemsize
+        num_bytes = self.bytes_of(head)
         for victim in self._residents.victims(num_bytes):
             self._residents.remove(victim)
         tensors = {

@@ -35,7 +35,7 @@ class Failure:
 
 
 class AdapterStore(Generic[Value]):
-    """Host values by key, least recently used first out; thread-safe.
+    """Host values by key, least recently used first out, save those kept; thread-safe.
 
     Args:
         max_bytes: of all values together.
@@ -56,6 +56,7 @@ class AdapterStore(Generic[Value]):
         self._values: OrderedDict[str, Value] = OrderedDict()
         self._loading: dict[str, Future[Value]] = {}
         self._failures: dict[str, Failure] = {}
+        self._kept: set[str] = set()
         self._num_bytes = 0
 
     def __contains__(self, key: str) -> bool:
@@ -115,23 +116,35 @@ class AdapterStore(Generic[Value]):
         return value
 
     def _keep(self, key: str, value: Value) -> None:
-        if value.num_bytes > self.max_bytes:
-            raise CapacityError(
-                f"Weights of {value.num_bytes} bytes exceed the host limit of {self.max_bytes}; "
-                "raise host_bytes."
-            )
         with self._lock:
+            kept = [self._values[name].num_bytes for name in self._kept if name in self._values]
+            if value.num_bytes > self.max_bytes - sum(kept):
+                raise CapacityError(
+                    f"Weights of {value.num_bytes} bytes exceed the host limit of "
+                    f"{self.max_bytes}, less what pinned tasks hold; raise host_bytes."
+                )
             self._loading.pop(key)
             self._values[key] = value
             self._num_bytes += value.num_bytes
-            while self._num_bytes > self.max_bytes:
-                _, oldest = self._values.popitem(last=False)
-                self._num_bytes -= oldest.num_bytes
+            self._make_room(key)
+
+    def _make_room(self, newest: str) -> None:
+        for key in list(self._values):
+            if self._num_bytes <= self.max_bytes:
+                return
+            if key != newest and key not in self._kept:
+                self._num_bytes -= self._values.pop(key).num_bytes
+
+    def keep(self, key: str) -> None:
+        """Never evict a key's value from now on; the caller sees to it that others find room."""
+        with self._lock:
+            self._kept.add(key)
 
     def discard(self, key: str) -> None:
-        """Forget a key's value and its failure."""
+        """Forget a key's value and its failure; a kept key is kept no longer."""
         with self._lock:
             self._failures.pop(key, None)
+            self._kept.discard(key)
             value = self._values.pop(key, None)
             if value is not None:
                 self._num_bytes -= value.num_bytes

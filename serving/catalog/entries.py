@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from adapter_runtime import (
     Composition,
+    Example,
     Kind,
     Leaf,
     Limits,
@@ -54,6 +55,17 @@ class ExampleEntry(_Strict):
 
     inputs: Any
     expect: Any = None
+
+    @field_validator("expect")
+    @classmethod
+    def _tolerance_is_a_distance(cls, expect: Any) -> Any:
+        for part in expect if isinstance(expect, list) else [expect]:
+            tolerance = part.get("tolerance", 0) if isinstance(part, dict) else 0
+            if isinstance(tolerance, bool) or not isinstance(tolerance, int | float):
+                raise ValueError("tolerance must be a number")
+            if not tolerance >= 0:
+                raise ValueError("tolerance must be 0 or more")
+        return expect
 
 
 class TaskEntry(_Strict):
@@ -124,6 +136,7 @@ def read_entry(entry: Any, folder: Path) -> TaskSpec:
         limits=Limits(**task.limits.model_dump(exclude_none=True)),
         options=task.options.model_dump(exclude_none=True),
         pinned=task.pinned,
+        examples=tuple(Example(each.inputs, each.expect) for each in task.examples),
     )
 
 

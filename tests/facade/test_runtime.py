@@ -142,3 +142,17 @@ def test_a_deleted_adapter_is_no_longer_active(runtime):
     assert "lora" in runtime.heads
     runtime.delete_head("lora")
     assert runtime.active_head is None
+
+
+def test_deleted_weights_leave_memory_once_no_name_has_them(runtime, tmp_path):
+    """Adapter and head that were loaded under two names stay until both are gone."""
+    store = runtime.engine.library.store
+    runtime.save_adapter(tmp_path, "lora")
+    names = [runtime.load_adapter(str(tmp_path), name) for name in ("one", "two")]
+    runtime.predict("the cat sat", task="one")
+    digests = [runtime._shelf.adapter("one").digest, runtime._shelf.head("one").spec.digest]
+    for name, is_there in zip(names, (True, False), strict=True):
+        runtime.delete_adapter(name)
+        runtime.delete_head(name)
+        assert [digest in store for digest in digests] == [is_there, is_there]
+    assert digests[0] not in runtime.engine.slots

@@ -53,6 +53,21 @@ def test_a_value_larger_than_the_store_is_refused():
     store.check_integrity()
 
 
+def test_kept_values_stay_and_the_others_share_the_rest():
+    """A kept value is not evicted; what does not fit beside it is refused; discarding ends it."""
+    store = AdapterStore(10)
+    store.keep("a")
+    for key in "abcd":
+        store.get(key, lambda: Blob(4))
+    assert [key in store for key in "abcd"] == [True, False, False, True]
+    with pytest.raises(CapacityError, match="pinned"):
+        store.get("e", lambda: Blob(7))
+    store.discard("a")
+    store.get("f", lambda: Blob(7))
+    assert [key in store for key in "adf"] == [False, False, True]
+    store.check_integrity()
+
+
 def test_a_failure_is_remembered_until_its_retry_time():
     """Within the retry time callers get the same error without a load; then it is tried again."""
     clock = Clock()

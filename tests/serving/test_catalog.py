@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from adapter_runtime import Kind, Leaf, Overflow, RejectedAdapter, Stack, UnknownTask
+from adapter_runtime import (
+    Example,
+    Kind,
+    Leaf,
+    Overflow,
+    RejectedAdapter,
+    Stack,
+    UnknownTask,
+)
 from serving.catalog.catalog import admit_all
 from serving.catalog.entries import read_entry
 from serving.catalog.files import TaskFile, read_task_file
@@ -54,6 +62,7 @@ def test_every_key_of_a_task_is_read(tmp_path: Path) -> None:
     assert sentiment.options == {"pooling": "mean", "normalize": True, "lora_scaling": "adapters"}
     assert sentiment.labels == ("negative", "positive")
     assert sentiment.pinned
+    assert sentiment.examples == (Example("good", {"label": "positive"}),)
     assert embed.adapter is None
     assert both.adapter == Stack(
         (Leaf(str(tmp_path / "a")), Stack((Leaf("pkg://mod/b"), Leaf("/c"))))
@@ -80,6 +89,9 @@ REFUSED: tuple[tuple[Any, str], ...] = (
     ({"name": "a", "adapter": {"average": ["x"]}}, "`average` is not supported"),
     ({"name": "a", "adapter": {"fuse": ["x"]}}, "`fuse` is not supported"),
     ({"name": "a", "adapter": {"merge": ["x"]}}, "`merge` is not supported"),
+    ({"name": "a", "examples": [{"expect": "x"}]}, "inputs"),
+    ({"name": "a", "examples": [{"inputs": "x", "expect": {"tolerance": -1}}]}, "0 or more"),
+    ({"name": "a", "examples": [{"inputs": "x", "expect": [{"tolerance": "1"}]}]}, "a number"),
     ({"name": "a", "versions": []}, "`versions` is not supported"),
     ({"name": "a", "rollback": {}}, "`rollback` is not supported"),
 )
