@@ -13,7 +13,7 @@ from adapter_runtime.errors import PolyheadError
 from adapter_runtime.types import Arrays, Note, TaskVersion, WorkItem
 
 TOLERANCE = 0.01
-ROUNDING: Mapping[str, float] = MappingProxyType({"bfloat16": 0.05})
+ROUNDING: Mapping[str, float] = MappingProxyType({"bfloat16": 0.02})
 """No tolerance is narrower than what a dtype does to a probability."""
 
 
