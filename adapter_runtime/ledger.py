@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ class Ledger:
                 f"{name} of shape {list(shape)} is missing; save the adapter again, or correct "
                 "the configuration that asks for it.",
             )
-            return torch.zeros(tuple(shape))
+            return _stand_in(shape)
         self._used[name] = "used"
         if tuple(tensor.shape) != tuple(shape):
             self.problem(
@@ -66,14 +67,14 @@ class Ledger:
                 f"{name} has shape {list(tensor.shape)}, expected {list(shape)}; "
                 "is this the backbone that the adapter was trained for?",
             )
-            return torch.zeros(tuple(shape))
+            return _stand_in(shape)
         if not tensor.is_floating_point():
             self.problem(
                 "wrong_dtype",
                 f"{name} holds {str(tensor.dtype).removeprefix('torch.')} values; expected "
                 "floating-point weights, so save them unquantised.",
             )
-            return torch.zeros(tuple(shape))
+            return _stand_in(shape)
         tensor = tensor.detach().to(torch.float32)
         if not bool(torch.isfinite(tensor).all()):
             self.problem("non_finite", f"{name} holds NaN or infinite values; save it again.")
@@ -102,3 +103,11 @@ class Ledger:
     def accounts(self) -> Mapping[str, str]:
         """What became of each tensor: `used`, the alias' reason, or `unexpected`."""
         return {name: self._used.get(name, "unexpected") for name in self._tensors}
+
+
+def _stand_in(shape: Sequence[int]) -> Tensor:
+    """Zeros for a tensor that is amiss, without memory: a configuration may ask for any size."""
+    import torch
+
+    is_possible = math.prod(shape) < 1 << 60
+    return torch.zeros(()).expand(tuple(shape) if is_possible else ())

@@ -78,8 +78,6 @@ def read_adapterhub(
         lora_scaling: `as_trained`, or `adapters` for what `adapters` 1.3 would compute.
     """
     name, version = str(config.get("name") or ""), config.get("version")
-    is_unscaled = ignored_scaling(version, lora_scaling == "as_trained")
-    file = HubFile(name, facts, ledger, is_unscaled)
     notes: list[Note] = []
     parts: list[Part] = []
     try:
@@ -88,13 +86,21 @@ def read_adapterhub(
         if not facts.adapter_paths:
             message = f"The adapters library does not know {facts.model_type} backbones."
             raise BadConfig(message, "wrong_backbone")
-        stored = config.get("config")
-        for child in _children(expand_config(stored)):
+        stored = expand_config(config.get("config"))
+        is_as_trained = lora_scaling == "as_trained"
+        is_unscaled = ignored_scaling(version, is_as_trained)
+        if stored.get("architecture") == "union" and not is_as_trained:
+            is_unscaled = False  # `adapters` 1.3 repairs no LoRA inside a union.
+        file = HubFile(name, facts, ledger, is_unscaled)
+        for child in _children(stored):
             current = modernise(child, version is not None)
             notes += _quirks(child, current, config, file)
             parts += _reader(current)(current, file)
     except BadConfig as error:
         ledger.problem(error.code, str(error))
+        ledger.alias(ledger.unused(), "not read")
+    except RecursionError:
+        ledger.problem("bad_config", "Its unions lie too deep in one another; save one union.")
         ledger.alias(ledger.unused(), "not read")
     return Reading(name, _distinct(parts, ledger), tuple(notes), str(version) if version else None)
 

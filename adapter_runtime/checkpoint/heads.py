@@ -43,6 +43,10 @@ def read_head(
     head_file = find_file(folder, (heads_adapterhub.SAFE_FILE, heads_adapterhub.PICKLE_FILE))
     if head_file is not None:
         return read_adapterhub_head(folder, read_tensors(folder, head_file), facts, labels, options)
+    if folder.has(heads_adapterhub.CONFIG_FILE):
+        names = f"{heads_adapterhub.SAFE_FILE} or {heads_adapterhub.PICKLE_FILE}"
+        message = f"{heads_adapterhub.CONFIG_FILE} is there without its weights; add {names}."
+        raise RejectedAdapter(folder.source, [Note("missing_file", message)])
     config = _peft_config(folder)
     peft_file = find_file(folder, (heads_peft.SAFE_FILE, heads_peft.PICKLE_FILE))
     if config is None or peft_file is None:

@@ -15,10 +15,12 @@ from adapter_runtime.checkpoint.heads_static import STATIC_HEADS, model_type_of
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.layers import StackSettings
 from adapter_runtime.ledger import Ledger
+from adapter_runtime.methods.configuration import BadConfig, boolean
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import HeadWeights, Note
 
 CONFIG_FILE = "head_config.json"
+MAX_LAYERS, MAX_LABELS = 64, 1 << 24
 SAFE_FILE, PICKLE_FILE = "model_head.safetensors", "pytorch_model_head.bin"
 
 DEFAULT_LAYERS: Mapping[str, int] = {
@@ -121,7 +123,7 @@ def _flex_layout(
         head_type=head_type,
         settings=settings,
         prefixes=tuple(f"heads.{name}.{index}" for index in indices),
-        num_labels=_count(stack.get("num_labels", 2), "num_labels", folder.source),
+        num_labels=_count(stack.get("num_labels", 2), "num_labels", folder.source, MAX_LABELS),
         labels=_label_map(stack, folder.source),
     )
 
@@ -139,11 +141,19 @@ def stack_settings(stack: Mapping[str, Any], where: str) -> StackSettings:
         message = f"Heads of type {head_type!r} cannot be served; known are {known}."
         raise RejectedAdapter(where, [Note(code, message)])
     per_token = head_type in ("tagging", "question_answering")
+    function = stack.get("activation_function", "tanh") or None
+    if function is not None and not isinstance(function, str):
+        raise _bad(where, f"activation_function must be a name, not {function!r:.200}.")
+    try:
+        use_pooler, bias = boolean(stack, "use_pooler"), boolean(stack, "bias", True)
+    except BadConfig as error:
+        raise _bad(where, str(error)) from error
+    layers = stack.get("layers", DEFAULT_LAYERS[head_type])
     return StackSettings(
-        layers=_count(stack.get("layers", DEFAULT_LAYERS[head_type]), "layers", where),
-        activation=stack.get("activation_function", "tanh") or None,
-        use_pooler=bool(stack.get("use_pooler", False)) and not per_token,
-        bias=bool(stack.get("bias", True)),
+        layers=_count(layers, "layers", where, MAX_LAYERS),
+        activation=function,
+        use_pooler=use_pooler and not per_token,
+        bias=bias,
     )
 
 
@@ -184,17 +194,23 @@ def _pass_over_other_heads(ledger: Ledger, name: str) -> None:
 def _label_map(config: Mapping[str, Any], where: str) -> dict[int, str] | None:
     """Label names by id; JSON turned the ids of `id2label` into strings."""
     by_id, by_label = config.get("id2label"), config.get("label2id")
-    if isinstance(by_label, dict) and not by_id:
-        by_id = {number: label for label, number in by_label.items()}
+    for key, value in (("id2label", by_id), ("label2id", by_label)):
+        if value is not None and not isinstance(value, dict):
+            raise _bad(where, f"{key} must be an object of ids and names, not {value!r:.200}.")
     try:
+        if by_label and not by_id:
+            by_id = {number: label for label, number in by_label.items()}
         return {int(key): str(label) for key, label in (by_id or {}).items()} or None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         message = f"The label map is not one of ids and names ({error}); mend head_config.json."
-        raise RejectedAdapter(where, [Note("bad_head_config", message)]) from error
+        raise _bad(where, message) from error
 
 
-def _count(value: Any, key: str, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        message = f"{key} must be a whole number of at least 1, not {value!r}."
-        raise RejectedAdapter(where, [Note("bad_head_config", message)])
+def _count(value: Any, key: str, where: str, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise _bad(where, f"{key} must be a whole number of 1 to {most}, not {value!r:.200}.")
     return value
+
+
+def _bad(where: str, message: str) -> RejectedAdapter:
+    return RejectedAdapter(where, [Note("bad_head_config", message)])

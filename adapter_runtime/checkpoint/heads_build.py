@@ -133,6 +133,8 @@ def _labels(
                 "label_count", f"The task names {len(own)} labels, the head has {num_out}."
             )
         return tuple(own), ()
+    if ledger.problems():
+        return (), ()  # Only tensors that fit prove the count, which may be any number.
     defaults = default_labels(num_out)
     names = tuple(found.get(number, default) for number, default in enumerate(defaults))
     is_whole = not found or set(found) == set(range(num_out))

@@ -14,6 +14,7 @@ from typing import Any
 from adapter_runtime.methods.configuration import BadConfig
 
 DEFAULT_NAME = "seq_bn"
+MAX_LENGTH = 1000
 
 _BOTTLENECK: dict[str, Any] = {
     "architecture": None,
@@ -144,6 +145,8 @@ def expand_config(config: Any) -> Mapping[str, Any]:
 
 
 def _expand_one(text: str) -> Mapping[str, Any]:
+    if len(text) > MAX_LENGTH:
+        raise BadConfig(f"{text[:40]!r}… is too long for a configuration's name.")
     match = _GRAMMAR.match(text)
     name = match["name"] if match else text
     if match is None or name not in NAMED_CONFIGS:
@@ -152,6 +155,8 @@ def _expand_one(text: str) -> Mapping[str, Any]:
     pairs = re.sub(r"(\w+)=", r"'\1':", match["pairs"] or "")
     try:
         changes = ast.literal_eval("{" + pairs + "}")
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise BadConfig(f"{text!r} must be of the form name[key=value, …].") from error
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        changes = None
+    if not isinstance(changes, dict):
+        raise BadConfig(f"{text!r} must be of the form name[key=value, …].")
     return {**NAMED_CONFIGS[name], **changes}

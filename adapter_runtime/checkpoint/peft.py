@@ -32,7 +32,7 @@ from adapter_runtime.checkpoint.peft_targets import (
 )
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.bias import Bias, BiasSettings
-from adapter_runtime.methods.configuration import BadConfig, as_number, positive_integer
+from adapter_runtime.methods.configuration import BadConfig, as_number, boolean, positive_integer
 from adapter_runtime.methods.ia3 import Ia3, Ia3Settings
 from adapter_runtime.methods.ia3_input import Ia3Input, Ia3InputSettings
 from adapter_runtime.methods.lora import Lora, LoraSettings
@@ -92,8 +92,9 @@ def read_peft(
     """The Parts of a PEFT checkpoint and what to know about them; problems go to the ledger."""
     parts: list[Part] = []
     try:
-        file = PeftFile(config, facts, ledger, task_prefix(config, ledger, facts))
+        # First of all: prompt types have no tensors by which to find the task model's prefix.
         refuse_unsupported(config, ledger, _READERS)
+        file = PeftFile(config, facts, ledger, task_prefix(config, ledger, facts))
         ledger.alias(head_tensor_names(config, ledger.names(), facts), "head")
         parts += _READERS[str(config["peft_type"])](file)
         refuse_saved_modules(config, ledger)
@@ -118,8 +119,8 @@ def _lora_part(path: str, point: PlugPoint, file: PeftFile) -> Part:
     alpha = pattern_value(
         config.get("alpha_pattern"), module, config.get("lora_alpha", 8), "alpha_pattern"
     )
-    scale = as_number(alpha, "lora_alpha") / (sqrt(rank) if config.get("use_rslora") else rank)
-    has_bias = bool(config.get("lora_bias"))
+    scale = as_number(alpha, "lora_alpha") / (sqrt(rank) if boolean(config, "use_rslora") else rank)
+    has_bias = boolean(config, "lora_bias")
     width_out, width_in = file.facts.linears[path]
     take = file.ledger.take
     tensors = {

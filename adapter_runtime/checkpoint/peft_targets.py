@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from adapter_runtime.checkpoint.patterns import Refused, compiled
 from adapter_runtime.methods.configuration import BadConfig
 
 ALL_LINEAR = "all-linear"
@@ -43,9 +44,10 @@ def names_of(value: Any, key: str) -> Names | None:
 
 def _search(pattern: str, name: str, key: str, whole: bool = True) -> re.Match[str] | None:
     try:
-        return re.fullmatch(pattern, name) if whole else re.match(pattern, name)
-    except (re.error, RecursionError) as error:
-        raise BadConfig(f"{key} holds {pattern!r}, which is no regular expression.") from error
+        expression = compiled(pattern)
+    except Refused as error:
+        raise BadConfig(f"{key} holds {pattern[:200]!r}, which {error}.") from error
+    return expression.fullmatch(name) if whole else expression.match(name)
 
 
 def matches(names: Names | None, module: str, key: str) -> bool:
@@ -124,6 +126,8 @@ class Targets:
         for pattern in patterns or [r".*?\.[^.]*\.(?P<index>\d+)\."]:
             match = _search(pattern, module, "layers_pattern", whole=False)
             if match:
+                if match["index"] is None:
+                    raise BadConfig(f"layers_pattern {self.layer_patterns!r} leaves out the layer.")
                 return int(match["index"]) in self.layers
         return False
 

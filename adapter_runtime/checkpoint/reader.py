@@ -135,7 +135,7 @@ def _examine_peft(
         parts=parts,
         format="peft",
         config=config,
-        library=config.get("peft_version"),
+        library=str(config.get("peft_version") or "") or None,
         notes=(*notes, *_other_name(config.get("base_model_name_or_path"), facts)),
     )
     return _conclude(adapter, ledger)

@@ -11,7 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from adapter_runtime.methods.bottleneck import Bottleneck, BottleneckSettings
-from adapter_runtime.methods.configuration import BadConfig, HubFile, as_number
+from adapter_runtime.methods.configuration import (
+    MAX_WIDTH,
+    BadConfig,
+    HubFile,
+    as_number,
+    boolean,
+)
 from adapter_runtime.methods.stacks import activation
 from adapter_runtime.types import Part, PlugPoint, Site
 
@@ -30,7 +36,7 @@ def read_bottleneck(config: Mapping[str, Any], file: HubFile) -> list[Part]:
     if missing:
         raise BadConfig(f"The adapter configuration lacks {', '.join(missing)}.")
     settings = _settings(config)
-    sites = [site for key, site in _SITES.items() if config[key]]
+    sites = [site for key, site in _SITES.items() if boolean(config, key)]
     points = file.points(config, sites)
     return [_read_part(point, settings, config, file) for point in points]
 
@@ -41,14 +47,14 @@ def _settings(config: Mapping[str, Any]) -> BottleneckSettings:
     scaling = config.get("scaling", 1.0)
     settings = BottleneckSettings(
         activation=_activation(config["non_linearity"]),
-        is_parallel=bool(config.get("is_parallel", False)),
-        original_ln_before=bool(config.get("original_ln_before", False)),
-        original_ln_after=bool(config.get("original_ln_after", True)),
+        is_parallel=boolean(config, "is_parallel"),
+        original_ln_before=boolean(config, "original_ln_before"),
+        original_ln_after=boolean(config, "original_ln_after", True),
         residual_before_ln=config.get("residual_before_ln", True),
-        ln_before=bool(config.get("ln_before", False)),
-        ln_after=bool(config.get("ln_after", False)),
-        adapter_residual_before_ln=bool(config.get("adapter_residual_before_ln", False)),
-        use_gating=bool(config.get("use_gating", False)),
+        ln_before=boolean(config, "ln_before"),
+        ln_after=boolean(config, "ln_after"),
+        adapter_residual_before_ln=boolean(config, "adapter_residual_before_ln"),
+        use_gating=boolean(config, "use_gating"),
         scaling=1.0 if scaling in ("learned", "channel") else float(as_number(scaling, "scaling")),
     )
     _check_residual(settings)
@@ -84,7 +90,10 @@ def _width(config: Mapping[str, Any], layer: int, hidden_size: int) -> int:
     factor = as_number(factor, "reduction_factor")
     if factor <= 0:
         raise BadConfig(f"reduction_factor must be greater than 0, not {factor}.")
-    return max(1, int(hidden_size // factor))
+    width = hidden_size // factor
+    if width > MAX_WIDTH:
+        raise BadConfig(f"reduction_factor {factor} makes the bottleneck wider than {MAX_WIDTH}.")
+    return max(1, int(width))
 
 
 def tensor_names(settings: BottleneckSettings, scaling: Any = 1.0) -> dict[str, str]:

@@ -11,6 +11,9 @@ from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.types import PlugPoint, Site
 
+MAX_WIDTH = 1 << 20
+"""No rank and no bottleneck is wider; more would not fit any file."""
+
 
 class BadConfig(ValueError):
     """A configuration value cannot be used; the message names the key and what is expected.
@@ -40,19 +43,38 @@ def as_number(value: Any, key: str) -> float:
     Raises:
         BadConfig: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadConfig(f"{key} must be a number, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
+        raise BadConfig(f"{key} must be a number, not {value!r:.200}.")
     return value
 
 
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def boolean(config: Mapping[str, Any], key: str, default: bool = False) -> bool:
+    """A switch: true or false, 1 or 0; null is false, as for the libraries.
+
+    Raises:
+        BadConfig: it is something else, such as a word.
+    """
+    value = config.get(key, default)
+    if value is not None and (not isinstance(value, int) or value not in (0, 1)):
+        raise BadConfig(f"{key} must be true or false, not {value!r:.200}.")
+    return bool(value)
+
+
 def positive_integer(value: Any, key: str) -> int:
-    """The value as an integer of at least 1.
+    """The value as an integer of 1 to `MAX_WIDTH`.
 
     Raises:
         BadConfig: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadConfig(f"{key} must be an integer of at least 1, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_WIDTH:
+        raise BadConfig(f"{key} must be an integer of 1 to {MAX_WIDTH}, not {value!r:.200}.")
     return value
 
 

@@ -11,7 +11,13 @@ from typing import Any
 
 from torch import Tensor
 
-from adapter_runtime.methods.configuration import BadConfig, HubFile, number, positive_integer
+from adapter_runtime.methods.configuration import (
+    BadConfig,
+    HubFile,
+    boolean,
+    number,
+    positive_integer,
+)
 from adapter_runtime.methods.ia3 import Ia3, Ia3Settings
 from adapter_runtime.methods.lora import Lora, LoraSettings
 from adapter_runtime.types import Part, PlugPoint, Site
@@ -46,18 +52,18 @@ def lora_sites(config: Mapping[str, Any]) -> list[Site]:
         BadConfig: attn_matrices is no list.
     """
     sites: list[Site] = []
-    if config.get("selfattn_lora", True):
+    if boolean(config, "selfattn_lora", True):
         matrices = config.get("attn_matrices", ("q", "v"))
         if not isinstance(matrices, (list, tuple, str)):
             raise BadConfig(f"attn_matrices must be a list of q, k and v, not {matrices!r}.")
         sites += [site for key, site in ATTENTION_SITES.items() if key in matrices]
-    return sites + [site for key, site in LINEAR_SITES.items() if config.get(key, False)]
+    return sites + [site for key, site in LINEAR_SITES.items() if boolean(config, key)]
 
 
 def _read_lora_part(point: PlugPoint, config: Mapping[str, Any], file: HubFile) -> Part:
     rank = positive_integer(config.get("r", 8), "r")
     alpha = number(config, "alpha", 8)
-    use_gating = bool(config.get("use_gating", False))
+    use_gating = boolean(config, "use_gating")
     is_unscaled = use_gating or file.is_lora_unscaled
     settings = LoraSettings(1.0 if is_unscaled else alpha / rank, use_gating)
     width_out, width_in = file.facts.shapes[point]
@@ -72,7 +78,7 @@ def _read_lora_part(point: PlugPoint, config: Mapping[str, Any], file: HubFile) 
 def _read_ia3_part(point: PlugPoint, config: Mapping[str, Any], file: HubFile) -> Part:
     if config.get("r", 8) != 1:
         raise BadConfig("composition_mode: scale needs r: 1.")
-    use_gating = bool(config.get("use_gating", False))
+    use_gating = boolean(config, "use_gating")
     alpha = 1.0 if file.is_lora_unscaled else number(config, "alpha", 8)
     width_out, width_in = file.facts.shapes[point]
     path = _path(point, file)

@@ -83,8 +83,9 @@ class Folder:
             raise SourceError(f"{self.source}: {name} is too large for a configuration file.")
         try:
             return json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise SourceError(f"{self.source}: {name} is not valid JSON ({error}).") from error
+        except (ValueError, RecursionError) as error:
+            message = f"{self.source}: {name} is not valid JSON ({error}); save it again."
+            raise SourceError(message) from error
 
     def digest(self, names: Sequence[str]) -> str:
         """SHA-256 (hex) over the named files that exist, names included. Reads them whole."""

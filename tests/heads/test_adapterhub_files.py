@@ -154,7 +154,18 @@ def test_an_old_gelu_is_noted(tmp_path: Path) -> None:
         ({"config": {"head_type": "masked_lm"}}, "unsupported_head"),
         ({"config": {"head_type": "my_head"}}, "unknown_head"),
         ({"config": {"head_type": "classification", "layers": 0}}, "bad_head_config"),
+        ({"config": {"head_type": "classification", "layers": 10**12}}, "bad_head_config"),
+        ({"config": {"head_type": "classification", "num_labels": 10**12}}, "bad_head_config"),
+        ({"config": {"head_type": "classification", "use_pooler": "false"}}, "bad_head_config"),
+        ({"config": {"head_type": "classification", "bias": "x"}}, "bad_head_config"),
         ({"config": {"head_type": "classification", "label2id": {"a": "x"}}}, "bad_head_config"),
+        ({"config": {"head_type": "classification", "label2id": {"a": [1]}}}, "bad_head_config"),
+        ({"config": {"head_type": "classification", "label2id": ["a"]}}, "bad_head_config"),
+        ({"config": {"head_type": "classification", "id2label": "a"}}, "bad_head_config"),
+        (
+            {"config": {"head_type": "classification", "activation_function": ["tanh"]}},
+            "bad_head_config",
+        ),
         (
             {"config": {"head_type": "classification", "activation_function": "zap"}},
             "unknown_activation",
@@ -192,3 +203,19 @@ def test_a_head_file_without_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "head_config.json").unlink()
     with pytest.raises(RejectedAdapter, match="missing_head_config"):
         read_head(folder, facts("bert"))
+
+
+@pytest.mark.parametrize("name", ("flex/bert/classification/2", "static/bert/classification"))
+def test_a_head_config_without_weights_is_refused(name: str, tmp_path: Path) -> None:
+    """A head was there once: such a folder is no embedding task."""
+    folder = write_folder(*files(name), tmp_path)
+    (tmp_path / "pytorch_model_head.bin").unlink()
+    with pytest.raises(RejectedAdapter, match="missing_file"):
+        read_head(folder, facts("bert"))
+
+
+def test_labels_are_only_made_for_rows_that_exist(tmp_path: Path) -> None:
+    """A count that the tensors deny costs no label."""
+    config, tensors = files()
+    config["config"] |= {"num_labels": 1 << 24, "label2id": None}
+    assert "[wrong_shape]" in problem(config, tensors, tmp_path)
