@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from adapter_runtime.checkpoint import adapterhub, peft
+from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
 from adapter_runtime.engine.examples import check_examples
 from adapter_runtime.engine.versions import find_head, read_version
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from adapter_runtime.engine.engine import LocalEngine
 
 PROBE_TOKENS = 8
+
+
+log = logging.getLogger(__name__)
+_ADAPTER_FILES = (CONFIG_FILE, *adapterhub.WEIGHT_FILES, *peft.WEIGHT_FILES)
 
 
 def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
@@ -49,6 +56,9 @@ def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
         problems = list(error.problems)
     except PolyheadError as error:
         problems = [Note(error.code, str(error))]
+    except Exception as error:  # hostile files find what nobody thought of; a verdict is due still
+        log.exception("The doctor met an unexpected error in %r", spec.name)
+        problems = [Note("internal_error", f"{type(error).__name__}: {error}; please report it.")]
     warnings = facts.pop("warnings", ())
     return Report(not problems, tuple(problems), warnings, facts)
 
@@ -57,7 +67,7 @@ def _as_head_only(spec: TaskSpec, engine: LocalEngine) -> TaskSpec:
     if not isinstance(spec.adapter, Leaf) or spec.head is not None:
         return spec
     folder = engine.library.open_folder(spec.adapter.ref)
-    if folder.has("head_config.json") and not folder.has("adapter_config.json"):
+    if folder.has("head_config.json") and not any(map(folder.has, _ADAPTER_FILES)):
         return replace(spec, adapter=None, head=spec.adapter.ref)
     return spec
 
@@ -70,6 +80,8 @@ def _adapter_problems(spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any]
         problems += found.problems
         about = _adapter(found.adapter) if found.adapter else {"format": found.format}
         facts["adapters"].append({"source": leaf.ref, **about, "tensors": dict(found.accounts)})
+        if found.adapter:
+            facts["fingerprint"] = _fingerprint(found.adapter, engine)
     return problems
 
 
@@ -116,6 +128,19 @@ def _backbone(engine: LocalEngine) -> Mapping[str, Any]:
         "hidden_size": facts.hidden_size,
         "num_layers": facts.num_layers,
         "vocab_size": facts.vocab_size,
+    }
+
+
+def _fingerprint(adapter: Adapter, engine: LocalEngine) -> Mapping[str, Any]:
+    """What the checkpoint says of its backbone, beside this one; None where it says nothing."""
+    config, facts = adapter.config, engine.backbone.facts
+    named = config.get("model_name") or config.get("base_model_name_or_path")
+    return {
+        "trained_on": named,
+        "model_type": config.get("model_type"),
+        "hidden_size": config.get("hidden_size"),
+        "matches": not any(note.code == "other_backbone_name" for note in adapter.notes)
+        and config.get("hidden_size") in (None, facts.hidden_size),
     }
 
 

@@ -21,7 +21,7 @@ from adapter_runtime.engine.library import Library
 from adapter_runtime.engine.pack import Job
 from adapter_runtime.engine.protocol import EngineInfo
 from adapter_runtime.engine.versions import read_version
-from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.errors import InvalidInput, PolyheadError, RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.reports import EngineStats, Report
@@ -186,12 +186,21 @@ class LocalEngine:
         """The numbers of the items whose weights are on the device now; the others fail."""
         ready = []
         for number, item in enumerate(items):
-            error = lease.pin(item.version)
+            error = self._misfit(item) or lease.pin(item.version)
             if error is None:
                 ready.append(number)
             else:
                 answering.fail([number], error)
         return ready
+
+    def _misfit(self, item: WorkItem) -> PolyheadError | None:
+        """Why a row cannot go through the backbone; one such row would fail its whole stream."""
+        ids = item.row.input_ids
+        if not 0 < len(ids) <= self.info.max_row_tokens:
+            return InvalidInput(f"a row has 1 to {self.info.max_row_tokens} tokens.", "input_ids")
+        if max(ids) >= self.backbone.facts.vocab_size or min(ids) < 0:
+            return InvalidInput("a token has no embedding in this backbone.", "input_ids")
+        return None
 
     def _forward(
         self, numbers: Sequence[int], answering: Answering, lanes: int | None

@@ -111,6 +111,7 @@ def make_version(
         able = ", ".join(kinds)
         problem = Note("kind_mismatch", f"A {head.spec.head_type} head answers {able}, not {kind}.")
         raise RejectedAdapter(spec.name, [problem])
+    _check_labels(head.spec.labels, spec.name)
     limits = _limits(spec, kind, head.spec.head_type, backbone)
     digest = _digest(composition, head.spec.digest, kind, limits, spec.options)
     return TaskVersion(
@@ -124,6 +125,16 @@ def make_version(
         spec=spec,
         notes=(*notes, *head.notes),
     )
+
+
+def _check_labels(labels: Sequence[str], where: str) -> None:
+    """Labels go over the wire, so UTF-8 must be able to say them."""
+    for label in labels:
+        try:
+            label.encode()
+        except UnicodeEncodeError as error:
+            message = f"The label {label!r} is no valid text; name the labels in the task."
+            raise RejectedAdapter(where, [Note("bad_label", message)]) from error
 
 
 def _limits(spec: TaskSpec, kind: Kind, head_type: str, backbone: Backbone) -> Limits:

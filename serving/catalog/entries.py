@@ -23,6 +23,8 @@ from adapter_runtime import (
 )
 from serving.errors import TaskFileError
 
+_MAX_DEPTH = 4
+_MAX_CHILDREN = 16
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LATER = {"versions": "Give one adapter and head.", "rollback": "Remove it."}
 _TREES = ("average", "fuse", "merge")
@@ -149,8 +151,13 @@ def check_name(name: str) -> None:
         )
 
 
-def read_tree(tree: Any, folder: Path) -> Composition | None:
+def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
     """The composition of `adapter:`: a Source, a stack, or nothing.
+
+    Args:
+        tree: what YAML gave; its anchors can make a few lines stand for millions of stacks.
+        folder: relative paths start here.
+        depth: how many stacks this one lies in.
 
     Raises:
         TaskFileError: any other shape.
@@ -167,12 +174,16 @@ def read_tree(tree: Any, folder: Path) -> Composition | None:
                 )
         children = tree.get("stack")
         if set(tree) == {"stack"} and isinstance(children, list) and children:
-            return Stack(tuple(_child(child, folder) for child in children))
+            if depth >= _MAX_DEPTH or len(children) > _MAX_CHILDREN:
+                raise TaskFileError(
+                    f"adapter: stacks nest at most {_MAX_DEPTH} deep with {_MAX_CHILDREN} each."
+                )
+            return Stack(tuple(_child(child, folder, depth + 1) for child in children))
     raise TaskFileError("adapter: give a Source, {stack: [Source, …]} or null.")
 
 
-def _child(tree: Any, folder: Path) -> Composition:
-    child = read_tree(tree, folder)
+def _child(tree: Any, folder: Path, depth: int) -> Composition:
+    child = read_tree(tree, folder, depth)
     if child is None:
         raise TaskFileError("adapter: a stack holds Sources, not null.")
     return child

@@ -15,6 +15,7 @@ from serving.errors import TaskFileError
 
 _YAML = (".yaml", ".yml")
 _KEYS = ("backbone", "tasks")
+_MAX_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,13 @@ def _read_file(file: Path) -> TaskFile:
 
 
 def _load(file: Path) -> Any:
+    if not file.is_file():
+        raise TaskFileError(f"{file}: not a regular file.")
+    if file.stat().st_size > _MAX_BYTES:
+        raise TaskFileError(f"{file}: larger than {_MAX_BYTES} bytes; use a folder of task files.")
     try:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, ValueError, OSError, RecursionError) as error:
         raise TaskFileError(
             f"{file}: not readable as YAML: {' '.join(str(error).split())}"
         ) from error
@@ -100,6 +105,8 @@ def _try(entry: Any, folder: Path) -> Outcome:
         return read_entry(entry, folder)
     except TaskFileError as error:
         return error
+    except (RuntimeError, RecursionError, UnicodeError) as error:
+        return TaskFileError(f"The entry cannot be read: {error}.")
 
 
 def _bare(folder: Path) -> Outcome:

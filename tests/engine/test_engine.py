@@ -5,16 +5,19 @@ import torch
 from adapter_runtime import (
     CapacityError,
     EngineConfig,
+    InvalidInput,
     Kind,
     Leaf,
     Limits,
     Overflow,
     RejectedAdapter,
     Residency,
+    Row,
     RowFailed,
     SourceError,
     Stack,
     TaskSpec,
+    WorkItem,
 )
 from adapter_runtime.checkpoint.heads import new_head, write_head
 from adapter_runtime.checkpoint.writer import new_adapter, write_adapter
@@ -215,3 +218,20 @@ def test_loras_that_change_the_width_cannot_be_stacked(bert, tmp_path):
     stack = Stack((Leaf(str(tmp_path / "one")), Leaf(str(tmp_path / "two"))))
     with pytest.raises(RejectedAdapter, match="not_stackable"):
         bert.engine.prepare(TaskSpec("task", adapter=stack))
+
+
+def test_a_row_that_cannot_run_fails_alone(bert):
+    """A token without an embedding, and an empty row, reach no other row."""
+    version = bert.version("bare", None, bert.heads()[0])
+    rows = (Row((5, 6)), Row((5, 99_999)), Row(()))
+    outcomes = bert.engine.run([WorkItem(version, row) for row in rows]).outcomes
+    assert [type(outcome) for outcome in outcomes] == [dict, InvalidInput, InvalidInput]
+
+
+def test_labels_that_are_no_text_are_rejected(bert):
+    """They could not be sent to anybody."""
+    head = new_head(
+        "h", "classification", {"num_labels": 2, "layers": 1}, ["\ud800", "b"], bert.facts
+    )
+    with pytest.raises(RejectedAdapter, match="bad_label"):
+        make_version(TaskSpec("task"), None, head, bert.engine.backbone)

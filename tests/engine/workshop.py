@@ -68,7 +68,9 @@ class Workshop:
             make.lora("gated-lora", Site.VALUE, gated=True),
             make.bottleneck("pfeiffer", Site.FFN, original_ln_before=True),
             make.bottleneck("gated", Site.ATTENTION, Site.FFN, use_gating=True),
-            make.input_scale("ia3", Site.FFN_OUT),
+            make.input_scale("ia3-input", Site.FFN_OUT),
+            make.output_scale("ia3", Site.KEY, Site.VALUE),
+            make.output_scale("gated-ia3", Site.FFN_IN, gated=True),
             make.bias("bias", Site.QUERY, Site.ATTENTION_NORM),
             union(
                 "union", make.bottleneck("", Site.FFN, is_parallel=True), make.lora("", Site.KEY)

@@ -8,6 +8,7 @@ from torch import Tensor
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.methods.bias import BiasSettings
 from adapter_runtime.methods.bottleneck import BottleneckSettings
+from adapter_runtime.methods.ia3 import Ia3Settings
 from adapter_runtime.methods.ia3_input import Ia3InputSettings
 from adapter_runtime.methods.lora import LoraSettings
 from adapter_runtime.types import Adapter, Part, PlugPoint, Site
@@ -59,6 +60,17 @@ class Maker:
             Part("bias", point, BiasSettings(), {"bias": self.tensor(self.facts.shapes[point][0])})
             for point in self.points(*sites)
         ]
+        return Adapter(name, name, tuple(parts))
+
+    def output_scale(self, name: str, *sites: Site, gated: bool = False) -> Adapter:
+        settings = Ia3Settings(use_gating=gated)
+        parts = []
+        for point in self.points(*sites):
+            out, width = self.facts.shapes[point]
+            tensors = {"scale": 1 + self.tensor(out)}
+            if gated:
+                tensors |= {"gate_weight": self.tensor(1, width), "gate_bias": self.tensor(1)}
+            parts.append(Part("ia3", point, settings, tensors))
         return Adapter(name, name, tuple(parts))
 
     def input_scale(self, name: str, *sites: Site) -> Adapter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,35 @@ def test_admission_keeps_good_tasks_and_reasons_of_bad_ones(tmp_path: Path) -> N
         catalog.resolve("broken")
     with pytest.raises(UnknownTask, match="good"):
         catalog.resolve("goood")
+
+
+@pytest.mark.parametrize(
+    "text",
+    (
+        "tasks: [{name: a, adapter: &x {stack: [*x]}}]",
+        "tasks: [{name: a, adapter: ~nosuchuser/x}]",
+        "tasks: [{name: a, adapter: " + "{stack: [" * 40 + "x" + "]}" * 40 + "}]",
+    ),
+)
+def test_hostile_entry_is_broken_and_nothing_more(text: str, tmp_path: Path) -> None:
+    """Endless, deep and unresolvable trees end in a reason."""
+    file = tmp_path / "tasks.yaml"
+    file.write_text(text)
+    found = read_task_file(str(file))
+    assert ("a",) == tuple(broken.name for broken in found.broken)
+
+
+@pytest.mark.parametrize("value", ("2020-13-45", "!!int abc", "[" * 3000))
+def test_hostile_yaml_is_refused_as_a_whole(value: str, tmp_path: Path) -> None:
+    """What the YAML reader itself stumbles over is one sentence."""
+    file = tmp_path / "tasks.yaml"
+    file.write_text(f"backbone: {value}")
+    with pytest.raises(TaskFileError):
+        read_task_file(str(file))
+
+
+def test_fifo_is_no_task_file(tmp_path: Path) -> None:
+    """Nobody writes into it: reading would never end."""
+    os.mkfifo(tmp_path / "a.yaml")
+    found = read_task_file(str(tmp_path))
+    assert ["a"] == [broken.name for broken in found.broken]
