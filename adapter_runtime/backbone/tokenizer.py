@@ -273,7 +273,7 @@ def _cut(encoding: Encoding, size: int, side: str) -> None:
     An encoding carries along whatever was cut off it, until it is cut again: cutting step by step
     leaves one token to carry, where a long text would be copied whole each time the row is.
     """
-    for step in (size + _COARSE_TOKENS, size + 1, size):
+    for step in (size + _COARSE_TOKENS, size + 2, size + 1, size):
         encoding.truncate(step, direction=side)
 
 

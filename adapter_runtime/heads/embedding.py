@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.tokenizer import Tokenizer
-from adapter_runtime.errors import InvalidInput
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.inputs import (
     fit_row,
     one_of,
     read_fields,
+    read_list,
     read_parameters,
     read_text,
     read_texts,
@@ -135,9 +135,7 @@ def _limits(limits: Limits, truncate: bool | None) -> Limits:
 
 def _sentences(inputs: Mapping[str, Any]) -> list[tuple[str, str, None]]:
     fields = read_fields(inputs, ("source_sentence", "sentences"))
-    others = fields["sentences"]
-    if not isinstance(others, list | tuple) or not others:
-        raise InvalidInput("a list of at least one text is expected.", "inputs.sentences")
-    named = [("inputs.source_sentence", fields["source_sentence"])]
-    named += [(f"inputs.sentences[{number}]", text) for number, text in enumerate(others)]
-    return [(field, read_text(text, field), None) for field, text in named]
+    source = read_text(fields["source_sentence"], "inputs.source_sentence")
+    others = read_list(fields["sentences"], "inputs.sentences")
+    named = [(f"inputs.sentences[{number}]", text, None) for number, text in enumerate(others)]
+    return [("inputs.source_sentence", source, None), *named]

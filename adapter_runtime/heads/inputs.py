@@ -11,6 +11,9 @@ from adapter_runtime.types import Limits, Overflow
 
 Check = Callable[[Any, str], Any]
 """Takes a value and its field's name; returns the value to use or raises InvalidInput."""
+MAX_ROWS = 256
+"""Most rows that one input may become: with rows of 512 tokens some 130,000 tokens, a thick book,
+and the most memory and time that a single input may take from everybody else."""
 
 
 def read_text(value: Any, field: str) -> str:
@@ -121,6 +124,41 @@ def words(value: Any, field: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise InvalidInput("a list of strings is expected.", field)
     return tuple(value)
+
+
+def read_list(value: Any, field: str) -> tuple[str, ...]:
+    """At least one text and at most `MAX_ROWS`.
+
+    Raises:
+        InvalidInput: not a list, it is empty, or one of its texts is wrong.
+        TooLong: it holds too many.
+    """
+    if not isinstance(value, list | tuple) or not value:
+        raise InvalidInput("a list of at least one text is expected.", field)
+    if len(value) > MAX_ROWS:
+        raise TooLong(f"holds {len(value)} texts; send at most {MAX_ROWS} at once.", field)
+    return tuple(read_text(text, f"{field}[{number}]") for number, text in enumerate(value))
+
+
+def window_check(text: str, parameter: str | None) -> Callable[[int], None]:
+    """Refuses too many windows before they are made.
+
+    Args:
+        text: the field of the text that is read in windows.
+        parameter: the overlap's, where the request names it: it is then what to change.
+    """
+
+    def check(num_rows: int) -> None:
+        if num_rows <= MAX_ROWS:
+            return
+        count = f"{num_rows} windows, at most {MAX_ROWS} are read at once"
+        if parameter is None:
+            raise TooLong(f"makes {count}; send a shorter text.", text)
+        raise InvalidInput(
+            f"makes {count}; send a smaller overlap or a shorter text.", f"parameters.{parameter}"
+        )
+
+    return check
 
 
 def row_limit(tokenizer: Tokenizer, limits: Limits) -> int:

@@ -16,14 +16,15 @@ import numpy as np
 from torch import Tensor
 
 from adapter_runtime.backbone.tokenizer import Tokenizer
-from adapter_runtime.errors import InvalidInput
 from adapter_runtime.heads.answers import ChoiceScore
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.inputs import (
-    fit_row,
     read_fields,
+    read_list,
     read_parameters,
     read_text,
+    refuse_unless_truncating,
+    row_limit,
     whole_number,
 )
 from adapter_runtime.heads.layers import StackSettings, row_logits
@@ -50,14 +51,15 @@ class MultipleChoiceHead:
         """A row per choice, each the pair of context and choice; see `HeadKind.encode`."""
         fields = read_fields(inputs, ("context", "choices"))
         context = read_text(fields["context"], "inputs.context")
-        choices = _read_choices(fields["choices"])
+        choices = read_list(fields["choices"], "inputs.choices")
         known = read_parameters(parameters, _PARAMETERS)
-        fitted = [
-            fit_row(tokenizer, context, choice, limits, field=f"inputs.choices[{number}]")
-            for number, choice in enumerate(choices)
-        ]
-        rows = tuple(tokenizer.row(tokens) for tokens, _ in fitted)
-        return Encoded(rows, choices, known, truncated=any(is_cut for _, is_cut in fitted))
+        most = row_limit(tokenizer, limits)
+        found = tokenizer.pairs(context, choices, most)
+        for number, (_, total) in enumerate(found):
+            if total > most:
+                refuse_unless_truncating(limits, total, most, f"inputs.choices[{number}]")
+        rows = tuple(tokenizer.row(tokens) for tokens, _ in found)
+        return Encoded(rows, choices, known, truncated=any(total > most for _, total in found))
 
     def forward(
         self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
@@ -87,11 +89,3 @@ class MultipleChoiceHead:
 
 def _logits(outcomes: Sequence[Arrays]) -> np.ndarray:
     return np.concatenate([outcome["logits"] for outcome in outcomes])
-
-
-def _read_choices(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not value:
-        raise InvalidInput("a list of at least one text is expected.", "inputs.choices")
-    return tuple(
-        read_text(choice, f"inputs.choices[{number}]") for number, choice in enumerate(value)
-    )

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from adapter_runtime.backbone.tokenizer import Tokenizer, Tokens
+from adapter_runtime.backbone.tokenizer import Tokenizer
 from adapter_runtime.errors import InvalidInput, TooLong
 from adapter_runtime.heads.answers import AnswerSpan
 from adapter_runtime.heads.base import HeadStates
@@ -23,6 +23,7 @@ from adapter_runtime.heads.inputs import (
     refuse_unless_truncating,
     row_limit,
     whole_number,
+    window_check,
     yes_or_no,
 )
 from adapter_runtime.heads.layers import StackSettings, token_logits
@@ -61,13 +62,18 @@ class QuestionAnsweringHead:
         question = read_text(fields["question"], "inputs.question")
         context = read_text(fields["context"], "inputs.context")
         known = read_parameters(parameters, _PARAMETERS)
-        windows = _windows(tokenizer, question, context, known, limits)
-        is_cut = limits.overflow not in (None, Overflow.WINDOW) and len(windows) > 1
-        if is_cut:
-            total = tokenizer.encode(question, context)[1]
-            most = row_limit(tokenizer, limits)
-            refuse_unless_truncating(limits, total, most, "inputs.context")
-            windows = windows[:1]
+        size, stride = _window(tokenizer, question, context, known, limits)
+        is_cut = False
+        if _is_windowed(limits):
+            named = "doc_stride" if {"doc_stride", "max_seq_len"} & set(known) else None
+            check = window_check("inputs.context", named)
+            windows = tuple(tokenizer.windows(question, context, size, stride, check))
+        else:
+            tokens, total = tokenizer.first_window(question, context, size)
+            is_cut = total > size
+            if is_cut:
+                refuse_unless_truncating(limits, total, size, "inputs.context")
+            windows = (tokens,)
         with_types = cast(StackSettings, spec.settings).reads_types
         rows = tuple(tokenizer.row(tokens, with_types=with_types) for tokens in windows)
         return Encoded(rows, QuestionContext(context, windows, tokenizer.cls_id), known, is_cut)
@@ -92,12 +98,17 @@ class QuestionAnsweringHead:
         return {"logits": {"start": first["start"].tolist(), "end": first["end"].tolist()}}
 
 
-def _windows(
+def _is_windowed(limits: Limits) -> bool:
+    return limits.overflow in (None, Overflow.WINDOW)
+
+
+def _window(
     tokenizer: Tokenizer, question: str, context: str, known: Mapping[str, Any], limits: Limits
-) -> tuple[Tokens, ...]:
+) -> tuple[int, int]:
+    """Tokens of one window, and how many of them the next one shows again."""
     most = row_limit(tokenizer, limits)
-    windowed = limits.overflow in (None, Overflow.WINDOW)
-    size = known.get("max_seq_len", min(most, _WINDOW_TOKENS) if windowed else most)
+    usual = min(most, _WINDOW_TOKENS) if _is_windowed(limits) else most
+    size = known.get("max_seq_len", usual)
     if size > most:
         raise InvalidInput(f"at most {most} tokens fit this task.", "parameters.max_seq_len")
     stride = known.get("doc_stride", min(size // 2, _STRIDE_TOKENS))
@@ -113,4 +124,4 @@ def _windows(
         raise InvalidInput(
             f"must be below {room}, the tokens of context in one window.", "parameters.doc_stride"
         )
-    return tuple(tokenizer.windows(question, context, size, min(stride, room - 1)))
+    return size, min(stride, room - 1)

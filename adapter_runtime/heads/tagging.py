@@ -29,6 +29,7 @@ from adapter_runtime.heads.inputs import (
     read_text,
     row_limit,
     whole_number,
+    window_check,
     words,
 )
 from adapter_runtime.heads.layers import StackSettings, token_logits
@@ -115,9 +116,10 @@ def _windows(
     tokenizer: Tokenizer, text: str, limits: Limits, stride: int | None
 ) -> tuple[Tokens, ...]:
     most = row_limit(tokenizer, limits)
+    parameter = None if stride is None else "stride"
     if stride is None:
         stride = min(_DEFAULT_STRIDE, (most - tokenizer.num_specials(False)) // 4)
-    return tuple(tokenizer.windows(text, None, most, stride))
+    return tuple(tokenizer.windows(text, None, most, stride, window_check("inputs", parameter)))
 
 
 def _check_stride(stride: int, known: Mapping[str, Any], most: int, tokenizer: Tokenizer) -> None:
