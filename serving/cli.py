@@ -50,6 +50,7 @@ Backbone = Annotated[
 ]
 DeviceOption = Annotated[Device | None, _option("Where to compute.", variable="DEVICE")]
 DtypeOption = Annotated[Dtype | None, _option("Numbers to compute in.", variable="DTYPE")]
+JsonOption = Annotated[bool, _option("Print JSON.", "--json", variable="JSON")]
 
 
 @app.command()
@@ -106,9 +107,10 @@ def check(
     source: Annotated[str, typer.Argument(help="Adapter or head: folder, pkg://… or hf://….")],
     backbone: Backbone = None,
     option: Annotated[
-        list[str] | None, typer.Option(help="Task option as name=value; repeat for more.")
+        list[str] | None,
+        _option("Task option as name=value; repeat for more.", "--option", variable="OPTION"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> None:
@@ -135,7 +137,7 @@ def tasks(
     url: Annotated[
         str, _option("The running server.", "--url", variable="URL")
     ] = "http://127.0.0.1:8080",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List a running server's tasks."""
     from serving.remote import fetch_tasks, tasks_json, tasks_table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -23,7 +24,10 @@ from serving.service import Answer, Call, TaskView
 from serving.settings import Settings
 from serving.workers import Deliveries, Workers
 
+log = logging.getLogger(__name__)
 _RETRY_LOADING_S = 1.0
+_CLOSE_S = 2.0
+"""Whoever had patience has been waited for before; an answer that still comes has no reader."""
 
 
 class LocalService:
@@ -74,7 +78,8 @@ class LocalService:
         """Answer what is inside, then end the threads. Blocks."""
         self._is_draining = True
         self._loop.stop()
-        self._workers.close()
+        if not self._workers.close(_CLOSE_S):
+            log.warning("Encode threads are still busy; their inputs are dropped")
 
     def drain(self) -> None:
         """Refuse everything new from now on; what is inside goes on."""
@@ -140,8 +145,7 @@ class LocalService:
             return
         started_s = self._clock()
         try:
-            entries = [self._entry(job, index) for index in range(len(job.call.items))]
-            self._permits.grow(job.permit, sum(len(entry.outcomes) for entry in entries))
+            entries = self._entries(job)
         except Exception as error:
             self._deliveries.put(partial(job.fail, error))
             return
@@ -152,6 +156,18 @@ class LocalService:
         if job.attach(entries):
             self._loop.submit([entry for entry in entries if not entry.is_finished])
             self._decode([entry for entry in entries if entry.is_finished])
+
+    def _entries(self, job: Job) -> list[Entry]:
+        """All items, encoded; room for their rows is taken one by one, before the next are made."""
+        entries: list[Entry] = []
+        num_rows = num_items = len(job.call.items)
+        for index in range(num_items):
+            if job.is_abandoned:
+                break
+            entries.append(self._entry(job, index))
+            num_rows += len(entries[-1].outcomes) - 1
+            self._permits.grow(job.permit, num_rows)
+        return entries
 
     def _entry(self, job: Job, index: int) -> Entry:
         try:

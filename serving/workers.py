@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -33,12 +34,21 @@ class Workers:
         """Queue a chore; it must handle its own errors."""
         self._chores.put(chore)
 
-    def close(self) -> None:
-        """End the threads after what is queued. Blocks."""
+    def close(self, timeout_s: float) -> bool:
+        """End the threads after what is queued. Blocks.
+
+        Args:
+            timeout_s: longest wait; threads that are still busy then die with the process.
+
+        Returns:
+            Whether all have ended.
+        """
         for _ in self._threads:
             self._chores.put(None)
+        until_s = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         while (chore := self._chores.get()) is not None:

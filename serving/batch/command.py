@@ -43,6 +43,10 @@ def batch(
     if not source.is_file():
         raise SettingsError(f"{source}: no such input file.")
     format_of(target)
+    try:
+        source.open("rb").close()
+    except OSError as error:
+        raise SettingsError(f"{source}: cannot be read: {error.strerror}.") from error
     reading = format_of(source).read(source)
     opened = open_tasks(settings, read_tasks(settings), opener)
     scorer = Scorer(opened.engine, opened.catalog, task, raw)

@@ -52,6 +52,8 @@ def written_whole(path: Path) -> Iterator[Writer]:
         SettingsError: the folder cannot be written.
     """
     made = format_of(path)
+    if path.is_dir():
+        raise SettingsError(f"{path}: is a folder; name the output file.")
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         writer = made.write(draft)

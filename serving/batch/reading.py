@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from adapter_runtime import SettingsError
 from serving.batch.parquet import pyarrow_parquet
 
 Line = dict[str, Any]
@@ -22,6 +23,8 @@ _INPUT_FIELDS = (
     "source_sentence",
     "sentences",
 )
+_MAX_CELL_CHARS = 16 << 20
+"""Python's own limit of 128 Ki is less than a long document; a forgotten quote still ends here."""
 _JSON_COLUMNS = frozenset({"choices", "sentences", "parameters"})
 
 
@@ -61,6 +64,10 @@ def _json_record(raw: bytes) -> Record:
         return Record(None, f"not valid JSON in UTF-8: {error}", len(raw))
     if not isinstance(content, dict):
         return Record(None, 'expected an object such as {"task": "…", "inputs": "…"}', len(raw))
+    try:
+        orjson.dumps(content)
+    except TypeError as error:
+        return Record(None, f"cannot be written back: {error}", len(raw))
     return Record(content, size=len(raw))
 
 
@@ -68,37 +75,77 @@ def read_csv(path: Path) -> Reading:
     """A header and one line per row; see `from_columns` for the columns."""
 
     def records() -> Iterator[Record]:
+        csv.field_size_limit(_MAX_CELL_CHARS)
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            for row in csv.DictReader(file):
-                size = sum(len(value or "") for value in row.values() if isinstance(value, str)) + 1
-                yield _column_record(row, size)
+            rows = csv.DictReader(file)
+            try:
+                _ = rows.fieldnames
+            except csv.Error as error:
+                raise SettingsError(f"{path}: the header cannot be read: {error}.") from error
+            yield from _csv_records(rows)
 
     return Reading(records(), path.stat().st_size)
+
+
+def _csv_records(rows: csv.DictReader[str]) -> Iterator[Record]:
+    """A record per row; the reader goes on with the next line after one that it cannot read."""
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Record(None, f"not valid CSV: {error}")
+            continue
+        size = sum(len(value or "") for value in row.values() if isinstance(value, str)) + 1
+        yield _column_record(row, size)
 
 
 def read_parquet(path: Path) -> Reading:
     """The columns of `from_columns`.
 
     Raises:
-        SettingsError: pyarrow is not installed.
+        SettingsError: pyarrow is not installed, or the file is no Parquet file.
     """
     parquet = pyarrow_parquet()
 
     def records() -> Iterator[Record]:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    yield _column_record(row, 1)
+            try:
+                for batch in file.iter_batches(batch_size=1024):
+                    yield from _parquet_records(batch)
+            except (ValueError, OSError) as error:
+                yield Record(None, f"the rest of the file cannot be read: {error}")
 
-    with parquet.ParquetFile(path) as file:
-        return Reading(records(), file.metadata.num_rows)
+    try:
+        with parquet.ParquetFile(path) as file:
+            return Reading(records(), file.metadata.num_rows)
+    except (ValueError, OSError) as error:
+        raise SettingsError(f"{path}: no readable Parquet file: {error}") from error
+
+
+def _parquet_records(batch: Any) -> Iterator[Record]:
+    """A record per row; where one row has no Python value, its neighbours still have."""
+    for index in range(batch.num_rows):
+        try:
+            row = batch.slice(index, 1).to_pylist()[0]
+        except (ValueError, OverflowError) as error:
+            yield Record(None, f"a cell cannot be read: {error}")
+            continue
+        yield _column_record(row, 1)
 
 
 def _column_record(row: Mapping[Any, Any], size: int) -> Record:
     try:
-        return Record(from_columns(row), size=size)
-    except ValueError as error:
+        content = orjson.dumps(from_columns(row), default=_as_text)
+        return Record(orjson.loads(content), size=size)
+    except (ValueError, TypeError) as error:
         return Record(None, str(error), size)
+
+
+def _as_text(value: Any) -> str:
+    """What JSON has no form for: bytes, decimals, durations."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def from_columns(row: Mapping[Any, Any]) -> Line:

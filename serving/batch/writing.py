@@ -45,10 +45,10 @@ class JsonLinesWriter:
 
 def to_columns(line: Line) -> dict[str, str | None]:
     """A line as columns: what is no plain text is JSON; `members` holds all other keys."""
-    error = line.get("error") or {}
+    error, task = line.get("error") or {}, line.get("task")
     rest = {name: value for name, value in line.items() if name not in ("task", "outputs", "error")}
     return {
-        "task": line.get("task"),
+        "task": task if task is None or isinstance(task, str) else _dump(task),
         "outputs": _dump(line["outputs"]) if "outputs" in line else None,
         "error_code": error.get("code"),
         "error_message": error.get("message"),

@@ -184,3 +184,10 @@ def test_tasks_of_no_server_says_so() -> None:
     """Is it running?"""
     with pytest.raises(PolyheadError, match="is the server running"):
         fetch_tasks("http://127.0.0.1:9")
+
+
+def test_check_options_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As all other options do; several are separated by spaces."""
+    monkeypatch.setenv("POLYHEAD_OPTION", "normalize=true pooling")
+    result = CliRunner().invoke(cli.app, ["check", "/nowhere", "--backbone", "x"])
+    assert "--option pooling: write name=value" in str(result.exception)
