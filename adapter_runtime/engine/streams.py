@@ -22,25 +22,24 @@ class StreamThreads:
 
     def __init__(self, num_threads: int) -> None:
         self.num_threads = num_threads
-        self._queue: SimpleQueue[tuple[Work, Future[None]] | None] = SimpleQueue()
-        cores = sorted(_cores())
-        # With a stream for every core each keeps to its own: beside a busy process the kernel
-        # wakes both on the core of the waker, and there they share what one core has left.
-        homes = cores if len(cores) == num_threads else [None] * num_threads
+        self._queue: SimpleQueue[tuple[Work, Future[None], int | None] | None] = SimpleQueue()
+        self._cores = sorted(_cores())
         self._threads = [
-            threading.Thread(target=self._serve, args=(home,), name=f"stream-{number}", daemon=True)
-            for number, home in enumerate(homes)
+            threading.Thread(target=self._serve, name=f"stream-{number}", daemon=True)
+            for number in range(num_threads)
         ]
         for thread in self._threads:
             thread.start()
 
-    def _serve(self, home: int | None) -> None:
-        if home is not None:
-            os.sched_setaffinity(0, {home})
+    def _serve(self) -> None:
         # OpenMP and MKL keep this number per thread, so other threads are left as they are.
         torch.set_num_threads(1)
+        home: int | None = None
         while (entry := self._queue.get()) is not None:
-            work, done = entry
+            work, done, core = entry
+            if core != home:
+                os.sched_setaffinity(0, self._cores if core is None else {core})
+                home = core
             try:
                 work()
             except BaseException as error:
@@ -51,9 +50,18 @@ class StreamThreads:
     def run(self, works: Sequence[Work]) -> list[BaseException | None]:
         """Run works side by side, first ones first, and wait for all; one error or None each."""
         flights: list[Future[None]] = [Future() for _ in works]
-        for work, done in zip(works, flights, strict=True):
-            self._queue.put((work, done))
+        for work, done, core in zip(works, flights, self._homes(len(works)), strict=True):
+            self._queue.put((work, done, core))
         return [done.exception() for done in flights]
+
+    def _homes(self, num_works: int) -> Sequence[int | None]:
+        """A core for each work of a batch that is dealt to all cores.
+
+        The kernel likes to wake all of them on the core of the waker, and there they would share
+        what one core has left while another is free. A batch of one work may go anywhere.
+        """
+        is_dealt = num_works == self.num_threads == len(self._cores) > 1
+        return self._cores if is_dealt else [None] * num_works
 
     def close(self) -> None:
         """Let the threads end after the work they have."""
