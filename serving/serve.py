@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -49,6 +50,9 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
     file = read_tasks(settings)
     with listen(settings.host, settings.port) as listener:
         opened = open_tasks(settings, file, opener)
+        # What is loaded now stays: the collector need not walk it again beside every request.
+        gc.collect()
+        gc.freeze()
         try:
             serve_on(listener, opened.engine, opened.catalog, settings)
         finally:
