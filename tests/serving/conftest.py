@@ -14,8 +14,7 @@ from serving.catalog.files import Broken, TaskFile
 from serving.local_service import LocalService
 from serving.metrics import PrometheusRecorder
 from serving.settings import Settings, load_settings
-
-from .fake_engine import FakeEngine
+from tests.serving.fake_engine import FakeEngine
 
 SPECS = (
     TaskSpec("sentiment", adapter=Leaf("/a/sentiment")),

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from serving.metrics import METRICS
-
-from .conftest import Server
+from tests.serving.conftest import Server
 
 
 def test_tasks_lists_every_task_and_why_one_failed(server: Server) -> None:

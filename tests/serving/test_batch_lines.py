@@ -12,9 +12,8 @@ import pytest
 
 from adapter_runtime import SettingsError
 from serving.batch import command, reading
-
-from .fake_engine import open_fake
-from .test_commands import settings
+from tests.serving.fake_engine import open_fake
+from tests.serving.test_commands import settings
 
 GOOD = [{"label": "a", "score": 1.0}]
 

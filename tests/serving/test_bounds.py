@@ -12,9 +12,8 @@ import pytest
 from adapter_runtime import Encoded, TaskVersion
 from serving import local_service
 from serving.workers import Workers
-
-from .conftest import Server
-from .fake_engine import FakeEngine
+from tests.serving.conftest import Server
+from tests.serving.fake_engine import FakeEngine
 
 
 class SlowEncoding(FakeEngine):

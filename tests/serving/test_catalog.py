@@ -21,8 +21,7 @@ from serving.catalog.catalog import admit_all
 from serving.catalog.entries import read_entry
 from serving.catalog.files import TaskFile, read_task_file
 from serving.errors import TaskFileError
-
-from .fake_engine import FakeEngine
+from tests.serving.fake_engine import FakeEngine
 
 
 def write(path: Path, text: str) -> str:

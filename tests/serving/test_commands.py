@@ -17,8 +17,7 @@ from serving.check import check, parse_options, report_json, report_text, spec_o
 from serving.errors import TaskFileError
 from serving.remote import fetch_tasks
 from serving.settings import Settings, load_settings
-
-from .fake_engine import open_fake
+from tests.serving.fake_engine import open_fake
 
 ROOT = Path(__file__).parents[2]
 

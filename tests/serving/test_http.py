@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from .conftest import Server
-from .fake_engine import FakeEngine
+from tests.serving.conftest import Server
+from tests.serving.fake_engine import FakeEngine
 
 BAD_BODIES: tuple[tuple[bytes, str], ...] = (
     (b"", "body"),
