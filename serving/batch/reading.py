@@ -75,16 +75,23 @@ def read_csv(path: Path) -> Reading:
     """A header and one line per row; see `from_columns` for the columns."""
 
     def records() -> Iterator[Record]:
-        csv.field_size_limit(_MAX_CELL_CHARS)
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = csv.DictReader(file)
-            try:
-                _ = rows.fieldnames
-            except csv.Error as error:
-                raise SettingsError(f"{path}: the header cannot be read: {error}.") from error
-            yield from _csv_records(rows)
+        # The limit is the whole process's, and other readers of CSV live in it.
+        before = csv.field_size_limit(_MAX_CELL_CHARS)
+        try:
+            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+                yield from _csv_rows(csv.DictReader(file), path)
+        finally:
+            csv.field_size_limit(before)
 
     return Reading(records(), path.stat().st_size)
+
+
+def _csv_rows(rows: csv.DictReader[str], path: Path) -> Iterator[Record]:
+    try:
+        _ = rows.fieldnames
+    except csv.Error as error:
+        raise SettingsError(f"{path}: the header cannot be read: {error}.") from error
+    yield from _csv_records(rows)
 
 
 def _csv_records(rows: csv.DictReader[str]) -> Iterator[Record]:
