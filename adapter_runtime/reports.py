@@ -38,4 +38,3 @@ class EngineStats:
     host_adapters: int
     host_bytes: int
     free_slots: int
-    resident_tasks: tuple[str, ...] = ()

@@ -29,7 +29,6 @@ class Kind(StrEnum):
 class Site(StrEnum):
     """A kind of plug point, named alike on every architecture."""
 
-    EMBEDDINGS = "embeddings"
     EMBEDDINGS_NORM = "embeddings_norm"
     EMBEDDINGS_PROJECTION = "embeddings_projection"
     QUERY = "query"

@@ -60,7 +60,6 @@ class SlotPool:
         self._residents: Residents[Slot] = Residents(max_slots, max_bytes, "adapters")
         self._free = list(range(max_slots, 0, -1))
         self._item_bytes = dtype.itemsize
-        self.num_evictions = 0
 
     def pin(self, digest: str) -> Slot | None:
         """Pin a resident adapter; None when it must be acquired."""
@@ -102,7 +101,6 @@ class SlotPool:
         slot = self._residents.remove(digest)
         self._tables.remove(slot.placements)
         self._free.append(slot.number)
-        self.num_evictions += 1
 
     def drop(self, digest: str) -> bool:
         """Evict an adapter now if it is resident and not in use; says whether it was."""

@@ -50,7 +50,9 @@ def card(rows: tuple[int, int], value: float, baseline: float) -> Card:
         baseline=baseline,
         poor_at="Everything: over so few held-out questions it is hardly better than guessing. "
         "Under two thousand questions teach a six-layer backbone no common sense, so this task is "
-        "poor for want of data and is here to show the kind. It has seen BIG-bench data: never "
+        "poor for want of data and is here to show the kind. Of two runs with other settings "
+        "(the other scored 0.361) this one was chosen on the held-out rows themselves, so its "
+        "figure flatters it. It has seen BIG-bench data: never "
         "score it there.",
     )
 
