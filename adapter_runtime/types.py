@@ -1,12 +1,27 @@
-"""The nouns of Polyhead as frozen values; imports nothing of ours."""
+"""The nouns of Polyhead as frozen values; sites and compositions have files of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from adapter_runtime.compositions import Average as Average
+from adapter_runtime.compositions import Composition as Composition
+from adapter_runtime.compositions import Fuse as Fuse
+from adapter_runtime.compositions import Leaf as Leaf
+from adapter_runtime.compositions import Merge as Merge
+from adapter_runtime.compositions import Stack as Stack
+from adapter_runtime.compositions import first_leaf as first_leaf
+from adapter_runtime.compositions import leaves as leaves
+from adapter_runtime.compositions import map_leaves as map_leaves
+from adapter_runtime.sites import ATTENTION_SITES as ATTENTION_SITES
+from adapter_runtime.sites import MODEL_LEVEL as MODEL_LEVEL
+from adapter_runtime.sites import SUBLAYER_SITES as SUBLAYER_SITES
+from adapter_runtime.sites import PlugPoint as PlugPoint
+from adapter_runtime.sites import Site as Site
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,39 +39,9 @@ class Kind(StrEnum):
     MULTIPLE_CHOICE = "multiple-choice"
     FEATURE_EXTRACTION = "feature-extraction"
     SENTENCE_SIMILARITY = "sentence-similarity"
-
-
-class Site(StrEnum):
-    """A kind of plug point, named alike on every architecture."""
-
-    EMBEDDINGS_NORM = "embeddings_norm"
-    EMBEDDINGS_PROJECTION = "embeddings_projection"
-    QUERY = "query"
-    KEY = "key"
-    VALUE = "value"
-    ATTENTION_OUT = "attention_out"
-    ATTENTION = "attention"
-    ATTENTION_NORM = "attention_norm"
-    FFN_IN = "ffn_in"
-    FFN_OUT = "ffn_out"
-    FFN = "ffn"
-    FFN_NORM = "ffn_norm"
-    POOLER = "pooler"
-
-
-SUBLAYER_SITES = frozenset({Site.ATTENTION, Site.FFN})
-MODEL_LEVEL = -1
-"""The layer number of points outside the layers (embeddings, pooler)."""
-
-
-class PlugPoint(NamedTuple):
-    """One place in the backbone where Parts act; `layer` is `MODEL_LEVEL` outside the layers."""
-
-    layer: int
-    site: Site
-
-    def __str__(self) -> str:
-        return self.site if self.layer == MODEL_LEVEL else f"{self.layer}.{self.site}"
+    FILL_MASK = "fill-mask"
+    TEXT_GENERATION = "text-generation"
+    DEPENDENCY_PARSING = "dependency-parsing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,39 +95,6 @@ class Adapter:
     def methods(self) -> tuple[str, ...]:
         """The distinct method names, in first-seen order."""
         return tuple(dict.fromkeys(part.method for part in self.parts))
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One adapter of a composition: a Source before loading, a digest after."""
-
-    ref: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """Adapters applied one after another."""
-
-    children: tuple[Composition, ...]
-
-
-Composition = Leaf | Stack
-
-
-def leaves(tree: Composition | None) -> Iterator[Leaf]:
-    """The leaves of a composition, left to right; nothing for None."""
-    if isinstance(tree, Leaf):
-        yield tree
-    elif tree is not None:
-        for child in tree.children:
-            yield from leaves(child)
-
-
-def map_leaves(tree: Composition, change: Callable[[str], str]) -> Composition:
-    """The same tree with every leaf's reference changed."""
-    if isinstance(tree, Leaf):
-        return Leaf(change(tree.ref))
-    return Stack(tuple(map_leaves(child, change) for child in tree.children))
 
 
 class Overflow(StrEnum):
@@ -213,6 +165,22 @@ class HeadWeights:
         return sum(tensor.numel() * tensor.element_size() for tensor in self.tensors.values())
 
 
+class RowExtension(NamedTuple):
+    """What an adapter adds to every row beside the text.
+
+    Args:
+        num_tokens: virtual tokens in the token stream.
+        place: tokens of the row before them.
+        takes_positions: virtual tokens have position numbers, so that later tokens move on.
+        shift: position numbers that all tokens move on by beside that.
+    """
+
+    num_tokens: int = 0
+    place: int = 0
+    takes_positions: bool = False
+    shift: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class TaskVersion:
     """An immutable, admitted version of a task; composition leaves are adapter digests."""
@@ -226,6 +194,7 @@ class TaskVersion:
     limits: Limits
     spec: TaskSpec
     notes: tuple[Note, ...] = ()
+    extension: RowExtension | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -234,10 +203,22 @@ class TaskVersion:
 
 
 class Row(NamedTuple):
-    """One token sequence for the backbone; `type_ids` None means all zero."""
+    """One token sequence for the backbone.
+
+    Args:
+        input_ids: the tokens, placeholders of virtual ones included.
+        type_ids: token types; None means all zero.
+        word_starts: the first token of each word, and the end of the last; only for heads that
+            read words.
+        positions: position numbers counted from 0; None counts every token.
+        virtual: the first virtual token and how many there are; None where there are none.
+    """
 
     input_ids: tuple[int, ...]
     type_ids: tuple[int, ...] | None = None
+    word_starts: tuple[int, ...] | None = None
+    positions: tuple[int, ...] | None = None
+    virtual: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

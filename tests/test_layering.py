@@ -16,6 +16,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PRODUCT = ("adapter_runtime", "serving")
 LEVELS = {
+    "sites": 0,
+    "compositions": 0,
     "types": 0,
     "errors": 0,
     "config": 0,

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from adapter_runtime.backbone.architectures import Architecture
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.backbone.routing import Layout, RouteScope, Routing, RowSpans
+from adapter_runtime.backbone.rows import Architecture, Positions
 from adapter_runtime.backbone.sentence import SentenceSettings
-from adapter_runtime.backbone.wrap import wrap
+from adapter_runtime.backbone.wrap import WORD_EMBEDDINGS, wrap
 from adapter_runtime.errors import BackboneError
 from adapter_runtime.types import PlugPoint, Row
 
@@ -48,6 +48,8 @@ class Backbone:
         self.architecture = architecture
         self.sentence = sentence
         self.scope = RouteScope()
+        self._padding_token: int | None = getattr(model.config, "pad_token_id", None)
+        self.max_tokens = _most_tokens(model, architecture.positions, self.first_position)
         self.bases: Mapping[PlugPoint, nn.Module] = wrap(model, architecture, facts, self.scope)
         self.pooler: nn.Module | None = getattr(model, "pooler", None)
         if self.pooler is not None:
@@ -58,9 +60,6 @@ class Backbone:
         self._make_digest = make_digest
         weight = next(model.parameters())
         self.device, self.dtype = weight.device, weight.dtype
-        positions = cast(nn.Embedding, model.get_submodule("embeddings.position_embeddings"))
-        self._padding_token = positions.padding_idx
-        self.max_tokens = positions.num_embeddings - self.first_position
 
     @property
     def layout(self) -> Layout:
@@ -70,7 +69,13 @@ class Backbone:
     @property
     def first_position(self) -> int:
         """The position number of a row's first token."""
-        return (self._padding_token or 0) + 1 if self.architecture.positions_after_pad else 0
+        positions = self.architecture.positions
+        return (self._padding_token or 0) + 1 if positions.after_pad else positions.offset
+
+    @property
+    def vocabulary(self) -> Tensor:
+        """The word embeddings. Shape: `[vocabulary, embedding]`."""
+        return cast(Tensor, self.bases[WORD_EMBEDDINGS].weight)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -92,7 +97,7 @@ class Backbone:
         """
         inputs = self._inputs(rows, routing)
         with self.scope.open(routing):
-            states = cast(Tensor, self.model(**inputs)[0])
+            states = self.architecture.call(self.model, inputs, routing.spans)
         return states.reshape(-1, states.shape[-1])
 
     def pool(self, first_tokens: Tensor, routing: Routing) -> Tensor:
@@ -123,17 +128,16 @@ class Backbone:
             "input_ids": self._stream(
                 [row.input_ids for row in rows], spans, self._padding_token or 0
             ),
-            "position_ids": self._stream([self._positions(row) for row in rows], spans),
         }
+        if self.architecture.positions.are_passed:
+            positions = [self._positions(row) for row in rows]
+            inputs["position_ids"] = self._stream(positions, spans)
         if self.architecture.has_types:
             types = [row.type_ids or (0,) * len(row.input_ids) for row in rows]
             inputs["token_type_ids"] = self._stream(types, spans)
         if routing.layout is Layout.PADDED and spans.real_tokens is not None:
             inputs["attention_mask"] = spans.real_tokens.to(self.device, torch.int64)
-        inputs = {name: value.view(shape) for name, value in inputs.items()}
-        if routing.layout is Layout.PACKED:
-            inputs["routing"] = routing
-        return inputs
+        return {name: value.view(shape) for name, value in inputs.items()}
 
     def _stream(self, values: Sequence[Sequence[int]], spans: RowSpans, fill: int = 0) -> Tensor:
         stream = [fill] * spans.num_tokens
@@ -143,10 +147,19 @@ class Backbone:
 
     def _positions(self, row: Row) -> Sequence[int]:
         first, pad = self.first_position, self._padding_token
-        if not self.architecture.positions_after_pad or pad not in row.input_ids:
+        if row.positions is not None:
+            return [first + position for position in row.positions]
+        if not self.architecture.positions.after_pad or pad not in row.input_ids:
             return range(first, first + len(row.input_ids))
         positions, next_position = [], first
         for token in row.input_ids:
             positions.append(pad if token == pad else next_position)
             next_position += token != pad
         return positions
+
+
+def _most_tokens(model: PreTrainedModel, positions: Positions, first: int) -> int:
+    if positions.table is None:
+        return int(model.config.max_position_embeddings)
+    table = cast(nn.Embedding, model.get_submodule(positions.table))
+    return table.num_embeddings - first

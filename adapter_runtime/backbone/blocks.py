@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.points import ActivatedLinear, RoutedSum
-from adapter_runtime.types import Site
+from adapter_runtime.backbone.points import (
+    ActivatedLinear,
+    OuterNorm,
+    RoutedHook,
+    RoutedModule,
+    RoutedSum,
+)
+from adapter_runtime.backbone.routing import RouteScope
+from adapter_runtime.sites import PlugPoint, Site
 
-Close = Callable[[Site, nn.Module], RoutedSum]
-"""Makes the residual sum of one sublayer around its LayerNorm."""
+
+@dataclass(frozen=True)
+class Close:
+    """Makes the plug points at the ends of one layer's sublayers."""
+
+    layer: int
+    scope: RouteScope
+
+    def __call__(self, site: Site, norm: nn.Module | None = None) -> RoutedSum:
+        """The residual sum, and the LayerNorm after it where the model is post-LN."""
+        assert norm is None or isinstance(norm, RoutedModule), (
+            "A sublayer's norm is a plug point. This is a bug."
+        )
+        return RoutedSum(norm, PlugPoint(self.layer, site), self.scope)
+
+    def hook(self, site: Site, norm: nn.Module | None = None) -> RoutedHook:
+        """The point of a hooked model; the sum around it stays the model's own."""
+        return RoutedHook(OuterNorm(norm), PlugPoint(self.layer, site), self.scope)
+
 
 MakeBlock = Callable[[Any, Close], nn.Module]
 """Makes the replacement of a Hugging Face module."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-from adapter_runtime.types import PlugPoint
+from adapter_runtime.sites import PlugPoint
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,15 @@ class BackboneFacts:
         biased: points whose module has a bias.
         adapter_paths: for sublayer points, the path under which the `adapters` library hangs
             `.adapters.NAME`, such as `encoder.layer.0.attention.output`.
-        linears: paths of every `nn.Linear` in the base model, wrapped or not, to `(out, in)`.
+        attention_paths: for points where keys and values are extended, the path of the attention
+            module; empty where the architecture cannot.
+        layer_paths: path of each layer, in the order of their numbers.
+        linears: paths of every linear in the base model, wrapped or not, to `(out, in)`.
         biases: paths of every parameter whose name contains `bias`, to its shape.
         has_pooler: the base checkpoint brought trained pooler weights.
+        summary: which token stands for the text: `first`, `last` or `eos`.
+        is_hooked: the `adapters` library hooks the model from outside.
+        config: the model's configuration.
     """
 
     model_type: str
@@ -40,9 +47,14 @@ class BackboneFacts:
     shapes: Mapping[PlugPoint, tuple[int, ...]]
     biased: frozenset[PlugPoint]
     adapter_paths: Mapping[PlugPoint, str]
-    linears: Mapping[str, tuple[int, int]]
+    linears: Mapping[str, tuple[int, ...]]
     biases: Mapping[str, tuple[int, ...]]
     has_pooler: bool
+    attention_paths: Mapping[PlugPoint, str] = field(default_factory=dict)
+    layer_paths: tuple[str, ...] = ()
+    summary: str = "first"
+    is_hooked: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def path(self, point: PlugPoint) -> str:
         """The module path of a leaf point; KeyError where the architecture has none."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.activations import GELUActivation
+from transformers.pytorch_utils import Conv1D
 
 _PRODUCTS = ("_reorder_linear_weight", "_linear_pointwise")
 
@@ -48,6 +49,21 @@ class FusedLinear(nn.Linear):
             x, self._packed, self.bias, after, [], algorithm
         )
         return cast(Tensor, product)
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether a module is a matrix product, in any library's writing."""
+    return isinstance(module, (nn.Linear, Conv1D))
+
+
+def weight_shape(module: nn.Module) -> tuple[int, ...]:
+    """The shape of a module's weight, `(out, in)` for every linear; `()` where it has none."""
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor):
+        return ()
+    # GPT-2's linears store their weights the other way round.
+    shape = tuple(weight.shape)
+    return shape[::-1] if isinstance(module, Conv1D) else shape
 
 
 def fuse(module: nn.Module) -> nn.Module:

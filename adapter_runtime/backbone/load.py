@@ -11,11 +11,12 @@ import torch
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
-from adapter_runtime.backbone.architectures import Architecture, find_architecture
+from adapter_runtime.backbone.architectures import find_architecture
 from adapter_runtime.backbone.attention import register_attention
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.objects import read_object
 from adapter_runtime.backbone.routing import Layout
+from adapter_runtime.backbone.rows import Architecture
 from adapter_runtime.backbone.sentence import read_sentence_settings
 from adapter_runtime.backbone.wrap import read_facts
 from adapter_runtime.errors import BackboneError

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.linears import FusedLinear, is_exact_gelu
-from adapter_runtime.backbone.routing import ModuleWork, RouteScope, SublayerWork
-from adapter_runtime.types import PlugPoint
+from adapter_runtime.backbone.routing import (
+    AttentionWork,
+    ModuleWork,
+    RouteScope,
+    SublayerWork,
+    work_at,
+)
+from adapter_runtime.sites import PlugPoint
 
 
 class RoutedModule(nn.Module):
@@ -29,8 +35,7 @@ class RoutedModule(nn.Module):
     @property
     def work(self) -> ModuleWork | None:
         """What the open Routing does here."""
-        routing = self.scope.current
-        return None if routing is None else cast(ModuleWork | None, routing.work.get(self.point))
+        return cast(ModuleWork | None, work_at(self.scope, self.point))
 
     def forward(self, x: Tensor) -> Tensor:
         """The module's output with the Routing's work. Shape: `[..., in]` to `[..., out]`."""
@@ -39,6 +44,102 @@ class RoutedModule(nn.Module):
             return cast(Tensor, self.base(x))
         y = work(self.base, x.reshape(-1, x.shape[-1]))
         return y.view(*x.shape[:-1], y.shape[-1])
+
+
+class RoutedEmbedding(nn.Module):
+    """An embedding table whose vectors the Parts of the open Routing may change.
+
+    Args:
+        base: the frozen table.
+        point: where it sits.
+        scope: the backbone's Routings.
+    """
+
+    def __init__(self, base: nn.Module, point: PlugPoint, scope: RouteScope) -> None:
+        super().__init__()
+        self.base = base
+        self.point = point
+        self.scope = scope
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """The vectors of token ids. Shape: `[...]` to `[..., width]`."""
+        work = cast(ModuleWork | None, work_at(self.scope, self.point))
+        if work is None:
+            return cast(Tensor, self.base(ids))
+        vectors = work(self.base, ids.reshape(-1))
+        return vectors.view(*ids.shape, vectors.shape[-1])
+
+    def __getattr__(self, name: str) -> Any:
+        return _own_or_base(self, name)
+
+
+IDENTITY = nn.Identity()
+"""The module behind points where states are changed in passing."""
+
+
+class RoutedStates(nn.Module):
+    """A module whose output states the Parts of the open Routing may change in passing.
+
+    Args:
+        base: an embedding block or a layer; its output is a tensor, or a tuple that starts with it.
+        point: where its output sits.
+        scope: the backbone's Routings.
+    """
+
+    def __init__(self, base: nn.Module, point: PlugPoint, scope: RouteScope) -> None:
+        super().__init__()
+        self.base = base
+        self.point = point
+        self.scope = scope
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """The module's output with the Routing's work on its states."""
+        output = self.base(*inputs, **options)
+        work = cast(ModuleWork | None, work_at(self.scope, self.point))
+        if work is None:
+            return output
+        states = output if isinstance(output, Tensor) else output[0]
+        changed = work(IDENTITY, states.reshape(-1, states.shape[-1])).view(states.shape)
+        return changed if isinstance(output, Tensor) else (changed, *output[1:])
+
+    def __getattr__(self, name: str) -> Any:
+        # Models ask their layers for such things as the kind of attention.
+        return _own_or_base(self, name)
+
+
+class RoutedAttention(nn.Module):
+    """A module that calls the attention interface; tells it the rows and what stands before them.
+
+    Args:
+        base: takes the states that queries come from first, and hands options on.
+        point: where its keys and values sit.
+        scope: the backbone's Routings.
+    """
+
+    def __init__(self, base: nn.Module, point: PlugPoint, scope: RouteScope) -> None:
+        super().__init__()
+        self.base = base
+        self.point = point
+        self.scope = scope
+
+    def forward(self, hidden_states: Tensor, *inputs: Any, **options: Any) -> Any:
+        """The module's output. Shape of the states: `[..., tokens, width]`."""
+        routing = self.scope.current
+        options["routing"] = routing
+        work = cast(AttentionWork | None, work_at(self.scope, self.point))
+        if work is not None:
+            options["prefixes"] = work(hidden_states.reshape(-1, hidden_states.shape[-1]))
+        return self.base(hidden_states, *inputs, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return _own_or_base(self, name)
+
+
+def _own_or_base(module: nn.Module, name: str) -> Any:
+    try:
+        return nn.Module.__getattr__(module, name)
+    except AttributeError:
+        return getattr(nn.Module.__getattr__(module, "base"), name)
 
 
 class ActivatedLinear(nn.Module):
@@ -66,12 +167,13 @@ class RoutedSum(nn.Module):
     """The end of a sublayer, `norm(h + residual)`, where bottlenecks sit.
 
     Args:
-        norm: the sublayer's LayerNorm, itself a module point.
+        norm: the sublayer's LayerNorm, itself a module point; None in pre-LN models, whose
+            sublayers end in the bare sum.
         point: where the sublayer sits.
         scope: the backbone's Routings.
     """
 
-    def __init__(self, norm: RoutedModule, point: PlugPoint, scope: RouteScope) -> None:
+    def __init__(self, norm: RoutedModule | None, point: PlugPoint, scope: RouteScope) -> None:
         super().__init__()
         self.norm = norm
         self.point = point
@@ -79,13 +181,53 @@ class RoutedSum(nn.Module):
 
     def forward(self, h: Tensor, residual: Tensor) -> Tensor:
         """The sublayer's output; may write into h. Shape: `[..., width]` each."""
-        routing = self.scope.current
-        work = None if routing is None else routing.work.get(self.point)
+        work = cast(SublayerWork | None, work_at(self.scope, self.point))
         if work is None:
-            return cast(Tensor, self.norm(h.add_(residual)))
+            total = h.add_(residual)
+            return total if self.norm is None else cast(Tensor, self.norm(total))
         width = h.shape[-1]
         # The work knows which norm Parts apply to which tokens, so it gets the bare norm.
-        y = cast(SublayerWork, work)(
-            h.reshape(-1, width), residual.reshape(-1, width), self.norm.base
-        )
-        return y.view(h.shape)
+        norm = IDENTITY if self.norm is None else self.norm.base
+        return work(h.reshape(-1, width), residual.reshape(-1, width), norm).view(h.shape)
+
+
+class OuterNorm(nn.Module):
+    """The norm of a hooked sublayer: blocks may read it, the sum around it is the model's own.
+
+    Args:
+        norm: the LayerNorm that the `adapters` library finds there, or None.
+    """
+
+    def __init__(self, norm: nn.Module | None) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The normed states, or x where there is no norm."""
+        return x if self.norm is None else cast(Tensor, self.norm(x))
+
+
+class RoutedHook(nn.Module):
+    """The output of a sublayer's last projection, where bottlenecks of hooked models sit.
+
+    Residual sum and norm remain the model's, so work gives a new `h` and nothing is closed.
+
+    Args:
+        norm: what blocks with `original_ln_before` read.
+        point: where the sublayer sits.
+        scope: the backbone's Routings.
+    """
+
+    def __init__(self, norm: OuterNorm, point: PlugPoint, scope: RouteScope) -> None:
+        super().__init__()
+        self.norm = norm
+        self.point = point
+        self.scope = scope
+
+    def forward(self, h: Tensor, residual: Tensor) -> Tensor:
+        """The new output; `residual` is what entered the sublayer. Shape: `[..., width]` each."""
+        work = cast(SublayerWork | None, work_at(self.scope, self.point))
+        if work is None:
+            return h
+        width = h.shape[-1]
+        return work(h.reshape(-1, width), residual.reshape(-1, width), self.norm).view(h.shape)

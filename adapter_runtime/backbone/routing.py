@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.types import PlugPoint
+from adapter_runtime.sites import PlugPoint
 
 
 class Layout(StrEnum):
@@ -169,7 +169,22 @@ class SublayerWork(Protocol):
         ...
 
 
-Work = Mapping[PlugPoint, ModuleWork | SublayerWork]
+Prefix = tuple[Tensor, Tensor]
+"""Keys and values that are put before a row's own. Shape: `[heads, length, width]` each."""
+
+
+class AttentionWork(Protocol):
+    """The work at a point where keys and values are put before each row's own."""
+
+    def __call__(self, x: Tensor) -> Sequence[Prefix | None]:
+        """One prefix for each row of the stream, None for rows without.
+
+        Shape: the attention module's input, `[tokens, width]`.
+        """
+        ...
+
+
+Work = Mapping[PlugPoint, ModuleWork | SublayerWork | AttentionWork]
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,12 @@ class Routing:
     layout: Layout
     spans: RowSpans
     work: Work
+
+
+def work_at(scope: RouteScope, point: PlugPoint) -> object | None:
+    """What the open Routing of this thread does at a point."""
+    routing = scope.current
+    return None if routing is None else routing.work.get(point)
 
 
 class RouteScope:

@@ -6,79 +6,25 @@ tokenizer. How a folder becomes a tokenizer is `tokenizer_files`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 from tokenizers import Encoding, models
 from tokenizers import Tokenizer as Backend
 
 from adapter_runtime.backbone.tokenizer_files import TokenizerFiles, read_tokenizer
+from adapter_runtime.backbone.tokenizer_rows import Tokens as Tokens
+from adapter_runtime.backbone.tokenizer_rows import (
+    clean_up,
+    cut,
+    longest_first,
+    pair_type,
+    word_starts,
+)
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Row
-
-_COARSE_TOKENS = 512
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """One encoded row, special tokens included.
-
-    Args:
-        encoding: the fast tokenizer's encoding of the row.
-        first: how many content tokens of the windowed text lie before this row.
-        pair_type: the type id of the pair's tokens, where the encoding does not say.
-    """
-
-    encoding: Encoding
-    first: int = 0
-    pair_type: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.encoding)
-
-    @cached_property
-    def ids(self) -> tuple[int, ...]:
-        """Token ids."""
-        return tuple(self.encoding.ids)
-
-    @cached_property
-    def types(self) -> tuple[int, ...]:
-        """Token type ids."""
-        types = tuple(self.encoding.type_ids)
-        if self.pair_type is None:
-            return types
-        pairs = zip(types, self.texts, strict=True)
-        return tuple(self.pair_type if text == 1 else kind for kind, text in pairs)
-
-    @cached_property
-    def offsets(self) -> tuple[tuple[int, int], ...]:
-        """Character spans in the token's own text; (0, 0) for special tokens."""
-        return tuple(self.encoding.offsets)
-
-    @cached_property
-    def specials(self) -> tuple[int, ...]:
-        """1 where the tokenizer put the token in by itself."""
-        return tuple(self.encoding.special_tokens_mask)
-
-    @cached_property
-    def texts(self) -> tuple[int | None, ...]:
-        """0 for tokens of the text, 1 for tokens of its pair, None for special tokens."""
-        return tuple(self.encoding.sequence_ids)
-
-    @cached_property
-    def words(self) -> tuple[int | None, ...]:
-        """The word number of each token within its own text."""
-        return tuple(self.encoding.word_ids)
-
-    def word_chars(self, index: int, text: int) -> tuple[int, int] | None:
-        """Characters, within text 0 or 1, of the word that holds a token; None if none does."""
-        word = self.words[index]
-        if word is None:
-            return None
-        span: tuple[int, int] | None = self.encoding.word_to_chars(word, sequence_index=text)
-        return span
 
 
 class Tokenizer:
@@ -110,6 +56,10 @@ class Tokenizer:
         self._side = files.truncation_side
         self.unk_id = files.token_id("unk_token")
         self.cls_id = files.token_id("cls_token")
+        self.mask_id = files.token_id("mask_token")
+        self.pad_id = files.token_id("pad_token")
+        self._cleans_up = files.cleans_up
+        self._spaces_words = "ByteLevel" in _parts(self._backend.pre_tokenizer)
         self.marks_subwords = bool(getattr(self._backend.model, "continuing_subword_prefix", None))
 
     @classmethod
@@ -158,10 +108,10 @@ class Tokenizer:
         total = len(first) + (0 if second is None else len(second)) + specials
         if max_tokens is not None and total > max_tokens:
             room = max(max_tokens - specials, 0)
-            sizes = _longest_first(len(first), None if second is None else len(second), room)
-            _cut(first, sizes[0], side or self._side)
+            sizes = longest_first(len(first), None if second is None else len(second), room)
+            cut(first, sizes[0], side or self._side)
             if second is not None:
-                _cut(second, sizes[1], side or self._side)
+                cut(second, sizes[1], side or self._side)
         return Tokens(self._template.post_process(first, second, True)), total
 
     def pairs(self, text: str, pairs: Sequence[str], max_tokens: int) -> list[tuple[Tokens, int]]:
@@ -174,16 +124,16 @@ class Tokenizer:
         first = self._content(text)
         length, specials = len(first), self.num_specials(True)
         room = max(max_tokens - specials, 0)
-        _cut(first, room, self._side)
+        cut(first, room, self._side)
         found = []
         for pair in pairs:
             own, second = first, self._content(pair)
             total = length + len(second) + specials
             if total > max_tokens:
-                sizes = _longest_first(length, len(second), room)
+                sizes = longest_first(length, len(second), room)
                 own = Encoding.merge([first], False)  # a copy, as cutting changes it
-                _cut(own, sizes[0], self._side)
-                _cut(second, sizes[1], self._side)
+                cut(own, sizes[0], self._side)
+                cut(second, sizes[1], self._side)
             found.append((Tokens(self._template.post_process(own, second, True)), total))
         return found
 
@@ -213,7 +163,7 @@ class Tokenizer:
         if len(target) > room:
             target.truncate(room, stride=stride, direction=self._side)
         whole = self._template.post_process(first, second, True)
-        kind = _pair_type(whole) if second is not None and whole.overflowing else None
+        kind = pair_type(whole) if second is not None and whole.overflowing else None
         step = stride - room if self._side == "left" else room - stride
         rows = enumerate([whole, *whole.overflowing])
         return [Tokens(row, max(surplus + number * step, 0), kind) for number, row in rows]
@@ -228,10 +178,35 @@ class Tokenizer:
         first, second = self._content(text), self._content(pair)
         total = len(first) + len(second) + self.num_specials(True)
         surplus = max(0, total - max_tokens)
-        _cut(second, len(second) - surplus, self._side)
+        cut(second, len(second) - surplus, self._side)
         whole = self._template.post_process(first, second, True)
-        kind = _pair_type(whole) if surplus else None
+        kind = pair_type(whole) if surplus else None
         return Tokens(whole, surplus if self._side == "left" else 0, kind), total
+
+    def encode_words(
+        self, words: Sequence[str], max_tokens: int
+    ) -> tuple[Tokens, tuple[int, ...], int]:
+        """One row of given words, where each begins and the last ends, and its uncut length.
+
+        Args:
+            words: without blanks.
+            max_tokens: most tokens of the row, special tokens included; later words are cut off.
+
+        Raises:
+            InvalidInput: a word makes no token; names it.
+        """
+        spaced = [f" {word}" for word in words] if self._spaces_words else list(words)
+        content = self._backend.encode_batch(
+            [spaced], is_pretokenized=True, add_special_tokens=False
+        )[0]
+        lost = sorted(set(range(len(words))) - set(content.word_ids))
+        if lost:
+            raise InvalidInput("the tokenizer reads nothing in it.", f"inputs.words[{lost[0]}]")
+        specials = self.num_specials(False)
+        total = len(content) + specials
+        cut(content, min(len(content), max(max_tokens - specials, 0)), "right")
+        tokens = Tokens(self._template.post_process(content, None, True))
+        return tokens, word_starts(tokens), total
 
     def length(self, text: str) -> int:
         """Tokens of a text alone, without special tokens."""
@@ -251,6 +226,18 @@ class Tokenizer:
         """The vocabulary's text of a token."""
         return str(self._backend.id_to_token(token_id))
 
+    def first_id(self, text: str) -> int | None:
+        """The id of a text that is a token, else of its first token; None where it has none."""
+        found: int | None = self._backend.token_to_id(text)
+        if found is not None:
+            return found
+        return next(iter(self._content(text).ids), None)
+
+    def text(self, ids: Sequence[int], *, skip_specials: bool = False) -> str:
+        """Token ids as running text."""
+        found = str(self._backend.decode(list(ids), skip_special_tokens=skip_specials))
+        return clean_up(found) if self._cleans_up else found
+
     def join(self, tokens: Sequence[str]) -> str:
         """Vocabulary texts as running text, by the tokenizer's own decoder."""
         decoder = self._backend.decoder
@@ -261,29 +248,10 @@ class Tokenizer:
         return self._backend.encode_batch([text], add_special_tokens=False)[0]
 
 
-def _pair_type(whole: Encoding) -> int | None:
-    """A template types the first window only, so the others take the pair's type from it."""
-    pairs = zip(whole.type_ids, whole.sequence_ids, strict=True)
-    return next((int(kind) for kind, text in pairs if text == 1), None)
-
-
-def _cut(encoding: Encoding, size: int, side: str) -> None:
-    """Keep `size` tokens.
-
-    An encoding carries along whatever was cut off it, until it is cut again: cutting step by step
-    leaves one token to carry, where a long text would be copied whole each time the row is.
-    """
-    for step in (size + _COARSE_TOKENS, size + 2, size + 1, size):
-        encoding.truncate(step, direction=side)
-
-
-def _longest_first(first: int, second: int | None, room: int) -> tuple[int, int]:
-    """How many tokens each text keeps, by the fast tokenizers' rule; room is at least 0."""
-    if second is None:
-        return room, 0
-    short, long = sorted((first, second))
-    long = short if short > room else max(short, room - short)
-    if short + long > room:
-        short = room // 2
-        long = short + room % 2
-    return (long, short) if first > second else (short, long)
+def _parts(component: Any) -> frozenset[str]:
+    """The kinds of a tokenizer component and of those inside it."""
+    if component is None:
+        return frozenset()
+    state = json.loads(component.__getstate__())
+    inner = state.get("pretokenizers", ())
+    return frozenset({state.get("type"), *(part.get("type") for part in inner)})

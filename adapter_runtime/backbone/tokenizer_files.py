@@ -86,12 +86,14 @@ class TokenizerFiles:
         specials: special tokens by role, such as `unk_token`.
         max_tokens: the configured `model_max_length`, if it is a real limit.
         truncation_side: `left` or `right`.
+        cleans_up: token ids as text lose the blanks before punctuation marks.
     """
 
     backend: Backend
     specials: Mapping[str, str]
     max_tokens: int | None
     truncation_side: str
+    cleans_up: bool = False
 
     def token_id(self, role: str) -> int | None:
         """The id of a special token by its role, or None where the tokenizer has none."""
@@ -115,7 +117,14 @@ def read_tokenizer(folder: Folder, model_type: str) -> TokenizerFiles:
     backend.no_truncation()
     backend.no_padding()
     side = str(config.get("truncation_side", "right"))
-    return TokenizerFiles(backend, specials, _max_tokens(config.get("model_max_length")), side)
+    most = _max_tokens(config.get("model_max_length"))
+    # As transformers 5: it would eat blanks that byte-level texts really have.
+    cleans_up = bool(config.get("clean_up_tokenization_spaces")) and not _is_bpe(backend)
+    return TokenizerFiles(backend, specials, most, side, cleans_up)
+
+
+def _is_bpe(backend: Backend) -> bool:
+    return type(backend.model).__name__ == "BPE"
 
 
 def _max_tokens(configured: Any) -> int | None:

@@ -8,13 +8,23 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from adapter_runtime.backbone.architectures import Architecture
 from adapter_runtime.backbone.blocks import Close
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.backbone.linears import fuse
-from adapter_runtime.backbone.points import RoutedModule, RoutedSum
+from adapter_runtime.backbone.linears import fuse, is_linear, weight_shape
+from adapter_runtime.backbone.points import (
+    IDENTITY,
+    RoutedAttention,
+    RoutedEmbedding,
+    RoutedModule,
+    RoutedStates,
+)
 from adapter_runtime.backbone.routing import RouteScope
-from adapter_runtime.types import MODEL_LEVEL, PlugPoint, Site
+from adapter_runtime.backbone.rows import Architecture, Layers
+from adapter_runtime.sites import MODEL_LEVEL, PlugPoint, Site
+
+EMBEDDINGS = PlugPoint(MODEL_LEVEL, Site.EMBEDDINGS)
+WORD_EMBEDDINGS = PlugPoint(MODEL_LEVEL, Site.WORD_EMBEDDINGS)
+VOCABULARY = PlugPoint(MODEL_LEVEL, Site.VOCABULARY)
 
 
 def read_facts(
@@ -26,44 +36,68 @@ def read_facts(
     named: dict[PlugPoint, Any] = {
         point: model.get_submodule(path) for path, point in modules.items()
     }
+    layers = list(_layers(architecture, config))
     return BackboneFacts(
         model_type=config.model_type,
         model_name=model_name,
         prefix=architecture.prefix,
         hidden_size=config.hidden_size,
-        embedding_size=getattr(config, "embedding_size", config.hidden_size),
-        num_layers=config.num_hidden_layers,
+        embedding_size=getattr(config, "embedding_size", None) or config.hidden_size,
+        num_layers=len(layers),
         vocab_size=config.vocab_size,
         modules=modules,
-        shapes={point: tuple(module.weight.shape) for point, module in named.items()},
-        biased=frozenset(point for point, module in named.items() if module.bias is not None),
+        shapes={point: weight_shape(module) for point, module in named.items()},
+        biased=frozenset(
+            point for point, module in named.items() if getattr(module, "bias", None) is not None
+        ),
         adapter_paths={
-            PlugPoint(layer, site): path.format(layer)
-            for site, path in architecture.adapter_paths.items()
-            for layer in range(config.num_hidden_layers)
+            PlugPoint(layer, site): f"{root}.{path}"
+            for layer, root, rows in layers
+            for site, path in rows.adapter_paths.items()
         },
+        attention_paths={
+            PlugPoint(layer, site): _join(root, path)
+            for layer, root, rows in layers
+            for site, path in rows.attentions.items()
+        },
+        layer_paths=tuple(root for _, root, _ in layers),
         linears={
-            path: (module.out_features, module.in_features)
+            path: weight_shape(module)
             for path, module in model.named_modules()
-            if isinstance(module, nn.Linear)
+            if is_linear(module)
         },
         biases={
             name: tuple(value.shape) for name, value in model.named_parameters() if "bias" in name
         },
         has_pooler=has_pooler,
+        summary=architecture.summary,
+        is_hooked=architecture.is_hooked,
+        config=config.to_dict(),
     )
+
+
+def _layers(architecture: Architecture, config: Any) -> Iterator[tuple[int, str, Layers]]:
+    number = 0
+    for rows in architecture.layers:
+        for path in rows.paths(config):
+            yield number, path, rows
+            number += 1
+
+
+def _join(root: str, path: str) -> str:
+    return f"{root}.{path}" if path else root
 
 
 def _module_points(
     model: PreTrainedModel, architecture: Architecture
 ) -> Iterator[tuple[str, PlugPoint]]:
-    num_layers: int = model.config.num_hidden_layers
     present = {name for name, _ in model.named_modules()}
-    for site, template in architecture.modules.items():
-        layers = range(num_layers) if "{}" in template else (MODEL_LEVEL,)
-        for layer in layers:
-            path = template.format(layer)
-            if path in present:
+    for site, path in architecture.outside.items():
+        if path in present:
+            yield path, PlugPoint(MODEL_LEVEL, site)
+    for layer, root, rows in _layers(architecture, model.config):
+        for site, relative in rows.modules.items():
+            if (path := _join(root, relative)) in present:
                 yield path, PlugPoint(layer, site)
 
 
@@ -75,21 +109,31 @@ def wrap(
     Returns:
         The frozen module behind each module point, for the methods' tables.
     """
-    bases: dict[PlugPoint, nn.Module] = {}
+    bases: dict[PlugPoint, nn.Module] = {VOCABULARY: IDENTITY}
     for path, point in facts.modules.items():
         bases[point] = fuse(model.get_submodule(path))
-        model.set_submodule(path, RoutedModule(bases[point], point, scope))
-    for template, make_block in architecture.blocks.items():
-        for layer in range(facts.num_layers):
-            path = template.format(layer)
-            block = make_block(model.get_submodule(path), _closing(layer, scope))
-            model.set_submodule(path, block)
+        routed = RoutedEmbedding if point.site is Site.WORD_EMBEDDINGS else RoutedModule
+        model.set_submodule(path, routed(bases[point], point, scope))
+    for layer, root, rows in _layers(architecture, model.config):
+        _wrap_layer(model, layer, root, rows, scope)
+        bases[PlugPoint(layer, Site.LAYER)] = IDENTITY
+    if architecture.embeddings is not None:
+        block = model.get_submodule(architecture.embeddings)
+        model.set_submodule(architecture.embeddings, RoutedStates(block, EMBEDDINGS, scope))
+        bases[EMBEDDINGS] = IDENTITY
     return bases
 
 
-def _closing(layer: int, scope: RouteScope) -> Close:
-    def close(site: Site, norm: nn.Module) -> RoutedSum:
-        assert isinstance(norm, RoutedModule), "A sublayer's norm is a plug point. This is a bug."
-        return RoutedSum(norm, PlugPoint(layer, site), scope)
-
-    return close
+def _wrap_layer(
+    model: PreTrainedModel, layer: int, root: str, rows: Layers, scope: RouteScope
+) -> None:
+    for site, relative in rows.attentions.items():
+        path = _join(root, relative)
+        point = PlugPoint(layer, site)
+        model.set_submodule(path, RoutedAttention(model.get_submodule(path), point, scope))
+    for relative, make_block in rows.blocks.items():
+        path = _join(root, relative)
+        block = make_block(model.get_submodule(path), Close(layer, scope))
+        model.set_submodule(path, block)
+    routed = RoutedStates(model.get_submodule(root), PlugPoint(layer, Site.LAYER), scope)
+    model.set_submodule(root, routed)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from adapter_runtime.engine.forward import Pool
+from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.errors import PolyheadError, RowFailed
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.table import HEADS
@@ -29,31 +29,15 @@ class Answering:
         self.weights = weights
         self.outcomes: list[Arrays | Exception | None] = [None] * len(items)
 
-    def finish(
-        self,
-        indices: Sequence[int],
-        hidden: Tensor,
-        starts: Sequence[int],
-        lengths: Sequence[int],
-        pool: Pool,
-    ) -> None:
+    def finish(self, indices: Sequence[int], states: StreamStates) -> None:
         """Run every head that a finished stream's rows need.
 
         Args:
-            indices: item numbers of the stream's rows; a shared row appears once per item.
-            hidden: the stream's final states. Shape: `[tokens, width]`.
-            starts, lengths: each item's row as a span of the stream.
-            pool: the backbone's pooler over positions in `indices`.
+            indices: item numbers of the stream's places; a shared row appears once per item.
+            states: the stream's final states.
         """
         for spec, places in self._by_head(indices).items():
-            numbers = [indices[place] for place in places]
-            states = HeadStates(
-                hidden=hidden,
-                starts=[starts[place] for place in places],
-                lengths=[lengths[place] for place in places],
-                pool=lambda places=places: pool(places),  # type: ignore[misc]
-            )
-            self._run_head(spec, numbers, states)
+            self._run_head(spec, [indices[place] for place in places], states.of(places))
 
     def _by_head(self, indices: Sequence[int]) -> dict[HeadSpec, list[int]]:
         places: dict[HeadSpec, list[int]] = {}

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
-
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.answering import Answering
 from adapter_runtime.engine.doctor import examine
 from adapter_runtime.engine.examples import check_examples
-from adapter_runtime.engine.forward import BatchReport, BatchRunner, Pool
+from adapter_runtime.engine.extend import extend
+from adapter_runtime.engine.forward import BatchReport, BatchRunner
 from adapter_runtime.engine.lease import Lease
 from adapter_runtime.engine.library import Library
 from adapter_runtime.engine.pack import Job
 from adapter_runtime.engine.protocol import EngineInfo
+from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.engine.versions import read_version
 from adapter_runtime.errors import InvalidInput, PolyheadError, RejectedAdapter
 from adapter_runtime.heads.table import HEADS
@@ -219,16 +219,13 @@ class LocalEngine:
 
     def _run(self, numbers: Sequence[int], answering: Answering, lanes: int | None) -> BatchReport:
         items = [answering.items[number] for number in numbers]
-        jobs = [Job(item.row, item.version.composition) for item in items]
+        jobs = [
+            Job(extend(item.row, item.version.extension), item.version.composition)
+            for item in items
+        ]
 
-        def finish(
-            indices: Sequence[int],
-            hidden: Tensor,
-            starts: Sequence[int],
-            lengths: Sequence[int],
-            pool: Pool,
-        ) -> None:
-            answering.finish([numbers[index] for index in indices], hidden, starts, lengths, pool)
+        def finish(indices: Sequence[int], states: StreamStates) -> None:
+            answering.finish([numbers[index] for index in indices], states)
 
         return self.runner.run(jobs, finish, lanes)
 

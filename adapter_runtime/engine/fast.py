@@ -10,10 +10,17 @@ import torch
 
 from adapter_runtime.backbone.routing import Groups, RowSpans, Work
 from adapter_runtime.engine.route import Segment, cut_segments, norm_of
-from adapter_runtime.engine.runs import ModuleRun, ModuleRuns, SublayerRun, SublayerRuns
+from adapter_runtime.engine.runs import (
+    AttentionRun,
+    AttentionRuns,
+    ModuleRun,
+    ModuleRuns,
+    SublayerRun,
+    SublayerRuns,
+)
 from adapter_runtime.residency.slots import Slot, SlotPool
 from adapter_runtime.residency.tables import Methods, Placement
-from adapter_runtime.types import SUBLAYER_SITES, Composition, PlugPoint, leaves
+from adapter_runtime.types import ATTENTION_SITES, SUBLAYER_SITES, Composition, PlugPoint, leaves
 
 Chain = tuple[Placement, ...]
 """Parts that compose at one point: each makes a step, the last one finishes."""
@@ -58,6 +65,7 @@ class _Plan:
         self._segments = segments
         self._slots = slots
         self._spans = spans
+        self._first_only = {name for name, method in methods.items() if method.first_only}
         self._chain_of = {name: getattr(method, "chain", name) for name, method in methods.items()}
         self._groups: dict[tuple[int, int, tuple[int, ...]], Groups] = {}
         self._device = device
@@ -65,13 +73,27 @@ class _Plan:
     def work(self) -> Work:
         """The work at every point where some segment has Parts."""
         points = {point for slots in self._slots for slot in slots for point in slot.placements}
-        everything = range(len(self._segments))
-        return {
-            point: self._sublayer(point, norm_of(point) in points)
-            if point.site in SUBLAYER_SITES
-            else self._module(point, everything)
-            for point in points
-        }
+        return {point: self._work(point, points) for point in points}
+
+    def _work(self, point: PlugPoint, points: set[PlugPoint]) -> Any:
+        if point.site in SUBLAYER_SITES:
+            return self._sublayer(point, norm_of(point) in points)
+        if point.site in ATTENTION_SITES:
+            return self._attention(point)
+        return self._module(point, range(len(self._segments)))
+
+    def _attention(self, point: PlugPoint) -> AttentionRuns:
+        chains = [self._placed(point, segment) for segment in range(len(self._segments))]
+        runs = []
+        for tables, members in groupby(
+            range(len(chains)), key=lambda segment: _tables([chains[segment]])
+        ):
+            run = tuple(members)
+            if any(tables):
+                first, last = self._segments[run[0]], self._segments[run[-1]]
+                links = self._links(run, [chains[segment] for segment in run], 0)
+                runs.append(AttentionRun(first.first, last.stop, first.start, last.end, links))
+        return AttentionRuns(tuple(runs), len(self._spans))
 
     def _module(self, point: PlugPoint, segments: range) -> ModuleRuns:
         origin = self._segments[segments[0]].start
@@ -104,7 +126,10 @@ class _Plan:
 
     def _placed(self, point: PlugPoint, segment: int) -> Chain:
         return tuple(
-            place for slot in self._slots[segment] for place in slot.placements.get(point, ())
+            place
+            for number, slot in enumerate(self._slots[segment])
+            for place in slot.placements.get(point, ())
+            if number == 0 or place.method not in self._first_only
         )
 
     def _chains(self, point: PlugPoint, segment: int) -> tuple[Chain, ...]:

@@ -9,38 +9,22 @@ from functools import partial
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from adapter_runtime.backbone.backbone import Backbone
-from adapter_runtime.backbone.routing import Routing, RowSpans
+from adapter_runtime.backbone.routing import Routing
 from adapter_runtime.engine.fast import FastRouter
 from adapter_runtime.engine.pack import Job, SharedRow, lay_out, plan_streams, share_rows
 from adapter_runtime.engine.route import Router
+from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.engine.streams import open_streams
 from adapter_runtime.residency.slots import SlotPool
-
-
-class Pool(Protocol):
-    """The backbone's pooler over positions of a stream's job list."""
-
-    def __call__(self, places: Sequence[int], /) -> Tensor:
-        """Shape: `[places, width]`."""
-        ...
 
 
 class Finish(Protocol):
     """What is done with a finished stream, on the stream's thread."""
 
-    def __call__(
-        self,
-        indices: Sequence[int],
-        hidden: Tensor,
-        starts: Sequence[int],
-        lengths: Sequence[int],
-        pool: Pool,
-        /,
-    ) -> None:
-        """Use the final states of jobs `indices`; place *i* is the span at `starts[i]`."""
+    def __call__(self, indices: Sequence[int], states: StreamStates, /) -> None:
+        """Use the final states of jobs `indices`; place *i* of the states is job `indices[i]`."""
         ...
 
 
@@ -122,23 +106,9 @@ class BatchRunner:
         routing = Routing(self.backbone.layout, spans, self.router.route(compositions, spans))
         hidden = self.backbone.forward([shared.row for shared in stream], routing)
         places = [(row, job) for row, shared in enumerate(stream) for job in shared.jobs]
-        rows = [row for row, _ in places]
-        finish(
-            [job for _, job in places],
-            hidden,
-            [spans.starts[row] for row in rows],
-            [spans.lengths[row] for row in rows],
-            lambda chosen: self._pool(stream, hidden, spans, [rows[place] for place in chosen]),
-        )
-
-    def _pool(
-        self, stream: Sequence[SharedRow], hidden: Tensor, spans: RowSpans, rows: Sequence[int]
-    ) -> Tensor:
-        """The pooler over first tokens; a row that is asked for twice is computed twice."""
-        ones = RowSpans(range(len(rows)), [1] * len(rows), len(rows))
-        work = self.router.route([stream[row].composition for row in rows], ones)
-        first_tokens = hidden[[spans.starts[row] for row in rows]]
-        return self.backbone.pool(first_tokens, Routing(self.backbone.layout, ones, work))
+        chosen = [row for row, _ in places]
+        found = StreamStates(self.backbone, self.router, stream, hidden, spans, chosen)
+        finish([job for _, job in places], found)
 
 
 def _as_error(error: BaseException) -> Exception:

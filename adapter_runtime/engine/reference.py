@@ -9,9 +9,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.routing import RowSpans, Work
+from adapter_runtime.backbone.points import OuterNorm
+from adapter_runtime.backbone.routing import Prefix, RowSpans, Work
 from adapter_runtime.engine.route import Segment, cut_segments, norm_of
-from adapter_runtime.types import SUBLAYER_SITES, Adapter, Composition, Part, PlugPoint, leaves
+from adapter_runtime.engine.runs import join_prefixes
+from adapter_runtime.types import (
+    ATTENTION_SITES,
+    SUBLAYER_SITES,
+    Adapter,
+    Composition,
+    Part,
+    PlugPoint,
+    leaves,
+)
 
 Chain = tuple[Part, ...]
 
@@ -41,16 +51,14 @@ class ReferenceRouter:
             for segment in cut_segments(compositions, spans)
         ]
         points = dict.fromkeys(part.point for piece in pieces for part in piece.parts)
-        return {
-            point: _ReferenceSublayer(point, pieces, self._methods)
-            if point.site in SUBLAYER_SITES
-            else _ReferenceModule(point, pieces, self._methods)
-            for point in points
-        }
+        return {point: _work_of(point)(point, pieces, self._methods) for point in points}
 
     def _parts(self, composition: Composition | None) -> tuple[Part, ...]:
         return tuple(
-            part for leaf in leaves(composition) for part in self._adapters(leaf.ref).parts
+            part
+            for number, leaf in enumerate(leaves(composition))
+            for part in self._adapters(leaf.ref).parts
+            if number == 0 or not self._methods[part.method].first_only
         )
 
 
@@ -115,12 +123,37 @@ class _ReferenceSublayer:
         norm = _PieceNorm(_ReferenceModule(norm_of(self.point), (), self.methods), piece, base)
         parts = piece.at(self.point)
         if not parts:
-            return cast(Tensor, norm(h + residual))
+            return h if isinstance(base, OuterNorm) else cast(Tensor, norm(h + residual))
         start = h
         for part in parts:
-            h = self.methods[part.method].step(part, h, residual, norm, piece.rows)
+            method = self.methods[part.method]
+            h = method.apply(part, method.enter(part, h, residual, norm), piece.rows).h
         finish = self.methods[parts[-1].method].finish
         return cast(Tensor, finish(parts[-1], h, residual, norm, start))
+
+
+@dataclass(frozen=True)
+class _ReferenceAttention:
+    point: PlugPoint
+    pieces: Sequence[_Piece]
+    methods: Mapping[str, Any]
+
+    def __call__(self, x: Tensor) -> list[Prefix | None]:
+        return [prefix for piece in self.pieces for prefix in self.apply(piece, piece.cut(x))]
+
+    def apply(self, piece: _Piece, x: Tensor) -> Sequence[Prefix | None]:
+        found = [
+            self.methods[part.method].prefixes(part, x, piece.rows) for part in piece.at(self.point)
+        ]
+        if not found:
+            return [None] * len(piece.rows)
+        return [join_prefixes(each) for each in zip(*found, strict=True)]
+
+
+def _work_of(point: PlugPoint) -> type[Any]:
+    if point.site in SUBLAYER_SITES:
+        return _ReferenceSublayer
+    return _ReferenceAttention if point.site in ATTENTION_SITES else _ReferenceModule
 
 
 class _PieceNorm(nn.Module):

@@ -10,7 +10,11 @@ from typing import Protocol
 from adapter_runtime.backbone.routing import RowSpans, Work
 from adapter_runtime.types import Composition, PlugPoint, Site
 
-NORM_OF = {Site.ATTENTION: Site.ATTENTION_NORM, Site.FFN: Site.FFN_NORM}
+NORM_OF = {
+    Site.ATTENTION: Site.ATTENTION_NORM,
+    Site.CROSS: Site.CROSS_NORM,
+    Site.FFN: Site.FFN_NORM,
+}
 """The LayerNorm that closes each sublayer; itself a module point."""
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.routing import Groups, ModuleWork
-from adapter_runtime.methods.base import ModuleTable, SublayerTable
+from adapter_runtime.backbone.points import OuterNorm
+from adapter_runtime.backbone.routing import Groups, ModuleWork, Prefix
+from adapter_runtime.methods.base import AttentionTable, ModuleTable, SublayerTable
 
 ModuleLink = tuple[ModuleTable, Groups]
 SublayerLink = tuple[SublayerTable, Groups]
+AttentionLink = tuple[AttentionTable, Groups]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +101,11 @@ class SublayerRun:
         """The sublayer's output for the run's tokens. Shape: `[tokens, width]` each."""
         norm = base if self.norm_work is None else SpanNorm(base, self.norm_work)
         if not self.links:
-            return cast(Tensor, norm(h + residual))
+            # A hooked model closes the sublayer itself.
+            return h if isinstance(base, OuterNorm) else cast(Tensor, norm(h + residual))
         start = h
         for table, groups in self.links:
-            h = table.step(groups, h, residual, norm)
+            h = table.apply(groups, table.enter(groups, h, residual, norm)).h
         table, groups = self.links[-1]
         return table.finish(groups, h, residual, norm, start)
 
@@ -118,3 +122,43 @@ class SublayerRuns:
             run(h[run.start : run.stop], residual[run.start : run.stop], norm) for run in self.runs
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRun:
+    """Segments with equal tables at an attention point: rows `first:stop` and their tokens."""
+
+    first: int
+    stop: int
+    start: int
+    end: int
+    links: tuple[AttentionLink, ...]
+
+    def __call__(self, x: Tensor) -> list[Prefix]:
+        """The run's prefixes, row by row; those of several adapters stand side by side."""
+        span = x[self.start : self.end]
+        found = [table.prefixes(groups, span) for table, groups in self.links]
+        return [join_prefixes(each) for each in zip(*found, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRuns:
+    """The work at an attention point; rows outside its runs have no prefix."""
+
+    runs: tuple[AttentionRun, ...]
+    num_rows: int
+
+    def __call__(self, x: Tensor) -> list[Prefix | None]:
+        """One prefix for each row. Shape: `[tokens, width]`."""
+        prefixes: list[Prefix | None] = [None] * self.num_rows
+        for run in self.runs:
+            prefixes[run.first : run.stop] = run(x)
+        return prefixes
+
+
+def join_prefixes(prefixes: Sequence[Prefix]) -> Prefix:
+    """The prefixes of one row's adapters as one."""
+    if len(prefixes) == 1:
+        return prefixes[0]
+    keys, values = zip(*prefixes, strict=True)
+    return torch.cat(keys, 1), torch.cat(values, 1)

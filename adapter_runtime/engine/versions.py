@@ -12,6 +12,7 @@ from adapter_runtime.checkpoint.heads import embedding_head
 from adapter_runtime.engine.library import Library
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
+from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import (
     Adapter,
     Composition,
@@ -19,7 +20,9 @@ from adapter_runtime.types import (
     Kind,
     Limits,
     Note,
+    Part,
     PlugPoint,
+    RowExtension,
     TaskSpec,
     TaskVersion,
     leaves,
@@ -43,7 +46,26 @@ def read_version(spec: TaskSpec, backbone: Backbone, library: Library) -> TaskVe
     composition = spec.adapter and map_leaves(spec.adapter, lambda ref: adapters[ref].digest)
     head = find_head(spec, backbone, library)
     notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
-    return make_version(spec, composition, head, backbone, notes)
+    parts = [adapters[leaf.ref].parts for leaf in leaves(spec.adapter)]
+    return make_version(spec, composition, head, backbone, notes, find_extension(parts))
+
+
+def find_extension(adapters: Sequence[Sequence[Part]]) -> RowExtension | None:
+    """What the adapters of a composition, in its order, add to every row.
+
+    Virtual tokens come from the first adapter only; shifts of positions add up.
+    """
+    tokens: RowExtension | None = None
+    shifts = [0]
+    for number, parts in enumerate(adapters):
+        found = dict.fromkeys(METHODS[part.method].extension(part) for part in parts)
+        for extension in filter(None, found):
+            shifts.append(extension.shift)
+            if extension.num_tokens and number == 0:
+                tokens = extension
+    if tokens is None and not any(shifts):
+        return None
+    return (tokens or RowExtension())._replace(shift=sum(shifts))
 
 
 def _check_stack(adapters: Sequence[Adapter], where: str, backbone: Backbone) -> None:
@@ -99,6 +121,7 @@ def make_version(
     head: HeadWeights,
     backbone: Backbone,
     notes: tuple[Note, ...] = (),
+    extension: RowExtension | None = None,
 ) -> TaskVersion:
     """The version of a task whose adapters (by digest) and head are already read.
 
@@ -116,6 +139,7 @@ def make_version(
     digest = _digest(composition, head.spec.digest, kind, limits, spec.options)
     return TaskVersion(
         task=spec.name,
+        extension=extension,
         id=digest[:12],
         digest=digest,
         kind=kind,

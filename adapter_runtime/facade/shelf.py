@@ -7,13 +7,16 @@ from typing import Any, TypeVar
 
 from adapter_runtime.checkpoint.heads import embedding_head
 from adapter_runtime.engine.engine import LocalEngine
-from adapter_runtime.engine.versions import make_version
+from adapter_runtime.engine.versions import find_extension, make_version
 from adapter_runtime.errors import UnknownTask
 from adapter_runtime.types import (
     Adapter,
+    Average,
     Composition,
+    Fuse,
     HeadWeights,
     Leaf,
+    Merge,
     Stack,
     TaskSpec,
     TaskVersion,
@@ -122,7 +125,7 @@ class Shelf:
             return None
         if isinstance(setup, str):
             setup = Leaf(setup)
-        elif not isinstance(setup, Leaf | Stack):
+        elif not isinstance(setup, Leaf | Stack | Average | Fuse | Merge):
             setup = Stack(tuple(Leaf(name) for name in setup))
         for leaf in leaves(setup):
             self.adapter(leaf.ref)
@@ -153,7 +156,9 @@ class Shelf:
         else:
             weights = self.head(head)
         by_digest = tree and map_leaves(tree, lambda name: self.adapter(name).digest)
-        return make_version(TaskSpec(task), by_digest, weights, self.engine.backbone)
+        extension = find_extension([self.adapter(leaf.ref).parts for leaf in leaves(tree)])
+        backbone = self.engine.backbone
+        return make_version(TaskSpec(task), by_digest, weights, backbone, extension=extension)
 
 
 def _named(name: str, things: Mapping[str, Thing]) -> Thing:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.tokenizer import Tokenizer
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow, Row
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,41 @@ class HeadStates:
         starts, lengths: each row's span in it, real tokens only.
         pool: the backbone's pooler over these rows, in order; raises BackboneError where the
             checkpoint has none. Shape: `[rows, width]`.
+        inputs: the rows as they ran, virtual tokens included.
+        invert: states of `tokens()` that are about to be projected onto the vocabulary, through
+            the inverse of the adapters' invertible blocks. Shape: `[tokens, embedding]`.
+        vocabulary: the backbone's word embeddings. Shape: `[vocabulary, embedding]`.
     """
 
     hidden: Tensor
     starts: Sequence[int]
     lengths: Sequence[int]
     pool: Callable[[], Tensor]
+    inputs: Sequence[Row]
+    invert: Callable[[Tensor], Tensor]
+    vocabulary: Tensor
 
     def rows(self) -> list[Tensor]:
-        """Each row's hidden states. Shape: `[length, width]` each."""
+        """Each row's hidden states without virtual tokens. Shape: `[tokens, width]` each."""
+        spans = zip(self.starts, self.lengths, self.inputs, strict=True)
         return [
-            self.hidden[start : start + length]
-            for start, length in zip(self.starts, self.lengths, strict=True)
+            _text_states(self.hidden[start : start + length], row) for start, length, row in spans
         ]
 
     def tokens(self) -> Tensor:
-        """The rows' hidden states one after another. Shape: `[sum of lengths, width]`."""
+        """What `rows` gives, one after another. Shape: `[sum of tokens, width]`."""
         return torch.cat(self.rows())
 
     def first_tokens(self) -> Tensor:
-        """Hidden state of each row's first token. Shape: `[rows, width]`."""
+        """Hidden state of each row's first token, virtual or not. Shape: `[rows, width]`."""
         return self.hidden[torch.tensor(self.starts, device=self.hidden.device)]
+
+
+def _text_states(states: Tensor, row: Row) -> Tensor:
+    if row.virtual is None:
+        return states
+    start, count = row.virtual
+    return torch.cat((states[:start], states[start + count :]))
 
 
 class HeadKind(Protocol):

@@ -1,22 +1,42 @@
 """What an adapter method is: how it is read, its reference maths, its device table.
 
-A method acts at one kind of point. At *module* points (a linear, a LayerNorm) it sees the
-module's input `x` and output `y`; at *sublayer* points it sees the sublayer's output `h`, its
-residual input and the LayerNorm. In a Stack the adapters of one point form a chain: every
-adapter makes one `step`, and the last one `finish`es, as the `adapters` library composes them.
-The `start` of a sublayer chain is the sublayer's own output, before the first step.
+A method acts at one kind of point. At *module* points it sees the module's input `x` and output
+`y`: of a linear, a LayerNorm, or an embedding table (then `x` are token ids); where states are
+changed in passing (embedding output, layer output, before the vocabulary projection) the module
+is the identity. At *sublayer* points it sees the sublayer's output `h`, its residual input and
+the LayerNorm. At *attention* points it gives keys and values that stand before a row's own.
+
+In a Stack the adapters of one point form a chain. At module points every adapter makes one
+`step` and the last one `finish`es; at sublayer points every adapter `enter`s and `apply`s, and
+the last one `finish`es, as the `adapters` library composes them. The `start` of a sublayer chain
+is the sublayer's own output, before the first adapter. A method that is `first_only` acts where
+its adapter is the first of its composition, and nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Protocol
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.types import Part
+from adapter_runtime.backbone.routing import Groups, Prefix, RowSpans
+from adapter_runtime.types import Part, RowExtension
+
+
+class Entry(NamedTuple):
+    """What a block at a sublayer point reads, and its residual. Shape: `[tokens, width]` each."""
+
+    z: Tensor
+    residual: Tensor
+
+
+class Applied(NamedTuple):
+    """A block's output with its residual, and without. Shape: `[tokens, width]` each."""
+
+    h: Tensor
+    up: Tensor
 
 
 class Table(Protocol):
@@ -58,8 +78,12 @@ class ModuleTable(Table, Protocol):
 class SublayerTable(Table, Protocol):
     """A table at a sublayer point: the fast path over segments."""
 
-    def step(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
-        """One adapter of the stack: the new h."""
+    def enter(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
+        """What the block reads by its own flags."""
+        ...
+
+    def apply(self, groups: Groups, entry: Entry) -> Applied:
+        """The block."""
         ...
 
     def finish(
@@ -69,14 +93,42 @@ class SublayerTable(Table, Protocol):
         ...
 
 
-class ModuleMethod(Protocol):
-    """A method at module points. `chain` names what its links hand on: equal chains compose."""
+class AttentionTable(Table, Protocol):
+    """A table at an attention point."""
 
-    name: str
-    chain: str
+    def prefixes(self, groups: Groups, x: Tensor) -> Sequence[Prefix]:
+        """Keys and values before those of each row of the groups; x is the attention's input."""
+        ...
+
+
+class AdapterMethod(Protocol):
+    """What the methods of all kinds of points have."""
+
+    @property
+    def name(self) -> str:
+        """A key of `METHODS`."""
+        ...
+
+    @property
+    def first_only(self) -> bool:
+        """Whether it acts for the first adapter of a composition only."""
+        ...
+
+    def extension(self, part: Part) -> RowExtension | None:
+        """What the Part adds to every row; None for most methods."""
+        ...
 
     def table_key(self, part: Part) -> Hashable:
         """Parts with equal keys may share a table: flags, shapes and width bucket."""
+        ...
+
+
+class ModuleMethod(AdapterMethod, Protocol):
+    """A method at module points."""
+
+    @property
+    def chain(self) -> str:
+        """Names what its links hand on: the links of equal chains compose."""
         ...
 
     def new_table(
@@ -98,14 +150,8 @@ class ModuleMethod(Protocol):
         ...
 
 
-class SublayerMethod(Protocol):
+class SublayerMethod(AdapterMethod, Protocol):
     """A method at sublayer points; all of them share one chain."""
-
-    name: str
-
-    def table_key(self, part: Part) -> Hashable:
-        """Parts with equal keys may share a table: flags, shapes and width bucket."""
-        ...
 
     def new_table(
         self, part: Part, base: nn.Module | None, device: torch.device, dtype: torch.dtype
@@ -113,10 +159,12 @@ class SublayerMethod(Protocol):
         """An empty table for Parts with this Part's key."""
         ...
 
-    def step(
-        self, part: Part, h: Tensor, residual: Tensor, norm: nn.Module, rows: RowSpans
-    ) -> Tensor:
-        """Reference of `SublayerTable.step` for one segment; differentiable."""
+    def enter(self, part: Part, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
+        """Reference of `SublayerTable.enter` for one segment; differentiable."""
+        ...
+
+    def apply(self, part: Part, entry: Entry, rows: RowSpans) -> Applied:
+        """Reference of `SublayerTable.apply` for one segment; differentiable."""
         ...
 
     def finish(
@@ -124,3 +172,31 @@ class SublayerMethod(Protocol):
     ) -> Tensor:
         """Reference of `SublayerTable.finish` for one segment; never writes into its inputs."""
         ...
+
+
+class AttentionMethod(AdapterMethod, Protocol):
+    """A method at attention points; every adapter of a composition adds its own prefix."""
+
+    def new_table(
+        self, part: Part, base: nn.Module | None, device: torch.device, dtype: torch.dtype
+    ) -> AttentionTable:
+        """An empty table for Parts with this Part's key."""
+        ...
+
+    def prefixes(self, part: Part, x: Tensor, rows: RowSpans) -> Sequence[Prefix]:
+        """Reference of `AttentionTable.prefixes` for one segment; differentiable."""
+        ...
+
+
+Method = ModuleMethod | SublayerMethod | AttentionMethod
+"""A row of the method table."""
+
+
+class Everywhere:
+    """The common answers of methods that act in any place and leave rows alone."""
+
+    first_only = False
+
+    def extension(self, part: Part) -> RowExtension | None:
+        """Nothing is added to rows."""
+        return None

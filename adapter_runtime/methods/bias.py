@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.base import Everywhere
 from adapter_runtime.methods.stacks import StackedTable
 from adapter_runtime.types import Part
 
@@ -61,7 +62,7 @@ class BiasTable:
         return y.add_(hidden)
 
 
-class Bias:
+class Bias(Everywhere):
     """Replaces the bias of a linear or LayerNorm. Tensors: `bias` `[width]`."""
 
     name = "bias"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.base import Applied, Entry, Everywhere
 from adapter_runtime.methods.stacks import (
     StackedTable,
     activation,
@@ -59,19 +60,17 @@ def _settings(part: Part) -> BottleneckSettings:
     return part.settings
 
 
-def _block_input(
-    settings: BottleneckSettings, h: Tensor, residual: Tensor, norm: nn.Module
-) -> tuple[Tensor, Tensor]:
+def _enter(settings: BottleneckSettings, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
     """What the block reads, and its residual."""
     if settings.is_parallel:
-        return residual, residual
+        return Entry(residual, residual)
     z, block_residual = h, h
     if settings.original_ln_before:
         z = h + residual
         if settings.residual_before_ln == "post_add":
             block_residual = z
         z = norm(z)
-    return z, block_residual if settings.residual_before_ln else z
+    return Entry(z, block_residual if settings.residual_before_ln else z)
 
 
 def _finish(
@@ -133,16 +132,19 @@ class BottleneckTable:
         """Make a row add nothing."""
         self._stacks.clear(row)
 
-    def step(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+    def enter(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
+        """What the blocks read by this table's flags."""
+        return _enter(self._settings, h, residual, norm)
+
+    def apply(self, groups: Groups, entry: Entry) -> Applied:
         """The block's output with its residual; without one where it is parallel."""
-        settings = self._settings
-        z, block_residual = _block_input(settings, h, residual, norm)
-        up = self._gated(groups, z, self._up(groups, z))
+        settings, block_residual = self._settings, entry.residual
+        up = self._gated(groups, entry.z, self._up(groups, entry.z))
         if settings.is_parallel:
-            return self._norm_after(groups, up)
+            return Applied(self._norm_after(groups, up), up)
         if settings.adapter_residual_before_ln:
-            return self._norm_after(groups, up + block_residual)
-        return self._norm_after(groups, up) + block_residual
+            return Applied(self._norm_after(groups, up + block_residual), up)
+        return Applied(self._norm_after(groups, up) + block_residual, up)
 
     def finish(
         self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor
@@ -175,7 +177,7 @@ class BottleneckTable:
         return normed + groups.per_token(self._stacks["norm_after_bias"])
 
 
-class Bottleneck:
+class Bottleneck(Everywhere):
     """A down-projection, an activation and an up-projection at the end of a sublayer.
 
     Tensors, for block width b and hidden width d: `down_weight` `[b, d]`, `down_bias` `[b]`,
@@ -196,22 +198,23 @@ class Bottleneck:
         """An empty table for Parts with this Part's key."""
         return BottleneckTable(part, device, dtype)
 
-    def step(
-        self, part: Part, h: Tensor, residual: Tensor, norm: nn.Module, rows: RowSpans
-    ) -> Tensor:
+    def enter(self, part: Part, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
+        """What the block reads by this Part's flags."""
+        return _enter(_settings(part), h, residual, norm)
+
+    def apply(self, part: Part, entry: Entry, rows: RowSpans) -> Applied:
         """The block's output with its residual. Shape: `[tokens, width]` each."""
-        settings = _settings(part)
-        tensors = {name: tensor.to(h) for name, tensor in part.tensors.items()}
-        z, block_residual = _block_input(settings, h, residual, norm)
+        settings, (z, block_residual) = _settings(part), entry
+        tensors = {name: tensor.to(z) for name, tensor in part.tensors.items()}
         up = _reference_up(settings, tensors, z)
         if settings.use_gating:
             scores = functional.linear(z, tensors["gate_weight"], tensors["gate_bias"])
             up = up * row_gate(rows, scores)
         if settings.is_parallel:
-            return _inner_norm(tensors, "norm_after", up)
+            return Applied(_inner_norm(tensors, "norm_after", up), up)
         if settings.adapter_residual_before_ln:
-            return _inner_norm(tensors, "norm_after", up + block_residual)
-        return _inner_norm(tensors, "norm_after", up) + block_residual
+            return Applied(_inner_norm(tensors, "norm_after", up + block_residual), up)
+        return Applied(_inner_norm(tensors, "norm_after", up) + block_residual, up)
 
     def finish(
         self, part: Part, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor

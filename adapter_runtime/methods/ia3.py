@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.base import Everywhere
 from adapter_runtime.methods.stacks import StackedTable, row_gate
 from adapter_runtime.types import Part
 
@@ -87,7 +88,7 @@ class Ia3Table:
         return y.mul_(hidden)
 
 
-class Ia3:
+class Ia3(Everywhere):
     """`(W x + b) * scale * alpha`, or `(W x + b) * scale * gate`.
 
     Tensors: `scale` `[out]`, with gating `gate_weight` `[1, in]` and `gate_bias` `[1]`. It shares

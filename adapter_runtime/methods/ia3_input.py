@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.base import Everywhere
 from adapter_runtime.methods.stacks import StackedTable
 from adapter_runtime.types import Part
 
@@ -54,7 +55,7 @@ class Ia3InputTable:
         return y
 
 
-class Ia3Input:
+class Ia3Input(Everywhere):
     """`W (x * scale) + b`: PEFT's feed-forward form. Tensors: `scale` `[in]`."""
 
     name = "ia3_input"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.base import Everywhere
 from adapter_runtime.methods.stacks import (
     StackedTable,
     bucket,
@@ -100,7 +101,7 @@ class LoraTable:
         return y.add_(hidden)
 
 
-class Lora:
+class Lora(Everywhere):
     """`y + scale * B(A x)` at a linear, or `y + gate * B(A x)`.
 
     Tensors: `down` `[r, in]`, `up` `[out, r]`, with bias `bias` `[out]`, with gating

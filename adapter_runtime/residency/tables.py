@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from adapter_runtime.methods.base import ModuleMethod, SublayerMethod, Table
+from adapter_runtime.methods.base import Method, Table
 from adapter_runtime.types import Adapter, Part, PlugPoint
 
-Methods = Mapping[str, ModuleMethod | SublayerMethod]
+Methods = Mapping[str, Method]
 TableId = tuple[PlugPoint, str, Hashable]
 
 

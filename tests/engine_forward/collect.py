@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from adapter_runtime.engine.states import StreamStates
+
 
 class Collect:
     """Keeps every job's states, and its pooled vector where `pooled` is set."""
@@ -16,21 +18,15 @@ class Collect:
         self.vectors: dict[int, Tensor] = {}
         self.num_calls = 0
 
-    def __call__(
-        self,
-        indices: Sequence[int],
-        hidden: Tensor,
-        starts: Sequence[int],
-        lengths: Sequence[int],
-        pool: object,
-    ) -> None:
+    def __call__(self, indices: Sequence[int], states: StreamStates) -> None:
         self.num_calls += 1
-        for job, start, length in zip(indices, starts, lengths, strict=True):
+        spans = zip(indices, states.starts, states.lengths, strict=True)
+        for job, start, length in spans:
             assert job not in self.states
-            self.states[job] = hidden[start : start + length].clone()
+            self.states[job] = states.hidden[start : start + length].clone()
         if self.pooled:
             places = list(range(len(indices)))[::-1]
-            vectors = pool(places)
+            vectors = states.pool(places)
             self.vectors |= {indices[place]: vectors[i] for i, place in enumerate(places)}
 
 

@@ -70,7 +70,15 @@ def states_of(model: PreTrainedModel, rows: Sequence[Row]) -> HeadStates:
         pooled.append(getattr(output, "pooler_output", None))
     lengths = [len(states) for states in hidden]
     starts = [0, *np.cumsum(lengths)[:-1].tolist()]
-    return HeadStates(torch.cat(hidden), starts, lengths, lambda: torch.cat(pooled))
+    return HeadStates(
+        torch.cat(hidden),
+        starts,
+        lengths,
+        pool=lambda: torch.cat(pooled),
+        inputs=list(rows),
+        invert=lambda x: x,
+        vocabulary=model.get_input_embeddings().weight,
+    )
 
 
 def run_head(head: HeadWeights, states: HeadStates, *, raw: bool = True) -> list[Arrays]:

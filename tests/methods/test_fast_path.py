@@ -206,11 +206,13 @@ def test_bottleneck_table_equals_reference(flags, scaling, layout):
     parts = [bottleneck_part(BOTTLENECKS[flags], seed, 32, scaling) for seed in range(3)]
     h, residual = (draw(name, (rows.num_tokens, 32), 1.0) for name in ("h", "residual"))
     table, groups = filled_table(parts, None), groups_of(rows)
-    found = table.finish(groups, table.step(groups, h, residual, norm), residual, norm, h)
+    applied = table.apply(groups, table.enter(groups, h, residual, norm))
+    found = table.finish(groups, applied.h, residual, norm, h)
     outputs = []
     for part, segment, (a, b) in zip(parts, bounds(), token_bounds(rows), strict=True):
-        step = method.step(part, h[a:b], residual[a:b], norm, rows.slice(*segment))
-        outputs.append(method.finish(part, step, residual[a:b], norm, h[a:b]))
+        entry = method.enter(part, h[a:b], residual[a:b], norm)
+        applied = method.apply(part, entry, rows.slice(*segment))
+        outputs.append(method.finish(part, applied.h, residual[a:b], norm, h[a:b]))
     expected = torch.cat(outputs)
     assert torch.allclose(real(rows, found), real(rows, expected), atol=TOLERANCE, rtol=1e-6)
 
