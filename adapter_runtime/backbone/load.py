@@ -73,7 +73,8 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
 def _weight_files(folder: Folder) -> tuple[str, ...]:
     for name in _WEIGHTS:
         if folder.has(name):
-            return (folder.path(name).name,)
+            folder.path(name)
+            return (name,)
     for name in _INDEXES:
         if folder.has(name):
             return (name, *_parts(folder, name))
@@ -84,7 +85,10 @@ def _parts(folder: Folder, index: str) -> tuple[str, ...]:
     parts = read_object(folder, index).get("weight_map")
     if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
         raise BackboneError(f"{folder.source}: {index} names no weight files; fetch it again.")
-    return tuple(folder.path(part).name for part in sorted(set(parts.values())))
+    names = tuple(sorted(set(parts.values())))
+    for name in names:
+        folder.path(name)
+    return names
 
 
 def _load_model(

@@ -26,6 +26,13 @@ def inner_path(text: str, source: str) -> Path:
     return path
 
 
+def _blobs(root: Path) -> tuple[Path, ...]:
+    """Where a hub cache keeps the files that a snapshot links to; nothing for other folders."""
+    snapshots = (path for path in (root, *root.parents) if path.parent.name == "snapshots")
+    found = (path.parent.parent / "blobs" for path in snapshots)
+    return tuple(blobs for blobs in found if blobs.is_dir())[:1]
+
+
 class Folder:
     """Files of one Source; every path stays inside the root.
 
@@ -44,26 +51,31 @@ class Folder:
         self.root = root.resolve()
         self.source = source
         self.max_file_bytes = max_file_bytes
+        self._homes = (self.root, *_blobs(self.root))
 
     def has(self, name: str) -> bool:
         """Whether the folder holds a file of that name."""
         return (self.root / name).is_file()
 
     def path(self, name: str) -> Path:
-        """The file's path, checked to exist, to be named inside the root and to be small enough.
+        """The file's path, checked to exist, to stay inside the root and to be small enough.
 
-        A link is followed wherever it leads, as a hub cache's links to its blobs must be.
+        A link may lead to elsewhere in the root, or from a hub cache's snapshot to its blobs.
 
         Raises:
             SourceError: one of these does not hold.
         """
-        # A hub cache links snapshot files to blobs beside the snapshot: only names are confined.
         inner = Path(name)
         if inner.is_absolute() or ".." in inner.parts or "\0" in name:
             raise SourceError(f"{self.source}: {name!r} lies outside the folder; refused.")
         path = (self.root / inner).resolve()
         if not path.is_file():
             raise SourceError(f"{self.source}: the file {name} is missing.")
+        if not any(path.is_relative_to(home) for home in self._homes):
+            raise SourceError(
+                f"{self.source}: {name} is a link that leads out of the folder; "
+                "put the file itself there."
+            )
         size = path.stat().st_size
         if size > self.max_file_bytes:
             raise SourceError(

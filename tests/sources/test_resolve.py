@@ -107,6 +107,27 @@ class TestFolder:
         with pytest.raises(SourceError, match="outside"):
             Folder(adapters / "spam", "spam").path(name)
 
+    def test_a_link_may_not_lead_out_of_the_folder(self, adapters: Path, tmp_path: Path) -> None:
+        """A checkpoint that names another user's file by a link is refused."""
+        (tmp_path / "secret.json").write_text("{}")
+        (adapters / "spam" / "linked.json").symlink_to(tmp_path / "secret.json")
+        with pytest.raises(SourceError, match="link that leads out"):
+            Folder(adapters / "spam", "spam").path("linked.json")
+
+    def test_a_link_inside_the_folder_is_followed(self, adapters: Path) -> None:
+        """Links between a checkpoint's own files are harmless."""
+        (adapters / "spam" / "linked.json").symlink_to("adapter_config.json")
+        assert {"r": 8} == Folder(adapters / "spam", "spam").read_json("linked.json")
+
+    def test_a_hub_caches_own_links_are_followed(self, tmp_path: Path) -> None:
+        """Snapshots consist of links to blobs beside them."""
+        blobs, snapshot = tmp_path / "repo" / "blobs", tmp_path / "repo" / "snapshots" / "abc"
+        blobs.mkdir(parents=True)
+        (snapshot / "sub").mkdir(parents=True)
+        (blobs / "123").write_text("[1]")
+        (snapshot / "sub" / "config.json").symlink_to("../../../blobs/123")
+        assert [1] == Folder(snapshot / "sub", "org/repo/sub").read_json("config.json")
+
     def test_a_file_over_the_limit_is_refused(self, adapters: Path) -> None:
         """The size is checked before anything is read."""
         with pytest.raises(SourceError, match="the limit is 4"):
