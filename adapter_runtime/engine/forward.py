@@ -14,7 +14,7 @@ from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.routing import Routing
 from adapter_runtime.engine.fast import FastRouter
 from adapter_runtime.engine.pack import Job, SharedRow, lay_out, plan_streams, share_rows
-from adapter_runtime.engine.route import Router
+from adapter_runtime.engine.route import Router, beside
 from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.engine.streams import open_streams
 from adapter_runtime.residency.slots import SlotPool
@@ -103,11 +103,13 @@ class BatchRunner:
     def _run_stream(self, stream: Sequence[SharedRow], finish: Finish) -> None:
         spans = lay_out(stream, self.backbone.layout)
         compositions = [shared.composition for shared in stream]
-        routing = Routing(self.backbone.layout, spans, self.router.route(compositions, spans))
+        work = self.router.route(compositions, spans)
+        routing = Routing(self.backbone.layout, spans, work, beside(self.router, compositions))
         hidden = self.backbone.forward([shared.row for shared in stream], routing)
         places = [(row, job) for row, shared in enumerate(stream) for job in shared.jobs]
         chosen = [row for row, _ in places]
-        found = StreamStates(self.backbone, self.router, stream, hidden, spans, chosen)
+        inputs = [row for shared in stream for row in shared.rows()]
+        found = StreamStates(self.backbone, self.router, stream, hidden, spans, chosen, inputs)
         finish([job for _, job in places], found)
 
 

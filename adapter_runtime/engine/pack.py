@@ -26,11 +26,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class SharedRow:
-    """A row that runs once, and the numbers of the jobs that wait for it."""
+    """A row that runs once, the numbers of the jobs that wait for it, and each job's words."""
 
     row: Row
     composition: Composition | None
     jobs: tuple[int, ...]
+    word_starts: tuple[tuple[int, ...] | None, ...] = ()
+
+    def rows(self) -> list[Row]:
+        """The row as each of its jobs gave it."""
+        marks = self.word_starts or (None,) * len(self.jobs)
+        return [self.row._replace(word_starts=starts) for starts in marks]
 
     @property
     def length(self) -> int:
@@ -39,12 +45,18 @@ class SharedRow:
 
 
 def share_rows(jobs: Sequence[Job], has_types: bool) -> list[SharedRow]:
-    """Jobs with equal token ids, type ids and composition as one row each, in first-seen order."""
+    """Jobs of one composition whose rows are equal, but for words, once, in first-seen order."""
     found: dict[tuple[Row, Composition | None], list[int]] = {}
     for number, job in enumerate(jobs):
         types = job.row.type_ids if has_types and any(job.row.type_ids or ()) else None
-        found.setdefault((Row(job.row.input_ids, types), job.composition), []).append(number)
-    return [SharedRow(row, tree, tuple(numbers)) for (row, tree), numbers in found.items()]
+        row = job.row._replace(type_ids=types, word_starts=None)
+        found.setdefault((row, job.composition), []).append(number)
+    return [
+        SharedRow(
+            row, tree, tuple(numbers), tuple(jobs[number].row.word_starts for number in numbers)
+        )
+        for (row, tree), numbers in found.items()
+    ]
 
 
 def plan_streams(

@@ -28,6 +28,7 @@ class StreamStates:
         hidden: their final states. Shape: `[tokens, width]`.
         spans: where the rows lie.
         chosen: the stream's row of each place.
+        inputs: the row of each place as its job gave it.
     """
 
     def __init__(
@@ -38,12 +39,13 @@ class StreamStates:
         hidden: Tensor,
         spans: RowSpans,
         chosen: Sequence[int],
+        inputs: Sequence[Row],
     ) -> None:
         self.backbone = backbone
         self.hidden = hidden
         self.starts = [spans.starts[row] for row in chosen]
         self.lengths = [spans.lengths[row] for row in chosen]
-        self.rows = [stream[row].row for row in chosen]
+        self.rows = inputs
         self._compositions = [stream[row].composition for row in chosen]
         self._router = router
 

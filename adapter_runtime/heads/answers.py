@@ -53,3 +53,30 @@ class AnswerSpan:
     start: int
     end: int
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFill:
+    """A token for a masked place: its id, its text, and the text with it in place."""
+
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedText:
+    """A text that a language model wrote."""
+
+    generated_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedWord:
+    """A word, the number of the word that governs it (0 is the root), and the relation."""
+
+    word: str
+    head: int
+    label: str
+    score: float

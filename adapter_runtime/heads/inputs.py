@@ -126,8 +126,8 @@ def words(value: Any, field: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def read_list(value: Any, field: str) -> tuple[str, ...]:
-    """At least one text and at most `MAX_ROWS`.
+def read_list(value: Any, field: str, most: int | None = MAX_ROWS) -> tuple[str, ...]:
+    """At least one text and at most so many.
 
     Raises:
         InvalidInput: not a list, it is empty, or one of its texts is wrong.
@@ -135,8 +135,8 @@ def read_list(value: Any, field: str) -> tuple[str, ...]:
     """
     if not isinstance(value, list | tuple) or not value:
         raise InvalidInput("a list of at least one text is expected.", field)
-    if len(value) > MAX_ROWS:
-        raise TooLong(f"holds {len(value)} texts; send at most {MAX_ROWS} at once.", field)
+    if most is not None and len(value) > most:
+        raise TooLong(f"holds {len(value)} texts; send at most {most} at once.", field)
     return tuple(read_text(text, f"{field}[{number}]") for number, text in enumerate(value))
 
 

@@ -11,11 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from adapter_runtime.errors import RowFailed
 from adapter_runtime.heads.base import HeadStates
+from adapter_runtime.types import Row
+
+Summary = Literal["first", "last", "counted", "eos", "mean"]
+"""Which state stands for a row: its first token's; its last one's that is no padding token; the
+one at the number of its tokens that are no padding tokens; its last end-of-text token's; or the
+mean over its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,12 @@ class StackSettings:
         function: `softmax`, `sigmoid` or `none` on the logits where the request names none;
             None chooses by the head type and the number of labels.
         reads_types: whether rows carry token type ids; question answering heads only.
+        summary: which state a head over whole rows reads, where it reads no pooler.
+        marker: the token id that `summary` looks at: padding or end of text; None where the
+            backbone has no such token.
+        scale: factor on the states before the first layer.
+        norm_eps: the epsilon of a LayerNorm behind each activation; None where there is none.
+        hidden_bias: whether the layers but the last have a bias.
     """
 
     layers: int = 1
@@ -38,6 +53,11 @@ class StackSettings:
     bias: bool = True
     function: str | None = None
     reads_types: bool = True
+    summary: Summary = "first"
+    marker: int | None = None
+    scale: float = 1.0
+    norm_eps: float | None = None
+    hidden_bias: bool = True
 
 
 def tensor_shapes(settings: StackSettings, width: int, num_out: int) -> dict[str, tuple[int, ...]]:
@@ -53,26 +73,72 @@ def tensor_shapes(settings: StackSettings, width: int, num_out: int) -> dict[str
         is_last = layer == settings.layers - 1
         out = num_out if is_last else width
         shapes[f"{layer}.weight"] = (out, width)
-        if settings.bias or not is_last:
+        if settings.bias if is_last else settings.hidden_bias:
             shapes[f"{layer}.bias"] = (out,)
+        if settings.norm_eps is not None and not is_last:
+            shapes[f"{layer}.norm.weight"] = (width,)
     return shapes
 
 
 def apply_layers(settings: StackSettings, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """The stack's logits. Shape: `[n, width]` to `[n, labels]`."""
+    if settings.scale != 1.0:
+        x = x * settings.scale
     for layer in range(settings.layers):
         x = nn.functional.linear(x, weights[f"{layer}.weight"], weights.get(f"{layer}.bias"))
-        if layer < settings.layers - 1 and settings.activation:
-            x = activation(settings.activation)(x)
+        if layer < settings.layers - 1:
+            x = activation(settings.activation)(x) if settings.activation else x
+            x = layer_norm(weights, f"{layer}.norm", settings.norm_eps, x)
     return x
+
+
+def layer_norm(weights: Mapping[str, Tensor], name: str, eps: float | None, x: Tensor) -> Tensor:
+    """A head's own LayerNorm; the identity without an epsilon. Shape: `[n, width]` to the same."""
+    if eps is None:
+        return x
+    scale, shift = weights[f"{name}.weight"], weights.get(f"{name}.bias")
+    return nn.functional.layer_norm(x, (x.shape[-1],), scale, shift, eps)
 
 
 def row_logits(
     settings: StackSettings, weights: Mapping[str, Tensor], states: HeadStates
 ) -> np.ndarray:
-    """Logits from each row's first token, or from the pooler. Shape: `[rows, labels]`."""
-    vectors = states.pool() if settings.use_pooler else states.first_tokens()
-    return as_array(apply_layers(settings, weights, vectors))
+    """Logits from the state that stands for each row. Shape: `[rows, labels]`."""
+    return as_array(apply_layers(settings, weights, row_vectors(settings, states)))
+
+
+def row_vectors(settings: StackSettings, states: HeadStates) -> Tensor:
+    """The state that stands for each row. Shape: `[rows, width]`.
+
+    Raises:
+        RowFailed: a row has no token that the rule looks for.
+    """
+    if settings.use_pooler:
+        return states.pool()
+    if settings.summary == "first":
+        return states.first_tokens()
+    if settings.summary == "mean":
+        return torch.stack([row.mean(0) for row in states.rows()])
+    places = [_place(settings, row) for row in states.inputs]
+    chosen = [start + place for start, place in zip(states.starts, places, strict=True)]
+    return states.hidden[torch.tensor(chosen, device=states.hidden.device)]
+
+
+def _place(settings: StackSettings, row: Row) -> int:
+    """The token of a row, as run, that `last`, `counted` or `eos` names."""
+    first, count = row.virtual or (0, 0)
+    text = [place for place in range(len(row.input_ids)) if not first <= place < first + count]
+    is_marker = [row.input_ids[place] == settings.marker for place in text]
+    if settings.summary == "eos":
+        if not any(is_marker):
+            raise RowFailed("The row holds no end-of-text token, which this head reads; add it.")
+        return text[len(text) - 1 - is_marker[::-1].index(True)]
+    if settings.marker is None:
+        return text[-1]
+    if settings.summary == "counted":
+        return text[is_marker.count(False) - 1]
+    # Of padding alone, Hugging Face takes the first token.
+    return text[0 if all(is_marker) else len(text) - 1 - is_marker[::-1].index(False)]
 
 
 def token_logits(
