@@ -173,12 +173,19 @@ class RowExtension(NamedTuple):
         place: tokens of the row before them.
         takes_positions: virtual tokens have position numbers, so that later tokens move on.
         shift: position numbers that all tokens move on by beside that.
+        reads_types: token types are handed on; all are zero where not.
     """
 
     num_tokens: int = 0
     place: int = 0
     takes_positions: bool = False
     shift: int = 0
+    reads_types: bool = True
+
+    @property
+    def num_positions(self) -> int:
+        """Position numbers that a row's own tokens cannot have."""
+        return self.shift + (self.num_tokens if self.takes_positions else 0)
 
 
 @dataclass(frozen=True, slots=True)

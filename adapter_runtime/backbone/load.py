@@ -15,7 +15,6 @@ from adapter_runtime.backbone.architectures import find_architecture
 from adapter_runtime.backbone.attention import register_attention
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.objects import read_object
-from adapter_runtime.backbone.routing import Layout
 from adapter_runtime.backbone.rows import Architecture
 from adapter_runtime.backbone.sentence import read_sentence_settings
 from adapter_runtime.backbone.wrap import read_facts
@@ -94,7 +93,6 @@ def _parts(folder: Folder, index: str) -> tuple[str, ...]:
 def _load_model(
     folder: Folder, architecture: Architecture, dtype: torch.dtype
 ) -> tuple[PreTrainedModel, bool]:
-    packed = architecture.layout is Layout.PACKED
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(folder.root, **options)
@@ -104,7 +102,7 @@ def _load_model(
                 folder.root,
                 config=config,
                 dtype=dtype,
-                attn_implementation=register_attention() if packed else "eager",
+                attn_implementation=_attention(architecture),
                 output_loading_info=True,
                 weights_only=True,
                 **options,
@@ -118,6 +116,12 @@ def _load_model(
     if not has_pooler and hasattr(model, "pooler"):
         model.pooler = None
     return model.eval().requires_grad_(False), has_pooler and hasattr(model, "pooler")
+
+
+def _attention(architecture: Architecture) -> str:
+    # Models that call no attention interface know their own attention only.
+    is_interface = any(layers.attentions for layers in architecture.layers)
+    return register_attention(architecture.layout) if is_interface else "eager"
 
 
 def _make_plain(config: Any) -> None:

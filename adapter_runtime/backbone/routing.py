@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,6 +128,12 @@ class Groups:
         counts = [stop - start for start, stop in pairwise((0, *self.ends))]
         return torch.repeat_interleave(self.row_index, torch.tensor(counts, device=self.device))
 
+    @cached_property
+    def row_table_rows(self) -> tuple[int, ...]:
+        """The table row of each row of the spans."""
+        groups = (bisect_right(self.ends, start) for start in self.spans.starts)
+        return tuple(self.table_rows[group] for group in groups)
+
     def select(self, stacked: Tensor) -> Tensor:
         """The table rows of a stacked tensor: a view where they are consecutive, else a copy.
 
@@ -187,13 +194,33 @@ class AttentionWork(Protocol):
 Work = Mapping[PlugPoint, ModuleWork | SublayerWork | AttentionWork]
 
 
+class Beside(Protocol):
+    """Takes a stream's adapters to vectors that every row has beside its tokens."""
+
+    def __call__(self, length: int) -> tuple[Work, Sequence[int]]:
+        """Work over one row of `length` vectors for each of the stream's compositions.
+
+        Returns:
+            The work, and for each row of the stream the number of its composition.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Routing:
-    """One forward's rows and the work at each active point; no work is the bare backbone."""
+    """One forward's rows and the work at each active point; no work is the bare backbone.
+
+    Args:
+        layout: how the rows lie.
+        spans: where they lie.
+        work: what is done at each point.
+        beside: for models whose layers also read vectors that are no tokens.
+    """
 
     layout: Layout
     spans: RowSpans
     work: Work
+    beside: Beside | None = None
 
 
 def work_at(scope: RouteScope, point: PlugPoint) -> object | None:
