@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -178,6 +178,17 @@ class SublayerWork(Protocol):
 
 Prefix = tuple[Tensor, Tensor]
 """Keys and values that are put before a row's own. Shape: `[heads, length, width]` each."""
+
+
+class CountedPrefix(NamedTuple):
+    """A prefix that the library's causal mask counts as the row's first tokens.
+
+    Token `i` then sees the first `i + 1` of prefix and row together, and no prefix at all where
+    the mask is written out: what `adapters` computes on causal models through SDPA.
+    """
+
+    keys: Tensor
+    values: Tensor
 
 
 class AttentionWork(Protocol):

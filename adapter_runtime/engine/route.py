@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from adapter_runtime.backbone.routing import RowSpans, Work
+from adapter_runtime.backbone.routing import Beside, RowSpans, Work
 from adapter_runtime.types import Composition, PlugPoint, Site
 
 NORM_OF = {
@@ -33,6 +33,19 @@ class Router(Protocol):
     def route(self, compositions: Sequence[Composition | None], spans: RowSpans) -> Work:
         """The work of a stream whose row *i* has composition *i*."""
         ...
+
+
+def beside(router: Router, compositions: Sequence[Composition | None]) -> Beside:
+    """The work of a stream's compositions on vectors beside its tokens, each composition once."""
+    distinct = list(dict.fromkeys(compositions))
+    numbers = [distinct.index(composition) for composition in compositions]
+
+    def route(length: int) -> tuple[Work, Sequence[int]]:
+        starts = range(0, len(distinct) * length, length)
+        spans = RowSpans(starts, [length] * len(distinct), len(distinct) * length)
+        return router.route(distinct, spans), numbers
+
+    return route
 
 
 @dataclass(frozen=True, slots=True)
