@@ -34,6 +34,11 @@ def activation(name: str) -> nn.Module:
     return module.eval()
 
 
+def embedding_scale(base: nn.Module) -> float:
+    """What an embedding table multiplies its vectors by."""
+    return float(getattr(base, "embed_scale", None) or 1.0)
+
+
 def grouped_down(groups: Groups, x: Tensor, stacked: Tensor) -> Tensor:
     """Each segment times its own wide-to-narrow matrix.
 
@@ -66,13 +71,31 @@ def _grouped(groups: Groups, x: Tensor, weights: Tensor) -> Tensor:
 
 
 def row_gate(rows: RowSpans, scores: Tensor) -> Tensor:
-    """The gate of each token's row: the mean of sigmoid(scores) over the row's real tokens.
+    """The gates of each token's row: the mean of sigmoid(scores) over the row's real tokens.
 
-    Shape: `[tokens, 1]` to `[tokens, 1]`.
+    Shape: `[tokens, gates]` to `[tokens, gates]`.
     """
     # A sum over hundreds of tokens needs more digits than bfloat16 has.
     means = rows.mean(scores.float().sigmoid()).to(scores.dtype)
     return means.index_select(0, rows.token_rows.to(scores.device))
+
+
+def gate_scores(groups: Groups, x: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
+    """Each segment's gates before the sigmoid.
+
+    Shape: `[tokens, in]`, `[table, gates, in]` and `[table, gates]` to `[tokens, gates]`.
+    """
+    scores = [(x * groups.per_token(weight)).sum(1) for weight in weights.unbind(1)]
+    return torch.stack(scores, 1) + groups.per_token(biases)
+
+
+def spread(gates: Tensor, width: int) -> Tensor:
+    """Gates for every output: each gate rules an equal share of them, side by side.
+
+    Shape: `[tokens, gates]` to `[tokens, width]`, or `[tokens, 1]` where there is one gate.
+    """
+    num_gates = gates.shape[1]
+    return gates if num_gates == 1 else gates.repeat_interleave(width // num_gates, 1)
 
 
 class Stacked:

@@ -10,7 +10,20 @@ from adapter_runtime.methods.bottleneck import Bottleneck
 from adapter_runtime.methods.ia3 import Ia3
 from adapter_runtime.methods.ia3_input import Ia3Input
 from adapter_runtime.methods.lora import Lora
+from adapter_runtime.methods.lora_embedding import LoraEmbedding
+from adapter_runtime.methods.replacement import Replacement
+from adapter_runtime.methods.token_rows import TokenRows
 
 METHODS: Mapping[str, Method] = {
-    method.name: method for method in (Bias(), Lora(), Ia3(), Ia3Input(), Bottleneck())
+    method.name: method
+    for method in (
+        Replacement(),
+        TokenRows(),
+        Bias(),
+        Lora(),
+        LoraEmbedding(),
+        Ia3(),
+        Ia3Input(),
+        Bottleneck(),
+    )
 }

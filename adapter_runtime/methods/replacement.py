@@ -1,0 +1,183 @@
+"""Whole modules that a checkpoint brings along, private to its slot.
+
+Source: PEFT's `modules_to_save` and LayerNorm tuning (Zhao et al. 2023,
+https://arxiv.org/abs/2312.11420).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from adapter_runtime.backbone.linears import is_linear, weight_shape
+from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.base import Everywhere, ModuleTable
+from adapter_runtime.methods.stacks import StackedTable, embedding_scale, grouped_down
+from adapter_runtime.types import Part, Site
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacementSettings:
+    """A replaced module has no settings: what it is, its point says."""
+
+
+def _values(base: nn.Module) -> dict[str, Tensor]:
+    """A module's own weights, as a Part holds them."""
+    weight, bias = base.weight, getattr(base, "bias", None)
+    assert isinstance(weight, Tensor), "Only modules with a weight are replaced. This is a bug."
+    if is_linear(base) and tuple(weight.shape) != weight_shape(base):
+        weight = weight.t()
+    values = {"weight": weight.detach()}
+    return values | {"bias": bias.detach()} if isinstance(bias, Tensor) else values
+
+
+def _normed(base: nn.Module, x: Tensor) -> Tensor:
+    """The states as a norm leaves them before its weight."""
+    eps = float(getattr(base, "eps", None) or getattr(base, "variance_epsilon", None) or 1e-6)
+    if isinstance(base, nn.LayerNorm) or isinstance(getattr(base, "bias", None), Tensor):
+        return functional.layer_norm(x.float(), x.shape[-1:], eps=eps).to(x)
+    return functional.rms_norm(x.float(), x.shape[-1:], eps=eps).to(x)
+
+
+def _embedded(base: nn.Module, ids: Tensor, weight: Tensor) -> Tensor:
+    return functional.embedding(ids, weight) * embedding_scale(base)
+
+
+def _forward(base: nn.Module, x: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    """What the module computes with other weights."""
+    if not x.is_floating_point():
+        return _embedded(base, x, tensors["weight"])
+    if is_linear(base):
+        return functional.linear(x, tensors["weight"], tensors.get("bias"))
+    return _normed(base, x) * tensors["weight"] + tensors.get("bias", 0.0)
+
+
+class ReplacementTable:
+    """Stacked weights of a linear or a norm; the identity is the frozen module's own.
+
+    Args:
+        base: the frozen module.
+        device, dtype: of the stacks.
+    """
+
+    def __init__(self, base: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+        self._base = base
+        self._own = _values(base)
+        shapes = {name: tuple(value.shape) for name, value in self._own.items()}
+        self._stacks = StackedTable(shapes, device, dtype)
+        self._stacks.write(0, self._own)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes on the device, free rows included."""
+        return self._stacks.num_bytes
+
+    def put(self, row: int, part: Part) -> None:
+        """Write a Part's weights into a row."""
+        self._stacks.write(row, part.tensors)
+
+    def clear(self, row: int) -> None:
+        """Make a row the frozen module again."""
+        self._stacks.write(row, self._own)
+
+    def before(self, groups: Groups, x: Tensor) -> Tensor:
+        """The input, unchanged."""
+        return x
+
+    def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """The replaced module's output; the last adapter of a Stack decides."""
+        if is_linear(self._base):
+            y = grouped_down(groups, x, self._stacks["weight"])
+        else:
+            y = _normed(self._base, x) * groups.per_token(self._stacks["weight"])
+        return y + groups.per_token(self._stacks["bias"]) if "bias" in self._stacks else y
+
+    def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
+        """The replaced module's output."""
+        return hidden
+
+
+class EmbeddingReplacementTable:
+    """Embedding tables by row, each in a tensor of its own: they are too large to lie spare.
+
+    Args:
+        base: the frozen embedding.
+        device, dtype: of the tables.
+    """
+
+    def __init__(self, base: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+        self._base, self._device, self._dtype = base, device, dtype
+        self._weights: dict[int, Tensor] = {}
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes on the device."""
+        return sum(weight.numel() * weight.element_size() for weight in self._weights.values())
+
+    def put(self, row: int, part: Part) -> None:
+        """Bring a Part's table to the device."""
+        self._weights[row] = part.tensors["weight"].to(self._device, self._dtype)
+
+    def clear(self, row: int) -> None:
+        """Let a row's table go."""
+        self._weights.pop(row, None)
+
+    def before(self, groups: Groups, x: Tensor) -> Tensor:
+        """The ids, unchanged."""
+        return x
+
+    def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """The vectors of each token; the last adapter of a Stack decides."""
+        own = _values(self._base)["weight"]
+        return torch.cat(
+            [
+                _embedded(self._base, x[start:end], self._weights.get(row, own))
+                for row, (start, end) in zip(
+                    groups.table_rows, pairwise((0, *groups.ends)), strict=True
+                )
+            ]
+        )
+
+    def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
+        """The replaced table's vectors."""
+        return hidden
+
+
+class Replacement(Everywhere):
+    """Another linear, norm or embedding table in a module's place.
+
+    Tensors: `weight` (`[out, in]`, `[width]`, or `[vocabulary, width]`), and `bias` `[out]` where
+    the module has one. Other Parts at the point act on the new module.
+    """
+
+    name = "replacement"
+    chain = "replacement"
+
+    def table_key(self, part: Part) -> Hashable:
+        """All replacements of a point share one table."""
+        return part.settings
+
+    def new_table(
+        self, part: Part, base: nn.Module, device: torch.device, dtype: torch.dtype
+    ) -> ModuleTable:
+        """An empty table over the frozen module."""
+        if part.point.site is Site.WORD_EMBEDDINGS:
+            return EmbeddingReplacementTable(base, device, dtype)
+        return ReplacementTable(base, device, dtype)
+
+    def before(self, part: Part, x: Tensor) -> Tensor:
+        """The input, unchanged."""
+        return x
+
+    def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
+        """The module's input, which only `finish` can read with the module at hand."""
+        return x
+
+    def finish(self, part: Part, y: Tensor, hidden: Tensor, base: nn.Module) -> Tensor:
+        """The output of the module with the Part's weights; `hidden` is its input."""
+        return _forward(base, hidden, {k: v.to(y) for k, v in part.tensors.items()})
