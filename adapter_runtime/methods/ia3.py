@@ -15,8 +15,10 @@ from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import Everywhere
-from adapter_runtime.methods.stacks import StackedTable, row_gate
+from adapter_runtime.methods.stacks import StackedTable, gate_scores, row_gate, spread
 from adapter_runtime.types import Part
+
+GATES = ("gate_weight", "gate_bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Ia3Table:
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         shapes: dict[str, tuple[int, ...]] = {"scale": tuple(part.tensors["scale"].shape)}
         if _settings(part).use_gating:
-            shapes |= {"gate_weight": (part.tensors["gate_weight"].shape[1],), "gate_bias": (1,)}
+            shapes |= {name: tuple(part.tensors[name].shape) for name in GATES}
         # The sigmoid of infinity is exactly 1: the identity's gate is open.
         identities = {"scale": 1.0, "gate_bias": torch.inf}
         self._stacks = StackedTable(shapes, device, dtype, identities)
@@ -62,8 +64,7 @@ class Ia3Table:
         """Write a Part's factors into a row."""
         values = {"scale": _factors(part)}
         if "gate_weight" in self._stacks:
-            values["gate_weight"] = part.tensors["gate_weight"][0]
-            values["gate_bias"] = part.tensors["gate_bias"]
+            values |= {name: part.tensors[name] for name in GATES}
         self._stacks.write(row, values)
 
     def clear(self, row: int) -> None:
@@ -78,9 +79,9 @@ class Ia3Table:
         """The factors of each token, times the link before."""
         factors = groups.per_token(self._stacks["scale"]).expand(len(x), -1)
         if "gate_weight" in self._stacks:
-            scores = (x * groups.per_token(self._stacks["gate_weight"])).sum(1, keepdim=True)
-            scores += groups.per_token(self._stacks["gate_bias"])
-            factors = factors * row_gate(groups.spans, scores)
+            stacks = self._stacks
+            scores = gate_scores(groups, x, stacks["gate_weight"], stacks["gate_bias"])
+            factors = factors * spread(row_gate(groups.spans, scores), factors.shape[1])
         return factors if hidden is None else hidden * factors
 
     def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
@@ -91,16 +92,18 @@ class Ia3Table:
 class Ia3(Everywhere):
     """`(W x + b) * scale * alpha`, or `(W x + b) * scale * gate`.
 
-    Tensors: `scale` `[out]`, with gating `gate_weight` `[1, in]` and `gate_bias` `[1]`. It shares
-    LoRA's chain because the `adapters` library composes the two in one.
+    Tensors: `scale` `[out]`, with gating `gate_weight` `[gates, in]` and `gate_bias` `[gates]`,
+    each gate for an equal share of the outputs. It shares LoRA's chain because the `adapters`
+    library composes the two in one.
     """
 
     name = "ia3"
     chain = "lora"
 
     def table_key(self, part: Part) -> Hashable:
-        """Gating and width; alpha is folded into the factors."""
-        return _settings(part).use_gating, part.tensors["scale"].shape[0]
+        """Gates and width; alpha is folded into the factors."""
+        num_gates = len(part.tensors["gate_bias"]) if _settings(part).use_gating else 0
+        return num_gates, part.tensors["scale"].shape[0]
 
     def new_table(
         self, part: Part, base: nn.Module, device: torch.device, dtype: torch.dtype
@@ -117,7 +120,8 @@ class Ia3(Everywhere):
         factors = _factors(part).to(x).expand(len(x), -1)
         if _settings(part).use_gating:
             weight, bias = part.tensors["gate_weight"].to(x), part.tensors["gate_bias"].to(x)
-            factors = factors * row_gate(rows, functional.linear(x, weight, bias))
+            gates = row_gate(rows, functional.linear(x, weight, bias))
+            factors = factors * spread(gates, factors.shape[1])
         return factors if hidden is None else hidden * factors
 
     def finish(self, part: Part, y: Tensor, hidden: Tensor, base: nn.Module) -> Tensor:

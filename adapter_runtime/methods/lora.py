@@ -17,11 +17,15 @@ from adapter_runtime.methods.base import Everywhere
 from adapter_runtime.methods.stacks import (
     StackedTable,
     bucket,
+    gate_scores,
     grouped_down,
     grouped_up,
     row_gate,
+    spread,
 )
 from adapter_runtime.types import Part
+
+GATES = ("gate_weight", "gate_bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class LoraTable:
         if settings.has_bias:
             shapes["bias"] = (width_out,)
         if settings.use_gating:
-            shapes |= {"gate_weight": (width_in,), "gate_bias": (1,)}
+            shapes |= {name: tuple(part.tensors[name].shape) for name in GATES}
         self._stacks = StackedTable(shapes, device, dtype)
 
     @property
@@ -73,7 +77,7 @@ class LoraTable:
         if "bias" in tensors:
             values["bias"] = tensors["bias"] * scale
         if "gate_weight" in tensors:
-            values |= {"gate_weight": tensors["gate_weight"][0], "gate_bias": tensors["gate_bias"]}
+            values |= {name: tensors[name] for name in GATES}
         self._stacks.write(row, values)
 
     def clear(self, row: int) -> None:
@@ -92,8 +96,8 @@ class LoraTable:
         if "bias" in stacks:
             product += groups.per_token(stacks["bias"])
         if "gate_weight" in stacks:
-            scores = (x * groups.per_token(stacks["gate_weight"])).sum(1, keepdim=True)
-            product *= row_gate(groups.spans, scores + groups.per_token(stacks["gate_bias"]))
+            scores = gate_scores(groups, x, stacks["gate_weight"], stacks["gate_bias"])
+            product *= spread(row_gate(groups.spans, scores), product.shape[1])
         return product
 
     def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
@@ -105,19 +109,21 @@ class Lora(Everywhere):
     """`y + scale * B(A x)` at a linear, or `y + gate * B(A x)`.
 
     Tensors: `down` `[r, in]`, `up` `[out, r]`, with bias `bias` `[out]`, with gating
-    `gate_weight` `[1, in]` and `gate_bias` `[1]`. In a Stack the second adapter's input is the
-    first one's product, as the `adapters` library composes them.
+    `gate_weight` `[gates, in]` and `gate_bias` `[gates]`, each gate for an equal share of the
+    outputs. In a Stack the second adapter's input is the first one's product, as the `adapters`
+    library composes them.
     """
 
     name = "lora"
     chain = "lora"
 
     def table_key(self, part: Part) -> Hashable:
-        """Gate, bias, rank bucket and widths; the scale is folded into the weights."""
+        """Gates, bias, rank bucket and widths; the scale is folded into the weights."""
         settings = _settings(part)
         rank, width_in = part.tensors["down"].shape
         width_out = part.tensors["up"].shape[0]
-        return settings.use_gating, settings.has_bias, bucket(rank), width_in, width_out
+        num_gates = len(part.tensors["gate_bias"]) if settings.use_gating else 0
+        return num_gates, settings.has_bias, bucket(rank), width_in, width_out
 
     def new_table(
         self, part: Part, base: nn.Module, device: torch.device, dtype: torch.dtype
@@ -139,7 +145,7 @@ class Lora(Everywhere):
         product = product * _settings(part).scale
         if "gate_weight" in tensors:
             scores = functional.linear(x, tensors["gate_weight"], tensors["gate_bias"])
-            product = product * row_gate(rows, scores)
+            product = product * spread(row_gate(rows, scores), product.shape[1])
         return product
 
     def finish(self, part: Part, y: Tensor, hidden: Tensor, base: nn.Module) -> Tensor:

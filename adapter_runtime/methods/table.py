@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from adapter_runtime.methods.base import Method
 from adapter_runtime.methods.bias import Bias
 from adapter_runtime.methods.bottleneck import Bottleneck
+from adapter_runtime.methods.dora import Dora
 from adapter_runtime.methods.ia3 import Ia3
 from adapter_runtime.methods.ia3_input import Ia3Input
 from adapter_runtime.methods.lora import Lora
 from adapter_runtime.methods.lora_embedding import LoraEmbedding
+from adapter_runtime.methods.reft import Reft
 from adapter_runtime.methods.replacement import Replacement
 from adapter_runtime.methods.token_rows import TokenRows
 
@@ -21,9 +23,11 @@ METHODS: Mapping[str, Method] = {
         TokenRows(),
         Bias(),
         Lora(),
+        Dora(),
         LoraEmbedding(),
         Ia3(),
         Ia3Input(),
         Bottleneck(),
+        Reft(),
     )
 }
