@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from adapter_runtime.backbone.families.bart import BART
 from adapter_runtime.backbone.families.bert import BERT
 from adapter_runtime.backbone.families.distilbert import DISTILBERT
+from adapter_runtime.backbone.families.t5 import T5
+from adapter_runtime.backbone.families.gpt2 import GPT2
+from adapter_runtime.backbone.families.llama import LLAMA
 from adapter_runtime.backbone.rows import Architecture
 from adapter_runtime.errors import BackboneError
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     *BERT,
     *DISTILBERT,
+    *GPT2,
+    *LLAMA,
+    *BART,
+    *T5,
 )
 
 

@@ -132,6 +132,7 @@ def _make_plain(config: Any) -> None:
     config.return_dict = True
     config.output_hidden_states = False
     config.chunk_size_feed_forward = 0
+    config.use_cache = False
 
 
 def _check_complete(missing_keys: Any, source: str) -> bool:
