@@ -21,6 +21,8 @@ from adapter_runtime.types import PlugPoint, Row
 if TYPE_CHECKING:
     from adapter_runtime.backbone.tokenizer import Tokenizer
 
+_TRAINED_TOKENS = 512
+
 
 class Backbone:
     """A frozen transformer with its plug points; loaded once, never written.
@@ -160,6 +162,8 @@ class Backbone:
 
 def _most_tokens(model: PreTrainedModel, positions: Positions, first: int) -> int:
     if positions.table is None:
-        return int(model.config.max_position_embeddings)
+        # Relative positions bound nothing; what such models were trained on does.
+        config, trained = model.config, getattr(model.config, "n_positions", _TRAINED_TOKENS)
+        return int(getattr(config, "max_position_embeddings", trained))
     table = cast(nn.Embedding, model.get_submodule(positions.table))
     return table.num_embeddings - first

@@ -1,0 +1,110 @@
+"""Layers of encoder-decoders, and how a decoder is fed what its encoder read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from adapter_runtime.backbone.attention import PositionBias
+from adapter_runtime.backbone.points import RoutedSum
+from adapter_runtime.backbone.routing import RowSpans
+from adapter_runtime.errors import BackboneError
+
+
+class Sublayer(nn.Module):
+    """A residual branch and its close, pre-LN or post-LN.
+
+    Args:
+        core: the branch; its output is a tensor, or a tuple that starts with it.
+        close: the residual sum, and the norm after it in post-LN models.
+        input_norm: the norm before the branch in pre-LN models.
+    """
+
+    def __init__(
+        self, core: nn.Module, close: RoutedSum, input_norm: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.core = core
+        self.close = close
+        self.input_norm = input_norm
+
+    def forward(self, states: Tensor, **options: Any) -> Tensor:
+        """The sublayer's output; the options go to the branch. Shape: `[..., width]`."""
+        entered = states if self.input_norm is None else self.input_norm(states)
+        h = self.core(entered, **options)
+        closed: Tensor = self.close(h if isinstance(h, Tensor) else h[0], states)
+        return closed
+
+
+class SequenceLayer(nn.Module):
+    """A layer of an encoder, or of a decoder if it has cross attention."""
+
+    def __init__(self, attention: Sublayer, ffn: Sublayer, cross: Sublayer | None = None) -> None:
+        super().__init__()
+        self.attention = attention
+        self.cross = cross
+        self.ffn = ffn
+
+    def forward(
+        self,
+        states: Tensor,
+        memory: Tensor | None = None,
+        position_bias: PositionBias | None = None,
+        cross_bias: PositionBias | None = None,
+    ) -> Tensor:
+        """The layer's output; `memory` is the encoder's. Shape: `[1, tokens, width]` each."""
+        states = self.attention(states, position_bias=position_bias)
+        if self.cross is not None:
+            states = self.cross(states, key_value_states=memory, position_bias=cross_bias)
+        closed: Tensor = self.ffn(states)
+        return closed
+
+
+def shift_right(ids: Tensor, spans: RowSpans, first: Callable[[Tensor], int]) -> Tensor:
+    """Each row moved one token to the right: what the decoder reads of the encoder's input.
+
+    Args:
+        ids: the packed stream.
+        spans: its rows.
+        first: the token before a row, from the row.
+
+    Shape: `[1, tokens]` to `[1, tokens]`.
+    """
+    shifted = ids.roll(1, 1)
+    stops = (start + length for start, length in zip(spans.starts, spans.lengths, strict=True))
+    firsts = [first(ids[0, start:stop]) for start, stop in zip(spans.starts, stops, strict=True)]
+    shifted[0, list(spans.starts)] = torch.tensor(firsts, device=ids.device)
+    return shifted
+
+
+def start_token(model: PreTrainedModel) -> Callable[[Tensor], int]:
+    """The rule of BART and T5: every row starts with one token that the config names.
+
+    Raises:
+        BackboneError: it names none.
+    """
+    token = getattr(model.config, "decoder_start_token_id", None)
+    if token is None:
+        raise BackboneError(
+            "The backbone's config.json names no decoder_start_token_id; add the one that it was "
+            "trained with, for T5 that of padding."
+        )
+    return lambda _row: int(token)
+
+
+def last_token(padding: int) -> Callable[[Tensor], int]:
+    """The rule of mBART and PLBART: a row's last token, counted without padding, wraps around."""
+    return lambda row: int(row[int(row.ne(padding).sum()) - 1])
+
+
+def each_layer(
+    layers: Sequence[nn.Module], states: Tensor, memory: Tensor | None, **biases: Any
+) -> Tensor:
+    """States through all layers of a stack. Shape: `[1, tokens, width]`."""
+    for layer in layers:
+        states = layer(states, memory, **biases)
+    return states
