@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,15 +15,27 @@ from adapter_runtime.engine.runs import (
     AttentionRuns,
     ModuleRun,
     ModuleRuns,
+    ModuleTableUnit,
     SublayerRun,
     SublayerRuns,
+    SublayerTableUnit,
+    TableUnit,
 )
+from adapter_runtime.engine.trees import Node, join, nodes_at, shape
 from adapter_runtime.residency.slots import Slot, SlotPool
 from adapter_runtime.residency.tables import Methods, Placement
-from adapter_runtime.types import ATTENTION_SITES, SUBLAYER_SITES, Composition, PlugPoint, leaves
+from adapter_runtime.types import (
+    ATTENTION_SITES,
+    SUBLAYER_SITES,
+    Average,
+    Composition,
+    Fuse,
+    PlugPoint,
+    leaves,
+)
 
-Chain = tuple[Placement, ...]
-"""Parts that compose at one point: each makes a step, the last one finishes."""
+_MAX_KNOWN = 4096
+"""Compositions whose trees are kept from batch to batch."""
 
 
 class FastRouter:
@@ -35,20 +47,69 @@ class FastRouter:
 
     def __init__(self, slots: SlotPool) -> None:
         self._slots = slots
+        self._known: dict[Composition | None, _Placed] = {}
 
     def order(self, composition: Composition | None) -> tuple[int, ...]:
         """Adapters that lie in the same tables side by side, by slot number among them."""
-        slots = self._resolve(composition)
-        return (*(slot.family for slot in slots), *(slot.number for slot in slots))
+        return self._resolve(composition).order
 
     def route(self, compositions: Sequence[Composition | None], spans: RowSpans) -> Work:
         """The work of a stream whose row *i* has composition *i*."""
         segments = cut_segments(compositions, spans)
-        slots = [self._resolve(segment.composition) for segment in segments]
-        return _Plan(segments, slots, spans, self._slots.methods, self._slots.device).work()
+        placed = [self._resolve(segment.composition) for segment in segments]
+        return _Plan(segments, placed, spans, self._slots.device).work()
 
-    def _resolve(self, composition: Composition | None) -> tuple[Slot, ...]:
-        return tuple(self._slots.slot(leaf.ref) for leaf in leaves(composition))
+    def _resolve(self, composition: Composition | None) -> _Placed:
+        slots = tuple(self._slots.slot(leaf.ref) for leaf in leaves(composition))
+        found = self._known.get(composition)
+        if found is None or any(map(_differ, found.slots, slots)):
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = _Placed(composition, slots, self._slots.methods)
+            self._known[composition] = found
+        return found
+
+
+def _differ(one: Slot, other: Slot) -> bool:
+    return one is not other
+
+
+class _Placed:
+    """A composition whose adapters lie on the device, pruned point by point when asked."""
+
+    def __init__(
+        self, composition: Composition | None, slots: tuple[Slot, ...], methods: Methods
+    ) -> None:
+        self.slots = slots
+        self.points = frozenset(point for slot in slots for point in slot.placements)
+        kind = hash(_outline(composition)) if isinstance(composition, Average | Fuse) else 0
+        numbers = tuple(slot.number for slot in slots)
+        self.order = (kind, *(slot.family for slot in slots), *numbers)
+        self._composition = composition
+        self._methods = methods
+        self._nodes: dict[PlugPoint, tuple[Node[Placement], ...]] = {}
+        self._shapes: dict[PlugPoint, Any] = {}
+
+    def nodes(self, point: PlugPoint) -> tuple[Node[Placement], ...]:
+        """What acts at a point."""
+        if point not in self._nodes:
+            placed = [slot.placements.get(point, ()) for slot in self.slots]
+            self._nodes[point] = nodes_at(point, self._composition, placed, self._methods)
+        return self._nodes[point]
+
+    def shape(self, point: PlugPoint) -> Any:
+        """Equal for compositions that can be worked on together at a point."""
+        if point not in self._shapes:
+            self._shapes[point] = tuple(shape(node, _table) for node in self.nodes(point))
+        return self._shapes[point]
+
+
+def _table(place: Placement) -> int:
+    return place.number
+
+
+def _outline(tree: Average | Fuse) -> tuple[Any, ...]:
+    return type(tree).__name__, len(tree.children), getattr(tree, "weights", ())
 
 
 class _Plan:
@@ -57,25 +118,22 @@ class _Plan:
     def __init__(
         self,
         segments: Sequence[Segment],
-        slots: Sequence[Sequence[Slot]],
+        placed: Sequence[_Placed],
         spans: RowSpans,
-        methods: Methods,
         device: torch.device,
     ) -> None:
         self._segments = segments
-        self._slots = slots
+        self._placed = placed
         self._spans = spans
-        self._first_only = {name for name, method in methods.items() if method.first_only}
-        self._chain_of = {name: getattr(method, "chain", name) for name, method in methods.items()}
         self._groups: dict[tuple[int, int, tuple[int, ...]], Groups] = {}
         self._device = device
 
     def work(self) -> Work:
         """The work at every point where some segment has Parts."""
-        points = {point for slots in self._slots for slot in slots for point in slot.placements}
+        points = frozenset[PlugPoint]().union(*(placed.points for placed in self._placed))
         return {point: self._work(point, points) for point in points}
 
-    def _work(self, point: PlugPoint, points: set[PlugPoint]) -> Any:
+    def _work(self, point: PlugPoint, points: frozenset[PlugPoint]) -> Any:
         if point.site in SUBLAYER_SITES:
             return self._sublayer(point, norm_of(point) in points)
         if point.site in ATTENTION_SITES:
@@ -83,73 +141,56 @@ class _Plan:
         return self._module(point, range(len(self._segments)))
 
     def _attention(self, point: PlugPoint) -> AttentionRuns:
-        chains = [self._placed(point, segment) for segment in range(len(self._segments))]
         runs = []
-        for tables, members in groupby(
-            range(len(chains)), key=lambda segment: _tables([chains[segment]])
-        ):
-            run = tuple(members)
-            if any(tables):
+        for run, nodes in self._runs(point, range(len(self._segments)), TableUnit, 0):
+            if nodes:
                 first, last = self._segments[run[0]], self._segments[run[-1]]
-                links = self._links(run, [chains[segment] for segment in run], 0)
-                runs.append(AttentionRun(first.first, last.stop, first.start, last.end, links))
+                runs.append(AttentionRun(first.first, last.stop, first.start, last.end, nodes[0]))
         return AttentionRuns(tuple(runs), len(self._spans))
 
     def _module(self, point: PlugPoint, segments: range) -> ModuleRuns:
         origin = self._segments[segments[0]].start
-        chains = {segment: self._chains(point, segment) for segment in segments}
-        runs = []
-        for tables, members in groupby(segments, key=lambda segment: _tables(chains[segment])):
-            run = tuple(members)
-            if tables:
-                columns = zip(*(chains[segment] for segment in run), strict=True)
-                links = tuple(self._links(run, column, origin) for column in columns)
-                runs.append(ModuleRun(*self._bounds(run, origin), links))
+        runs = [
+            ModuleRun(*self._bounds(run, origin), nodes)
+            for run, nodes in self._runs(point, segments, ModuleTableUnit, origin)
+            if nodes
+        ]
         return ModuleRuns(tuple(runs))
 
     def _sublayer(self, point: PlugPoint, has_norm_parts: bool) -> SublayerRuns:
-        chains = [self._placed(point, segment) for segment in range(len(self._segments))]
         runs = []
-        for _, members in groupby(
-            range(len(chains)), key=lambda segment: _tables([chains[segment]])
-        ):
-            run = tuple(members)
-            links = self._links(run, [chains[segment] for segment in run], 0)
+        for run, nodes in self._runs(point, range(len(self._segments)), SublayerTableUnit, 0):
             norm_work = None
             if has_norm_parts:
                 norm_work = self._module(norm_of(point), range(run[0], run[-1] + 1))
-            bounds = self._bounds(run, 0)
             runs.append(
-                SublayerRun(*bounds, links, norm_work if norm_work and norm_work.runs else None)
+                SublayerRun(
+                    *self._bounds(run, 0),
+                    nodes[0] if nodes else None,
+                    norm_work if norm_work and norm_work.runs else None,
+                )
             )
         return SublayerRuns(tuple(runs))
 
-    def _placed(self, point: PlugPoint, segment: int) -> Chain:
-        return tuple(
-            place
-            for number, slot in enumerate(self._slots[segment])
-            for place in slot.placements.get(point, ())
-            if number == 0 or place.method not in self._first_only
-        )
+    def _runs(
+        self,
+        point: PlugPoint,
+        segments: range,
+        unit: Callable[[Any, Groups], Any],
+        origin: int,
+    ) -> list[tuple[tuple[int, ...], tuple[Node[Any], ...]]]:
+        """Maximal runs of segments of one shape at a point, with what they do there together."""
+        placed, found = self._placed, []
+        for _, members in groupby(segments, key=lambda segment: placed[segment].shape(point)):
+            run = tuple(members)
 
-    def _chains(self, point: PlugPoint, segment: int) -> tuple[Chain, ...]:
-        """The segment's chains in the order of the method table; each in the order of its Stack."""
-        placed = self._placed(point, segment)
-        if len(placed) <= 1:
-            return (placed,) if placed else ()
-        chains: dict[str, list[Placement]] = {name: [] for name in self._chain_of.values()}
-        for place in placed:
-            chains[self._chain_of[place.method]].append(place)
-        return tuple(tuple(chain) for chain in chains.values() if chain)
+            def bind(places: Sequence[Placement], run: tuple[int, ...] = run) -> Any:
+                rows = tuple(place.row for place in places)
+                return unit(places[0].table, self._group(run, rows, origin))
 
-    def _links(
-        self, run: Sequence[int], chains: Sequence[Chain], origin: int
-    ) -> tuple[tuple[Any, Groups], ...]:
-        """One link per step of the run's chains, which all have the same tables."""
-        return tuple(
-            (steps[0].table, self._group(run, tuple(place.row for place in steps), origin))
-            for steps in zip(*chains, strict=True)
-        )
+            columns = zip(*(placed[segment].nodes(point) for segment in run), strict=True)
+            found.append((run, tuple(join(column, bind) for column in columns)))
+        return found
 
     def _group(self, run: Sequence[int], table_rows: tuple[int, ...], origin: int) -> Groups:
         # Points whose tables hold the adapters in equal rows share the Groups and its tensors.
@@ -163,7 +204,3 @@ class _Plan:
 
     def _bounds(self, run: Sequence[int], origin: int) -> tuple[int, int]:
         return self._segments[run[0]].start - origin, self._segments[run[-1]].end - origin
-
-
-def _tables(chains: Sequence[Chain]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(place.number for place in chain) for chain in chains)

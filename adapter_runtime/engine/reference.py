@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.points import OuterNorm
 from adapter_runtime.backbone.routing import Prefix, RowSpans, Work
+from adapter_runtime.engine.evaluate import after_module, before_module, sublayer
 from adapter_runtime.engine.route import Segment, cut_segments, norm_of
 from adapter_runtime.engine.runs import join_prefixes
+from adapter_runtime.engine.trees import Node, join, nodes_at, units
+from adapter_runtime.methods.base import Applied, Entry
 from adapter_runtime.types import (
     ATTENTION_SITES,
     SUBLAYER_SITES,
@@ -22,8 +25,6 @@ from adapter_runtime.types import (
     PlugPoint,
     leaves,
 )
-
-Chain = tuple[Part, ...]
 
 
 class ReferenceRouter:
@@ -46,30 +47,65 @@ class ReferenceRouter:
         """The work of a stream whose row *i* has composition *i*."""
         pieces = [
             _Piece(
-                segment, self._parts(segment.composition), spans.slice(segment.first, segment.stop)
+                segment,
+                tuple(self._adapters(leaf.ref).parts for leaf in leaves(segment.composition)),
+                spans.slice(segment.first, segment.stop),
+                self._methods,
             )
             for segment in cut_segments(compositions, spans)
         ]
-        points = dict.fromkeys(part.point for piece in pieces for part in piece.parts)
-        return {point: _work_of(point)(point, pieces, self._methods) for point in points}
-
-    def _parts(self, composition: Composition | None) -> tuple[Part, ...]:
-        return tuple(
-            part
-            for number, leaf in enumerate(leaves(composition))
-            for part in self._adapters(leaf.ref).parts
-            if number == 0 or not self._methods[part.method].first_only
+        points = dict.fromkeys(
+            part.point for piece in pieces for parts in piece.parts for part in parts
         )
+        return {point: _work_of(point)(point, pieces) for point in points}
+
+
+@dataclass(frozen=True, slots=True)
+class _PartUnit:
+    """One adapter's Part, bound to its rows."""
+
+    part: Part
+    rows: RowSpans
+    method: Any
+
+    def before(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.method.before(self.part, x))
+
+    def step(self, x: Tensor, hidden: Tensor | None) -> Tensor:
+        return cast(Tensor, self.method.step(self.part, x, hidden, self.rows))
+
+    def enter(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
+        return cast(Entry, self.method.enter(self.part, h, residual, norm))
+
+    def apply(self, entry: Entry) -> Applied:
+        return cast(Applied, self.method.apply(self.part, entry, self.rows))
+
+    def mix(self, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
+        return cast(Tensor, self.method.mix(self.part, entry, ups))
+
+    def finish(self, *states: Any) -> Tensor:
+        return cast(Tensor, self.method.finish(self.part, *states))
+
+    def prefixes(self, x: Tensor) -> Sequence[Prefix]:
+        return cast(Sequence[Prefix], self.method.prefixes(self.part, x, self.rows))
 
 
 @dataclass(frozen=True)
 class _Piece:
-    segment: Segment
-    parts: tuple[Part, ...]
-    rows: RowSpans
+    """One segment and the Parts of its composition's leaves."""
 
-    def at(self, point: PlugPoint) -> Chain:
-        return tuple(part for part in self.parts if part.point == point)
+    segment: Segment
+    parts: tuple[tuple[Part, ...], ...]
+    rows: RowSpans
+    methods: Mapping[str, Any]
+
+    def nodes(self, point: PlugPoint) -> tuple[Node[_PartUnit], ...]:
+        placed = [[part for part in parts if part.point == point] for parts in self.parts]
+        found = nodes_at(point, self.segment.composition, placed, self.methods)
+        return tuple(join([node], self._bind) for node in found)
+
+    def _bind(self, parts: Sequence[Part]) -> _PartUnit:
+        return _PartUnit(parts[0], self.rows, self.methods[parts[0].method])
 
     def cut(self, stream: Tensor) -> Tensor:
         return stream[self.segment.start : self.segment.end]
@@ -79,40 +115,20 @@ class _Piece:
 class _ReferenceModule:
     point: PlugPoint
     pieces: Sequence[_Piece]
-    methods: Mapping[str, Any]
 
     def __call__(self, base: nn.Module, x: Tensor) -> Tensor:
         return torch.cat([self.apply(piece, base, piece.cut(x)) for piece in self.pieces])
 
     def apply(self, piece: _Piece, base: nn.Module, x: Tensor) -> Tensor:
-        chains = self._chains(piece.at(self.point))
-        for part in (part for chain in chains for part in chain):
-            x = self.methods[part.method].before(part, x)
-        y: Tensor = base(x)
-        for chain in chains:
-            hidden: Tensor | None = None
-            for part in chain:
-                hidden = self.methods[part.method].step(part, x, hidden, piece.rows)
-            last = chain[-1]
-            y = self.methods[last.method].finish(last, y, cast(Tensor, hidden), base)
-        return y
-
-    def _chains(self, parts: Chain) -> list[list[Part]]:
-        # Chains follow the method table, the links of a chain follow the Stack.
-        chains: dict[str, list[Part]] = {method.chain: [] for method in self._module_methods()}
-        for part in parts:
-            chains[self.methods[part.method].chain].append(part)
-        return [chain for chain in chains.values() if chain]
-
-    def _module_methods(self) -> list[Any]:
-        return [method for method in self.methods.values() if hasattr(method, "chain")]
+        nodes = piece.nodes(self.point)
+        x = before_module(nodes, x)
+        return after_module(nodes, x, base(x), base)
 
 
 @dataclass(frozen=True)
 class _ReferenceSublayer:
     point: PlugPoint
     pieces: Sequence[_Piece]
-    methods: Mapping[str, Any]
 
     def __call__(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
         return torch.cat(
@@ -120,31 +136,23 @@ class _ReferenceSublayer:
         )
 
     def apply(self, piece: _Piece, h: Tensor, residual: Tensor, base: nn.Module) -> Tensor:
-        norm = _PieceNorm(_ReferenceModule(norm_of(self.point), (), self.methods), piece, base)
-        parts = piece.at(self.point)
-        if not parts:
-            return h if isinstance(base, OuterNorm) else cast(Tensor, norm(h + residual))
-        start = h
-        for part in parts:
-            method = self.methods[part.method]
-            h = method.apply(part, method.enter(part, h, residual, norm), piece.rows).h
-        finish = self.methods[parts[-1].method].finish
-        return cast(Tensor, finish(parts[-1], h, residual, norm, start))
+        norm = _PieceNorm(_ReferenceModule(norm_of(self.point), ()), piece, base)
+        nodes = piece.nodes(self.point)
+        if nodes:
+            return sublayer(nodes[0], h, residual, norm)
+        return h if isinstance(base, OuterNorm) else cast(Tensor, norm(h + residual))
 
 
 @dataclass(frozen=True)
 class _ReferenceAttention:
     point: PlugPoint
     pieces: Sequence[_Piece]
-    methods: Mapping[str, Any]
 
     def __call__(self, x: Tensor) -> list[Prefix | None]:
         return [prefix for piece in self.pieces for prefix in self.apply(piece, piece.cut(x))]
 
     def apply(self, piece: _Piece, x: Tensor) -> Sequence[Prefix | None]:
-        found = [
-            self.methods[part.method].prefixes(part, x, piece.rows) for part in piece.at(self.point)
-        ]
+        found = [unit.prefixes(x) for node in piece.nodes(self.point) for unit in units(node)]
         if not found:
             return [None] * len(piece.rows)
         return [join_prefixes(each) for each in zip(*found, strict=True)]

@@ -4,44 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.points import OuterNorm
 from adapter_runtime.backbone.routing import Groups, ModuleWork, Prefix
-from adapter_runtime.methods.base import AttentionTable, ModuleTable, SublayerTable
+from adapter_runtime.engine.evaluate import after_module, before_module, sublayer
+from adapter_runtime.engine.trees import Node, units
+from adapter_runtime.methods.base import Applied, Entry
 
-ModuleLink = tuple[ModuleTable, Groups]
-SublayerLink = tuple[SublayerTable, Groups]
-AttentionLink = tuple[AttentionTable, Groups]
+
+@dataclass(frozen=True, slots=True)
+class TableUnit:
+    """What one adapter of each segment of a run does at a point, by one device table.
+
+    Args:
+        table: of the method's kind of point.
+        groups: the run's segments with their rows in the table.
+    """
+
+    table: Any
+    groups: Groups
+
+    def before(self, x: Tensor) -> Tensor:
+        """The module's input."""
+        return cast(Tensor, self.table.before(self.groups, x))
+
+    def step(self, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """One link of a module's chain."""
+        return cast(Tensor, self.table.step(self.groups, x, hidden))
+
+    def enter(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
+        """What a sublayer's block reads."""
+        return cast(Entry, self.table.enter(self.groups, h, residual, norm))
+
+    def apply(self, entry: Entry) -> Applied:
+        """A sublayer's block."""
+        return cast(Applied, self.table.apply(self.groups, entry))
+
+    def mix(self, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
+        """What a fusion layer makes of its children."""
+        return cast(Tensor, self.table.mix(self.groups, entry, ups))
+
+    def prefixes(self, x: Tensor) -> Sequence[Prefix]:
+        """Keys and values before those of each row."""
+        return cast(Sequence[Prefix], self.table.prefixes(self.groups, x))
+
+
+class ModuleTableUnit(TableUnit):
+    """A unit at a module point."""
+
+    __slots__ = ()
+
+    def finish(self, y: Tensor, hidden: Tensor, base: nn.Module) -> Tensor:
+        """The module's output after the chain; may write into y."""
+        return cast(Tensor, self.table.finish(self.groups, y, hidden))
+
+
+class SublayerTableUnit(TableUnit):
+    """A unit at a sublayer point."""
+
+    __slots__ = ()
+
+    def finish(self, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor) -> Tensor:
+        """The sublayer's output by the rule of this table's flags."""
+        return cast(Tensor, self.table.finish(self.groups, h, residual, norm, start))
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleRun:
-    """Segments with equal tables at a module point: chains applied one after another."""
+    """Segments with equal tables at a module point: nodes applied one after another."""
 
     start: int
     stop: int
-    chains: tuple[tuple[ModuleLink, ...], ...]
+    nodes: tuple[Node[ModuleTableUnit], ...]
 
     def before(self, x: Tensor) -> Tensor:
         """The module's input for the run's tokens; x itself when nothing scales it."""
-        for chain in self.chains:
-            for table, groups in chain:
-                x = table.before(groups, x)
-        return x
+        return before_module(self.nodes, x)
 
-    def after(self, x: Tensor, y: Tensor) -> Tensor:
+    def after(self, x: Tensor, y: Tensor, base: nn.Module) -> Tensor:
         """The module's output for the run's tokens; may write into y."""
-        for chain in self.chains:
-            hidden: Tensor | None = None
-            for table, groups in chain:
-                hidden = table.step(groups, x, hidden)
-            table, groups = chain[-1]
-            y = table.finish(groups, y, cast(Tensor, hidden))
-        return y
+        return after_module(self.nodes, x, y, base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +104,7 @@ class ModuleRuns:
         y: Tensor = base(x)
         for run in self.runs:
             span = y[run.start : run.stop]
-            out = run.after(x[run.start : run.stop], span)
+            out = run.after(x[run.start : run.stop], span, base)
             if out is not span:
                 span.copy_(out)
         return y
@@ -90,24 +136,20 @@ class SpanNorm(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class SublayerRun:
-    """Segments with equal tables at a sublayer point; no links means the plain sum and norm."""
+    """Segments with equal tables at a sublayer point; no node means the plain sum and norm."""
 
     start: int
     stop: int
-    links: tuple[SublayerLink, ...]
+    node: Node[SublayerTableUnit] | None
     norm_work: ModuleWork | None
 
     def __call__(self, h: Tensor, residual: Tensor, base: nn.Module) -> Tensor:
         """The sublayer's output for the run's tokens. Shape: `[tokens, width]` each."""
         norm = base if self.norm_work is None else SpanNorm(base, self.norm_work)
-        if not self.links:
+        if self.node is None:
             # A hooked model closes the sublayer itself.
             return h if isinstance(base, OuterNorm) else cast(Tensor, norm(h + residual))
-        start = h
-        for table, groups in self.links:
-            h = table.apply(groups, table.enter(groups, h, residual, norm)).h
-        table, groups = self.links[-1]
-        return table.finish(groups, h, residual, norm, start)
+        return sublayer(self.node, h, residual, norm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +174,12 @@ class AttentionRun:
     stop: int
     start: int
     end: int
-    links: tuple[AttentionLink, ...]
+    node: Node[TableUnit]
 
     def __call__(self, x: Tensor) -> list[Prefix]:
         """The run's prefixes, row by row; those of several adapters stand side by side."""
         span = x[self.start : self.end]
-        found = [table.prefixes(groups, span) for table, groups in self.links]
+        found = [unit.prefixes(span) for unit in units(self.node)]
         return [join_prefixes(each) for each in zip(*found, strict=True)]
 
 

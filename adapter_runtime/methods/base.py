@@ -26,14 +26,21 @@ from adapter_runtime.types import Part, RowExtension
 
 
 class Entry(NamedTuple):
-    """What a block at a sublayer point reads, and its residual. Shape: `[tokens, width]` each."""
+    """What a block at a sublayer point reads, and its residual. Shape: `[tokens, width]` each.
+
+    `before` is what it would read without the backbone's norm; `query_before_ln` asks for it.
+    """
 
     z: Tensor
     residual: Tensor
+    before: Tensor
 
 
 class Applied(NamedTuple):
-    """A block's output with its residual, and without. Shape: `[tokens, width]` each."""
+    """A block's output, and its bare up-projection, which fusion layers mix.
+
+    Shape: `[tokens, width]` each.
+    """
 
     h: Tensor
     up: Tensor
@@ -188,7 +195,29 @@ class AttentionMethod(AdapterMethod, Protocol):
         ...
 
 
-Method = ModuleMethod | SublayerMethod | AttentionMethod
+class FusionTable(Table, Protocol):
+    """A table of fusion layers at a sublayer point."""
+
+    def mix(self, groups: Groups, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
+        """What is made of the children's up-projections; `entry` is the last child's."""
+        ...
+
+
+class FusionMethod(AdapterMethod, Protocol):
+    """A method that mixes others at sublayer points."""
+
+    def new_table(
+        self, part: Part, base: nn.Module | None, device: torch.device, dtype: torch.dtype
+    ) -> FusionTable:
+        """An empty table for Parts with this Part's key."""
+        ...
+
+    def mix(self, part: Part, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
+        """Reference of `FusionTable.mix` for one segment; differentiable."""
+        ...
+
+
+Method = ModuleMethod | SublayerMethod | AttentionMethod | FusionMethod
 """A row of the method table."""
 
 

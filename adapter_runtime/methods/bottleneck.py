@@ -63,14 +63,14 @@ def _settings(part: Part) -> BottleneckSettings:
 def _enter(settings: BottleneckSettings, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
     """What the block reads, and its residual."""
     if settings.is_parallel:
-        return Entry(residual, residual)
+        return Entry(residual, residual, residual)
     z, block_residual = h, h
     if settings.original_ln_before:
         z = h + residual
         if settings.residual_before_ln == "post_add":
             block_residual = z
         z = norm(z)
-    return Entry(z, block_residual if settings.residual_before_ln else z)
+    return Entry(z, block_residual if settings.residual_before_ln else z, h)
 
 
 def _finish(
@@ -139,12 +139,13 @@ class BottleneckTable:
     def apply(self, groups: Groups, entry: Entry) -> Applied:
         """The block's output with its residual; without one where it is parallel."""
         settings, block_residual = self._settings, entry.residual
-        up = self._gated(groups, entry.z, self._up(groups, entry.z))
+        up = self._up(groups, entry.z)
+        gated = self._gated(groups, entry.z, up)
         if settings.is_parallel:
-            return Applied(self._norm_after(groups, up), up)
+            return Applied(self._norm_after(groups, gated), up)
         if settings.adapter_residual_before_ln:
-            return Applied(self._norm_after(groups, up + block_residual), up)
-        return Applied(self._norm_after(groups, up) + block_residual, up)
+            return Applied(self._norm_after(groups, gated + block_residual), up)
+        return Applied(self._norm_after(groups, gated) + block_residual, up)
 
     def finish(
         self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor
@@ -204,17 +205,17 @@ class Bottleneck(Everywhere):
 
     def apply(self, part: Part, entry: Entry, rows: RowSpans) -> Applied:
         """The block's output with its residual. Shape: `[tokens, width]` each."""
-        settings, (z, block_residual) = _settings(part), entry
+        settings, (z, block_residual, _) = _settings(part), entry
         tensors = {name: tensor.to(z) for name, tensor in part.tensors.items()}
-        up = _reference_up(settings, tensors, z)
+        up = gated = _reference_up(settings, tensors, z)
         if settings.use_gating:
             scores = functional.linear(z, tensors["gate_weight"], tensors["gate_bias"])
-            up = up * row_gate(rows, scores)
+            gated = up * row_gate(rows, scores)
         if settings.is_parallel:
-            return Applied(_inner_norm(tensors, "norm_after", up), up)
+            return Applied(_inner_norm(tensors, "norm_after", gated), up)
         if settings.adapter_residual_before_ln:
-            return Applied(_inner_norm(tensors, "norm_after", up + block_residual), up)
-        return Applied(_inner_norm(tensors, "norm_after", up) + block_residual, up)
+            return Applied(_inner_norm(tensors, "norm_after", gated + block_residual), up)
+        return Applied(_inner_norm(tensors, "norm_after", gated) + block_residual, up)
 
     def finish(
         self, part: Part, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor

@@ -8,6 +8,7 @@ from adapter_runtime.methods.base import Method
 from adapter_runtime.methods.bias import Bias
 from adapter_runtime.methods.bottleneck import Bottleneck
 from adapter_runtime.methods.dora import Dora
+from adapter_runtime.methods.fusion import Fusion
 from adapter_runtime.methods.ia3 import Ia3
 from adapter_runtime.methods.ia3_input import Ia3Input
 from adapter_runtime.methods.lora import Lora
@@ -28,6 +29,7 @@ METHODS: Mapping[str, Method] = {
         Ia3(),
         Ia3Input(),
         Bottleneck(),
+        Fusion(),
         Reft(),
     )
 }
