@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from adapter_runtime.errors import SourceError as SourceError
     from adapter_runtime.errors import TooLong as TooLong
     from adapter_runtime.errors import UnknownTask as UnknownTask
+    from adapter_runtime.facade.conversion import convert_checkpoint as convert_checkpoint
     from adapter_runtime.facade.runtime import AdapterRuntime as AdapterRuntime
     from adapter_runtime.heads.answers import AnswerSpan as AnswerSpan
     from adapter_runtime.heads.answers import ChoiceScore as ChoiceScore
@@ -71,6 +72,7 @@ _WHERE = {
         "TooLong",
         "UnknownTask",
     ),
+    "facade.conversion": ("convert_checkpoint",),
     "facade.runtime": ("AdapterRuntime",),
     "heads.answers": ("AnswerSpan", "ChoiceScore", "EntityGroup", "LabelScore", "TokenEntity"),
     "reports": ("EngineStats", "Report", "Timing"),

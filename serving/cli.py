@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from adapter_runtime import PolyheadError
+from adapter_runtime import PolyheadError, RejectedAdapter
 
 EXIT_SOME_FAILED, EXIT_NOTHING_STARTED = 1, 2
 app = typer.Typer(
@@ -35,6 +35,13 @@ class Dtype(StrEnum):
     AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+
+
+class Form(StrEnum):
+    """What a checkpoint is rewritten as."""
+
+    ADAPTERHUB = "adapterhub"
+    SAFETENSORS = "safetensors"
 
 
 def _option(text: str, *names: str, variable: str) -> Any:
@@ -130,6 +137,34 @@ def check(
         typer.echo(report_text(source, report))
     if not report.accepted:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="Adapter or head: folder, pkg://… or hf://….")],
+    target: Annotated[Path, typer.Argument(help="Folder to make.")],
+    to: Annotated[Form, _option("What to write.", "--to", variable="TO")],
+    backbone: Backbone = None,
+    option: Annotated[
+        list[str] | None,
+        _option("Task option as name=value; repeat for more.", "--option", variable="OPTION"),
+    ] = None,
+) -> None:
+    """Rewrite a checkpoint as current AdapterHub files, or with safetensors for its pickles.
+
+    Exit 0 written and read back as the same, 1 rejected, 2 could not run.
+    """
+    from serving.convert import convert as run
+    from serving.settings import load_settings
+
+    try:
+        names = run(source, target, to, option or [], load_settings(backbone=backbone))
+    except RejectedAdapter as error:
+        typer.echo(f"{source}: REJECTED", err=True)
+        for problem in error.problems:
+            typer.echo(f"  problem  [{problem.code}] {problem.message}", err=True)
+        raise typer.Exit(EXIT_SOME_FAILED) from error
+    typer.echo(f"{target}: {', '.join(names)}")
 
 
 @app.command()

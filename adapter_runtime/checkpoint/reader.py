@@ -190,18 +190,22 @@ def _digest(folder: Folder, weights: str, lora_scaling: str) -> str:
 
 
 def _other_name(name: Any, facts: BackboneFacts) -> list[Note]:
-    """A warning where both backbones go by hub names, and those differ."""
-    theirs, ours = _hub_name(str(name or "")), _hub_name(facts.model_name)
-    if theirs is None or ours is None or theirs.split("/")[-1] == ours.split("/")[-1]:
+    """A warning where the checkpoint names a backbone that this one does not look like."""
+    theirs = str(name or "").removeprefix("hf://").partition("@")[0].rstrip("/")
+    if not is_hub_name(theirs) or Path(theirs).exists():
+        return []  # A path on the machine that trained it says nothing.
+    ours = facts.model_name.removeprefix("hf://").partition("@")[0]
+    if _plain(theirs.split("/")[-1]) in _plain(ours):
         return []
-    message = f"It names the backbone {theirs}, this one is {ours}: the weights must be the same."
+    message = (
+        f"It names the backbone {theirs}, this one is {ours}: shapes agree, so make sure that the "
+        "weights are the same."
+    )
     return [Note("other_backbone_name", message)]
 
 
-def _hub_name(source: str) -> str | None:
-    """`org/name` of a hub Source, None for a path: a folder's name says nothing of its weights."""
-    name = source.removeprefix("hf://").partition("@")[0].rstrip("/")
-    return name if is_hub_name(name) and not Path(name).exists() else None
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _rejected(folder: Folder, code: str, message: str) -> RejectedAdapter:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adapter_runtime.checkpoint import adapterhub, peft
 from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
-from adapter_runtime.engine.examples import check_examples
+from adapter_runtime.engine.about import (
+    about_adapter,
+    about_backbone,
+    about_cost,
+    about_fingerprint,
+    about_head,
+)
+from adapter_runtime.engine.admission import admission_problems
 from adapter_runtime.engine.versions import find_head, read_version
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
 from adapter_runtime.reports import Report
 from adapter_runtime.types import (
-    Adapter,
-    HeadWeights,
     Leaf,
     Note,
-    Row,
     TaskSpec,
-    TaskVersion,
-    WorkItem,
     leaves,
 )
 
 if TYPE_CHECKING:
     from adapter_runtime.engine.engine import LocalEngine
-
-PROBE_TOKENS = 8
-
 
 log = logging.getLogger(__name__)
 _ADAPTER_FILES = (CONFIG_FILE, *adapterhub.WEIGHT_FILES, *peft.WEIGHT_FILES)
@@ -47,7 +45,7 @@ def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
     """
     for leaf in leaves(spec.adapter):
         engine.library.open_folder(leaf.ref)
-    facts: dict[str, Any] = {"task": spec.name, "backbone": _backbone(engine)}
+    facts: dict[str, Any] = {"task": spec.name, "backbone": about_backbone(engine.backbone.facts)}
     try:
         spec = _as_head_only(spec, engine)
         problems = _adapter_problems(spec, engine, facts)
@@ -78,10 +76,10 @@ def _adapter_problems(spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any]
     for leaf in leaves(spec.adapter):
         found = engine.library.examine_adapter(leaf.ref, spec.options)
         problems += found.problems
-        about = _adapter(found.adapter) if found.adapter else {"format": found.format}
+        about = about_adapter(found.adapter, engine) if found.adapter else {"format": found.format}
         facts["adapters"].append({"source": leaf.ref, **about, "tensors": dict(found.accounts)})
         if found.adapter:
-            facts["fingerprint"] = _fingerprint(found.adapter, engine)
+            facts["fingerprint"] = about_fingerprint(found.adapter, engine.backbone.facts)
     return problems
 
 
@@ -104,80 +102,7 @@ def _version_problems(
         "digest": version.digest,
         "labels": list(version.labels),
         "limits": {"max_tokens": version.limits.max_tokens, "overflow": version.limits.overflow},
-        "head": _head(head),
-        "cost": _cost(adapters, head, engine),
+        "head": about_head(head),
+        "cost": about_cost(adapters, head, engine),
     }
-    engine.room.check(spec.name, engine.needs(version), is_pinned=spec.pinned)
-    return _try_forward(version, engine) or check_examples(version, engine)
-
-
-def _try_forward(version: TaskVersion, engine: LocalEngine) -> list[Note]:
-    """A forward of a few tokens must give finite numbers."""
-    facts = engine.backbone.facts
-    length = min(PROBE_TOKENS, engine.backbone.max_tokens)
-    row = Row(tuple(token % facts.vocab_size for token in range(5, 5 + length)))
-    outcome = engine.run([WorkItem(version, row, raw=True)]).outcomes[0]
-    return [Note("probe_failed", str(outcome))] if isinstance(outcome, Exception) else []
-
-
-def _backbone(engine: LocalEngine) -> Mapping[str, Any]:
-    facts = engine.backbone.facts
-    return {
-        "name": facts.model_name,
-        "model_type": facts.model_type,
-        "hidden_size": facts.hidden_size,
-        "num_layers": facts.num_layers,
-        "vocab_size": facts.vocab_size,
-    }
-
-
-def _fingerprint(adapter: Adapter, engine: LocalEngine) -> Mapping[str, Any]:
-    """What the checkpoint says of its backbone, beside this one; None where it says nothing."""
-    config, facts = adapter.config, engine.backbone.facts
-    named = config.get("model_name") or config.get("base_model_name_or_path")
-    return {
-        "trained_on": named,
-        "model_type": config.get("model_type"),
-        "hidden_size": config.get("hidden_size"),
-        "matches": not any(note.code == "other_backbone_name" for note in adapter.notes)
-        and config.get("hidden_size") in (None, facts.hidden_size),
-    }
-
-
-def _adapter(adapter: Adapter) -> Mapping[str, Any]:
-    layers: dict[str, list[int]] = {}
-    for part in adapter.parts:
-        layers.setdefault(f"{part.method} at {part.point.site}", []).append(part.point.layer)
-    return {
-        "name": adapter.name,
-        "format": adapter.format,
-        "library": adapter.library,
-        "digest": adapter.digest,
-        "methods": list(adapter.methods),
-        "plug_points": layers,
-    }
-
-
-def _head(head: HeadWeights) -> Mapping[str, Any]:
-    return {
-        "type": head.spec.head_type,
-        "name": head.spec.name,
-        "num_labels": len(head.spec.labels),
-        "tensors": {name: list(tensor.shape) for name, tensor in head.tensors.items()},
-    }
-
-
-def _cost(adapters: Sequence[Adapter], head: HeadWeights, engine: LocalEngine) -> Mapping[str, Any]:
-    backbone = sum(weight.numel() for weight in engine.backbone.model.parameters())
-    parameters = sum(
-        tensor.numel()
-        for adapter in adapters
-        for part in adapter.parts
-        for tensor in part.tensors.values()
-    )
-    return {
-        "adapter_parameters": parameters,
-        "adapter_bytes": sum(adapter.num_bytes for adapter in adapters),
-        "head_bytes": head.num_bytes,
-        "share_of_backbone": round(parameters / backbone, 6),
-    }
+    return list(admission_problems(version, engine))

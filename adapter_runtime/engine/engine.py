@@ -10,9 +10,9 @@ from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.config import EngineConfig
+from adapter_runtime.engine.admission import admission_problems
 from adapter_runtime.engine.answering import Answering
 from adapter_runtime.engine.doctor import examine
-from adapter_runtime.engine.examples import check_examples
 from adapter_runtime.engine.extend import extend
 from adapter_runtime.engine.forward import BatchReport, BatchRunner
 from adapter_runtime.engine.lease import Lease
@@ -101,13 +101,11 @@ class LocalEngine:
         version = read_version(spec, self.backbone, self.library)
         # One at a time: the examples of many tasks side by side would fight for slots.
         with self._admitting:
-            needs = self.needs(version)
-            self.room.check(spec.name, needs, is_pinned=spec.pinned)
-            if problems := check_examples(version, self):
+            if problems := admission_problems(version, self):
                 raise RejectedAdapter(spec.name, problems)
             if spec.pinned:
                 self._pin_for_good(version)
-            self.room.admit(needs, is_pinned=spec.pinned)
+            self.room.admit(self.needs(version), is_pinned=spec.pinned)
             self._share_slots()
         return version
 
