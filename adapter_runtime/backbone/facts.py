@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from adapter_runtime.sites import PlugPoint
+from adapter_runtime.sites import PlugPoint, Site
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class BackboneFacts:
         summary: which token stands for the text: `first`, `last` or `eos`.
         is_hooked: the `adapters` library hooks the model from outside.
         config: the model's configuration.
+        word_embeddings: gives the frozen matrix of word embeddings, `[vocabulary, embedding]`.
+        has_embedding_output: there is a point behind the embedding block.
+        other_prefixes: what task models may call the base model instead of `prefix`.
+        lora_sites: the site of each LoRA switch outside attention, such as `intermediate_lora`.
     """
 
     model_type: str
@@ -55,6 +59,10 @@ class BackboneFacts:
     summary: str = "first"
     is_hooked: bool = False
     config: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    word_embeddings: Callable[[], Tensor] | None = field(default=None, compare=False)
+    has_embedding_output: bool = True
+    other_prefixes: tuple[str, ...] = ()
+    lora_sites: Mapping[str, Site] = field(default_factory=dict)
 
     def path(self, point: PlugPoint) -> str:
         """The module path of a leaf point; KeyError where the architecture has none."""

@@ -62,6 +62,13 @@ class Positions:
     are_passed: bool = True
 
 
+LORA_SITES: Mapping[str, Site] = {
+    "intermediate_lora": Site.FFN_IN,
+    "output_lora": Site.FFN_OUT,
+}
+"""Where the `adapters` library puts LoRA outside attention, in most families."""
+
+
 def call_model(model: PreTrainedModel, inputs: Mapping[str, Any], _spans: RowSpans) -> Tensor:
     """The final states of a model that takes the inputs as they are."""
     states: Tensor = model(**inputs)[0]
@@ -84,6 +91,8 @@ class Architecture:
         summary: which token stands for the text in classification.
         is_hooked: the `adapters` library hooks it from outside (its "interface" models).
         call: runs the Hugging Face model.
+        other_prefixes: attributes of the base model in task models that name it otherwise.
+        lora_sites: where the `adapters` library puts what a LoRA configuration calls so.
     """
 
     model_types: tuple[str, ...]
@@ -97,3 +106,5 @@ class Architecture:
     summary: Summary = "first"
     is_hooked: bool = False
     call: Call = call_model
+    other_prefixes: tuple[str, ...] = ()
+    lora_sites: Mapping[str, Site] = field(default_factory=lambda: LORA_SITES)

@@ -73,6 +73,10 @@ def read_facts(
         summary=architecture.summary,
         is_hooked=architecture.is_hooked,
         config=config.to_dict(),
+        word_embeddings=_word_embeddings(model),
+        has_embedding_output=architecture.embeddings is not None,
+        other_prefixes=architecture.other_prefixes,
+        lora_sites=architecture.lora_sites,
     )
 
 
@@ -82,6 +86,11 @@ def _layers(architecture: Architecture, config: Any) -> Iterator[tuple[int, str,
         for path in rows.paths(config):
             yield number, path, rows
             number += 1
+
+
+def _word_embeddings(model: PreTrainedModel) -> Callable[[], Tensor]:
+    weight = cast(nn.Embedding, model.get_input_embeddings()).weight
+    return lambda: weight
 
 
 def _join(root: str, path: str) -> str:

@@ -15,7 +15,10 @@ from adapter_runtime.checkpoint.named_configs import expand_config
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.bottleneck_files import read_bottleneck
 from adapter_runtime.methods.configuration import BadConfig, HubFile
+from adapter_runtime.methods.invertible_files import holds_invertible, read_invertible
 from adapter_runtime.methods.lora_files import read_lora
+from adapter_runtime.methods.prefix_files import read_prefix
+from adapter_runtime.methods.prompt_files import read_prompt
 from adapter_runtime.types import Note, Part
 
 CONFIG_FILE = "adapter_config.json"
@@ -23,10 +26,13 @@ WEIGHT_FILES = ("adapter.safetensors", "pytorch_adapter.bin")
 
 _BOTTLENECK = "bottleneck"
 """How we call the architecture that the library leaves unnamed."""
-_READERS = {_BOTTLENECK: read_bottleneck, "lora": read_lora}
+_READERS = {
+    _BOTTLENECK: read_bottleneck,
+    "lora": read_lora,
+    "prefix_tuning": read_prefix,
+    "prompt_tuning": read_prompt,
+}
 _LATER_METHODS = {
-    "prefix_tuning": "Prefix tuning",
-    "prompt_tuning": "Prompt tuning",
     "mtl_lora": "MTL-LoRA",
     "reft": "ReFT",
 }
@@ -44,10 +50,11 @@ class Reading:
 
 def open_ledger(tensors: Mapping[str, Any], facts: BackboneFacts) -> Ledger:
     """The tensors by current names, without the base model's prefix."""
-    prefix = f"{facts.prefix}."
     renamed: dict[str, Any] = {}
     for name, tensor in tensors.items():
-        current = rename_tensor(name).removeprefix(prefix)
+        current = rename_tensor(name)
+        for prefix in (facts.prefix, *facts.other_prefixes):
+            current = current.removeprefix(f"{prefix}.")
         # Two names may mean one place: the second is reported as unexpected.
         renamed[f"{name} (again)" if current in renamed else current] = tensor
     return Ledger(renamed)
@@ -96,6 +103,7 @@ def read_adapterhub(
             current = modernise(child, version is not None)
             notes += _quirks(child, current, config, file)
             parts += _reader(current)(current, file)
+            parts += _invertible(current, config, file)
     except BadConfig as error:
         ledger.problem(error.code, str(error))
         ledger.alias(ledger.unused(), "not read")
@@ -127,7 +135,7 @@ def _reader(config: Mapping[str, Any]) -> Any:
 def _quirks(
     stored: Mapping[str, Any], current: Mapping[str, Any], top: Mapping[str, Any], file: HubFile
 ) -> list[Note]:
-    """What was changed on the way in, as notes; refuses invertible adapters that count."""
+    """What was changed on the way in, as notes."""
     notes = []
     before, after = stored.get("non_linearity"), current.get("non_linearity")
     if before != after:
@@ -137,21 +145,30 @@ def _quirks(
     if is_lora and file.is_lora_unscaled and current.get("r") != current.get("alpha"):
         message = "The library that trained it ignored alpha / r, and so do we; see lora_scaling."
         notes.append(Note("lora_unscaled", message))
-    return notes + _invertible(current, top, file)
-
-
-def _invertible(current: Mapping[str, Any], top: Mapping[str, Any], file: HubFile) -> list[Note]:
-    kind = current.get("inv_adapter")
-    stored = any(name.startswith("invertible_adapters.") for name in file.ledger.names())
-    if stored:
-        raise BadConfig("Invertible adapters are not supported.", "unsupported_method")
-    if not kind:
-        return []
-    if top.get("type") == "text_task":
+    if _lacks_invertible(current, file) and top.get("type") == "text_task":
         message = "Its configuration names an invertible block that task adapters never had."
-        return [Note("invertible_dropped", message)]
-    message = f"The configuration names an invertible block ({kind}) that the file does not hold."
-    raise BadConfig(message, "missing_tensor")
+        notes.append(Note("invertible_dropped", message))
+    return notes
+
+
+def _invertible(
+    current: Mapping[str, Any], top: Mapping[str, Any], file: HubFile
+) -> list[Part]:
+    """The invertible block of a bottleneck; task adapters of the first versions never had one."""
+    if current.get("architecture"):
+        return []
+    if _lacks_invertible(current, file):
+        if top.get("type") == "text_task":
+            return []
+        kind = current["inv_adapter"]
+        message = f"The configuration names an invertible block ({kind}) that the file lacks."
+        raise BadConfig(message, "missing_tensor")
+    return read_invertible(current, file)
+
+
+def _lacks_invertible(current: Mapping[str, Any], file: HubFile) -> bool:
+    is_nice = not current.get("architecture") and current.get("inv_adapter") == "nice"
+    return is_nice and not holds_invertible(file)
 
 
 def _distinct(parts: list[Part], ledger: Ledger) -> tuple[Part, ...]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from adapter_runtime.backbone.blocks_llama import hooked_llama_layer, llama_layer
-from adapter_runtime.backbone.rows import Architecture, Layers, Positions, numbered
+from adapter_runtime.backbone.rows import (
+    LORA_SITES,
+    Architecture,
+    Layers,
+    Positions,
+    numbered,
+)
 from adapter_runtime.sites import Site
 
 LLAMA_LAYERS = Layers(
@@ -34,6 +40,9 @@ _NATIVE = Architecture(
     has_types=False,
     positions=Positions(table=None),
     summary="last",
+    # Question answering models, whatever the others of the family say.
+    other_prefixes=("transformer",),
+    lora_sites={"intermediate_lora": Site.FFN_OUT, "output_lora": Site.FFN_IN},
 )
 
 LLAMA = (
@@ -43,5 +52,6 @@ LLAMA = (
         model_types=("qwen2", "qwen3"),
         layers=(replace(LLAMA_LAYERS, blocks={"": hooked_llama_layer}),),
         is_hooked=True,
+        lora_sites=LORA_SITES,
     ),
 )
