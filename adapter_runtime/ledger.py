@@ -43,6 +43,14 @@ class Ledger:
         tensor = self._tensors.get(name)
         return None if tensor is None else tuple(tensor.shape)
 
+    def peek(self, name: str) -> Tensor:
+        """A tensor as the file holds it; takes nothing.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        return self._tensors[name]
+
     def take(self, name: str, shape: Sequence[int]) -> Tensor:
         """The tensor as float32, marked as used; a problem and zeros where it does not fit.
 
@@ -87,6 +95,11 @@ class Ledger:
     def problem(self, code: str, message: str) -> None:
         """Remember one reason to reject the checkpoint."""
         self._problems.append(Note(code, message))
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all that was taken so far fitted: only then may one compute with it."""
+        return not self._problems
 
     def problems(self) -> tuple[Note, ...]:
         """All problems so far, with one `unexpected_tensor` entry per tensor nobody took."""
