@@ -17,8 +17,17 @@ from typing import Any
 
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
+from tokenizers.processors import TemplateProcessing
 
 from adapter_runtime.backbone.objects import read_object
+from adapter_runtime.backbone.tokenizer_families import (
+    BY_MODEL_TYPE,
+    FAMILIES,
+    LANGUAGE,
+    PLAIN,
+    SPECIAL_KEYS,
+    Family,
+)
 from adapter_runtime.errors import BackboneError
 from adapter_runtime.sources.folder import Folder
 
@@ -26,55 +35,7 @@ TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 SPECIALS_FILE = "special_tokens_map.json"
 VOCABULARY_FILES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 
-_BERT = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
-_ROBERTA = {
-    "bos_token": "<s>",
-    "eos_token": "</s>",
-    "sep_token": "</s>",
-    "cls_token": "<s>",
-    "unk_token": "<unk>",
-    "pad_token": "<pad>",
-    "mask_token": "<mask>",
-}
-_SPECIAL_KEYS = tuple(_ROBERTA)
 _LARGEST = 1 << 30
-
-
-@dataclass(frozen=True)
-class Family:
-    """A tokenizer class: its default special tokens and which settings it forces on the file."""
-
-    specials: Mapping[str, str]
-    normalizer: Mapping[str, tuple[str, Any]]
-    trims_offsets: bool = False
-    strips_mask: bool = False
-
-
-_CASING = {"lowercase": ("do_lower_case", True), "strip_accents": ("strip_accents", None)}
-_CHINESE = {"handle_chinese_chars": ("tokenize_chinese_chars", True)}
-_PLAIN = Family({}, {})
-_FAMILIES: Mapping[str, Family] = {
-    "Bert": Family(_BERT, _CASING | _CHINESE),
-    "Electra": Family(_BERT, _CASING | _CHINESE),
-    "DistilBert": Family(_BERT, _CASING | _CHINESE),
-    "MPNet": Family(_ROBERTA | {"unk_token": "[UNK]"}, _CASING, strips_mask=True),
-    "Roberta": Family(_ROBERTA, {}, trims_offsets=True, strips_mask=True),
-    "XLMRoberta": Family(_ROBERTA, {}, strips_mask=True),
-}
-_BY_MODEL_TYPE = {
-    "bert": "Bert",
-    "electra": "Electra",
-    "distilbert": "DistilBert",
-    "mpnet": "MPNet",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-}
 
 
 @dataclass(frozen=True)
@@ -137,15 +98,15 @@ def _max_tokens(configured: Any) -> int | None:
 def _family(config: Mapping[str, Any], model_type: str) -> Family:
     name = config.get("tokenizer_class")
     if name is None:
-        return _FAMILIES.get(_BY_MODEL_TYPE.get(model_type, ""), _PLAIN)
-    return _FAMILIES.get(str(name).removesuffix("Fast").removesuffix("Tokenizer"), _PLAIN)
+        return FAMILIES.get(BY_MODEL_TYPE.get(model_type, ""), PLAIN)
+    return FAMILIES.get(str(name).removesuffix("Fast").removesuffix("Tokenizer"), PLAIN)
 
 
 def _specials(folder: Folder, config: Mapping[str, Any], family: Family) -> dict[str, str]:
     named = dict(family.specials)
     stored = read_object(folder, SPECIALS_FILE) if folder.has(SPECIALS_FILE) else {}
     for source in (stored, config):
-        for key in _SPECIAL_KEYS:
+        for key in SPECIAL_KEYS:
             value = source.get(key)
             if value is not None:
                 named[key] = value["content"] if isinstance(value, dict) else str(value)
@@ -171,7 +132,32 @@ def _from_json(
     _correct_normalizer(backend, config, family)
     if family.trims_offsets:
         _correct_offsets(backend, config)
+    if family.around is not None:
+        language = {LANGUAGE: str(config.get(LANGUAGE) or "en_XX")}
+        backend.post_processor = _around(backend, family.around, {**specials, **language}, folder)
     return backend
+
+
+def _around(
+    backend: Backend,
+    roles: tuple[tuple[str, ...], tuple[str, ...]],
+    specials: Mapping[str, str],
+    folder: Folder,
+) -> TemplateProcessing:
+    """The tokens before and after every text and every pair, which nothing separates."""
+    before, after = ([specials[role] for role in part] for part in roles)
+    ids = {token: backend.token_to_id(token) for token in (*before, *after)}
+    lost = [token for token, number in ids.items() if number is None]
+    if lost:
+        raise BackboneError(
+            f"{folder.source}: the tokenizer has no token {lost[0]!r}, which {CONFIG_FILE} puts "
+            "around every text; fetch the files again."
+        )
+    return TemplateProcessing(
+        single=[*before, "$A", *after],
+        pair=[*before, "$A", "$B", *after],
+        special_tokens=list(ids.items()),
+    )
 
 
 def _add_tokens(backend: Backend, config: Mapping[str, Any], specials: Mapping[str, str]) -> None:
