@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_runtime.sites import PlugPoint, Site
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True)
 class BackboneFacts:

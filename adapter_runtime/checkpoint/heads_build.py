@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from adapter_runtime.heads.layers import StackSettings, activation, tensor_shape
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.types import HeadSpec, HeadWeights, Note
 
-LABELLED = ("classification", "multilabel_classification", "tagging")
+LABELLED = ("classification", "multilabel_classification", "tagging", "dependency_parsing")
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class HeadLayout:
         head_type: a key of `HEADS`.
         settings: the layer stack.
         prefixes: where each layer's `.weight` and `.bias` lie in the file, layer by layer.
+        norms: where the LayerNorm behind each layer but the last lies, where there are any.
         num_labels: rows of the last layer; None takes what the file has.
         labels: label names by id, as far as the checkpoint has them.
     """
@@ -34,6 +35,7 @@ class HeadLayout:
     head_type: str
     settings: StackSettings
     prefixes: tuple[str, ...]
+    norms: tuple[str, ...] = ()
     num_labels: int | None = None
     labels: Mapping[int, str] | None = None
 
@@ -60,16 +62,15 @@ def build_head(
     _check_settings(layout.settings, ledger, facts)
     num_out = _num_out(layout, ledger)
     tensors = _take(layout, ledger, facts.hidden_size, num_out)
-    names, notes = _labels(layout, num_out, labels, ledger)
-    facts_of_head = repr((file_digest, layout.head_type, layout.settings, names, layout.prefixes))
-    spec = HeadSpec(
-        head_type=layout.head_type,
-        settings=layout.settings,
-        labels=names,
-        digest=hashlib.sha256(facts_of_head.encode()).hexdigest(),
-        name=layout.name,
-    )
+    names, notes = label_names(layout, num_out, labels, ledger)
+    digest = head_digest(file_digest, layout.head_type, layout.settings, names, layout.prefixes)
+    spec = HeadSpec(layout.head_type, layout.settings, names, digest, layout.name)
     return HeadWeights(spec, tensors, notes)
+
+
+def head_digest(*facts: Any) -> str:
+    """What tells a head from any other: the digest of its files, and how they are read."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def default_labels(count: int) -> tuple[str, ...]:
@@ -95,13 +96,17 @@ def _check_settings(settings: StackSettings, ledger: Ledger, facts: BackboneFact
             f"The head reads the pooler, but {facts.model_name} brought no trained pooler weights; "
             "use the backbone that the head was trained on.",
         )
-    if settings.activation and settings.layers > 1:
-        try:
-            activation(settings.activation)
-        except KeyError:
-            ledger.problem(
-                "unknown_activation", f"The head's activation {settings.activation!r} is not known."
-            )
+    check_activation(settings.activation if settings.layers > 1 else None, ledger)
+
+
+def check_activation(name: str | None, ledger: Ledger) -> None:
+    """A problem where there is no activation of that name."""
+    if name is None:
+        return
+    try:
+        activation(name)
+    except KeyError:
+        ledger.problem("unknown_activation", f"The head's activation {name!r} is not known.")
 
 
 def _num_out(layout: HeadLayout, ledger: Ledger) -> int:
@@ -116,14 +121,43 @@ def _num_out(layout: HeadLayout, ledger: Ledger) -> int:
 def _take(layout: HeadLayout, ledger: Ledger, width: int, num_out: int) -> dict[str, Tensor]:
     tensors = {}
     for name, shape in tensor_shapes(layout.settings, width, num_out).items():
-        layer, _, kind = name.partition(".")
-        tensors[name] = ledger.take(f"{layout.prefixes[int(layer)]}.{kind}", shape)
+        tensors[name] = ledger.take(stored_name(name, layout.prefixes, layout.norms), shape)
     return tensors
 
 
-def _labels(
-    layout: HeadLayout, num_out: int, own: Sequence[str] | None, ledger: Ledger
+def stored_name(name: str, prefixes: Sequence[str], norms: Sequence[str]) -> str:
+    """Where a canonical tensor lies in a file: `0.weight` in a layer, `0.norm.weight` behind it."""
+    layer, _, kind = name.partition(".")
+    if kind.startswith("norm."):
+        return f"{norms[int(layer)]}.{kind.removeprefix('norm.')}"
+    return f"{prefixes[int(layer)]}.{kind}"
+
+
+class Labelled(Protocol):
+    """A layout as far as labels go."""
+
+    @property
+    def head_type(self) -> str:
+        """A key of `HEADS`."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[int, str] | None:
+        """Label names by id, as far as the checkpoint has them."""
+        ...
+
+
+def label_names(
+    layout: Labelled, num_out: int, own: Sequence[str] | None, ledger: Ledger
 ) -> tuple[tuple[str, ...], tuple[Note, ...]]:
+    """A head's labels in the order of their ids, and what is to be said about them.
+
+    Args:
+        layout: the head.
+        num_out: how many labels its tensors have.
+        own: the task's own names, which win.
+        ledger: hears of a wrong count.
+    """
     found = layout.labels or {}
     if layout.head_type not in LABELLED:
         return tuple(own or (found[key] for key in sorted(found))), ()

@@ -14,13 +14,14 @@ from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.heads_build import HeadLayout, build_head
+from adapter_runtime.checkpoint.heads_classes import StaticHead
 from adapter_runtime.checkpoint.heads_static import (
-    HEAD_MODULES,
     STATIC_HEADS,
     TASK_SUFFIXES,
-    StaticHead,
     family_of,
+    head_modules,
     model_type_of,
+    stack_on,
 )
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
@@ -43,7 +44,7 @@ def head_tensor_names(
         names: every tensor name in the file.
         facts: the backbone.
     """
-    return frozenset(name for name in names if _is_head_path(_path(name)))
+    return frozenset(name for name in names if _is_head_path(_path(name), facts))
 
 
 def read_peft_head(
@@ -69,8 +70,8 @@ def read_peft_head(
     _check_saved(folder, head, class_name, trained)
     ledger = Ledger(saved)
     ledger.alias([path for path in saved if path not in trained], "bias of a wrapper")
-    settings = replace(head.settings, reads_types=_reads_types(config, options))
-    layout = HeadLayout("", head.head_type, settings, head.modules)
+    settings = replace(stack_on(head, facts), reads_types=_reads_types(config, options))
+    layout = HeadLayout("", head.head_type, settings, head.modules, head.norms)
     digest = folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
     found = build_head(layout, ledger, facts, labels, options, digest)
     if problems := ledger.problems():
@@ -92,10 +93,10 @@ def _path(name: str) -> str:
     return name.removeprefix("base_model.").removeprefix("model.")
 
 
-def _is_head_path(path: str) -> bool:
+def _is_head_path(path: str, facts: BackboneFacts) -> bool:
     *modules, kind = path.split(".")
     is_plain = kind in ("weight", "bias") and not any(part.startswith("lora_") for part in modules)
-    return is_plain and bool(modules) and modules[0] in HEAD_MODULES
+    return is_plain and bool(modules) and modules[0] in head_modules(facts.model_type)
 
 
 def _class_name(

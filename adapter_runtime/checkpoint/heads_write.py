@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,21 +16,32 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_adapterhub import (
-    CONFIG_FILE,
-    PICKLE_FILE,
+from adapter_runtime.checkpoint.heads_adapterhub import CONFIG_FILE, PICKLE_FILE
+from adapter_runtime.checkpoint.heads_build import LABELLED, default_labels
+from adapter_runtime.checkpoint.heads_flex import (
+    language_indices,
     layer_indices,
     stack_settings,
 )
-from adapter_runtime.checkpoint.heads_build import LABELLED, default_labels
-from adapter_runtime.checkpoint.heads_static import FAMILIES, family_of
+from adapter_runtime.checkpoint.heads_parsing import STORED
+from adapter_runtime.checkpoint.heads_static import FLEX_FAMILIES, family_of, summary_of
 from adapter_runtime.errors import SettingsError
+from adapter_runtime.heads.dependency_parsing import ParsingSettings
+from adapter_runtime.heads.language import DECODER, LanguageSettings
 from adapter_runtime.heads.layers import StackSettings, tensor_shapes
 from adapter_runtime.types import HeadSpec, HeadWeights
 
 _FORMAT = "adapters.1.3.0"
 """The format's own version, which readers look at."""
 _INIT_STD = 0.02
+STACKS = (
+    "classification",
+    "multilabel_classification",
+    "multiple_choice",
+    "tagging",
+    "question_answering",
+)
+"""Head types that can be added new: those that need no words of the backbone."""
 
 
 def new_head(
@@ -54,7 +66,11 @@ def new_head(
         RejectedAdapter: a setting is out of range.
         SettingsError: the head reads a pooler that the backbone lacks.
     """
+    if head_type not in STACKS:
+        raise SettingsError(f"A new head may be one of {', '.join(STACKS)}, not {head_type!r}.")
+    summary, marker = summary_of(facts, is_static=False)
     stack = stack_settings({**settings, "head_type": head_type}, name)
+    stack = replace(stack, summary=summary, marker=marker)
     if stack.use_pooler and not facts.has_pooler:
         raise SettingsError(f"use_pooler: {facts.model_name} has no trained pooler.")
     num_out = _num_out(head_type, settings, labels)
@@ -83,10 +99,10 @@ def write_head(head: HeadWeights, directory: Path, facts: BackboneFacts, name: s
         SettingsError: the `adapters` library has no form for it.
     """
     family = family_of(facts.model_type)
-    if not head.tensors or family in (None, "MPNet"):
+    if not head.tensors or family not in FLEX_FAMILIES or not _is_writable(head):
         raise SettingsError(
-            f"The adapters library has no {head.spec.head_type} head for {facts.model_type}; "
-            f"heads with weights on {', '.join(FAMILIES)} but MPNet can be written."
+            f"The adapters library has no such {head.spec.head_type} head for {facts.model_type}; "
+            f"heads with weights on {', '.join(sorted(FLEX_FAMILIES))} can be written."
         )
     if not name or "." in name:
         raise SettingsError(f"A head's name may not be empty or hold a dot: {name!r}.")
@@ -100,16 +116,46 @@ def write_head(head: HeadWeights, directory: Path, facts: BackboneFacts, name: s
         "version": _FORMAT,
     }
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True), "utf-8")
-    torch.save(_named_tensors(head, name), directory / PICKLE_FILE)
+    torch.save(_named_tensors(head, name, facts), directory / PICKLE_FILE)
+
+
+def _is_writable(head: HeadWeights) -> bool:
+    """Flexible heads have no LayerNorm between plain layers, and always read the usual token."""
+    settings = head.spec.settings
+    return not isinstance(settings, StackSettings) or settings.norm_eps is None
 
 
 def _config(head: HeadWeights) -> dict[str, Any]:
-    settings = cast(StackSettings, head.spec.settings)
     config: dict[str, Any] = {
         "head_type": head.spec.head_type,
+        "label2id": {label: number for number, label in enumerate(head.spec.labels)} or None,
+    }
+    settings = head.spec.settings
+    if isinstance(settings, ParsingSettings):
+        return config | {"num_labels": settings.num_labels}
+    if isinstance(settings, LanguageSettings):
+        return config | _language_config(head, settings)
+    return config | _stack_config(head, cast(StackSettings, settings))
+
+
+def _language_config(head: HeadWeights, settings: LanguageSettings) -> dict[str, Any]:
+    config = {
+        "vocab_size": settings.vocab_size,
         "layers": settings.layers,
         "activation_function": settings.activation,
-        "label2id": {label: number for number, label in enumerate(head.spec.labels)} or None,
+        "layer_norm": settings.norm_eps is not None,
+        "bias": settings.bias,
+        "shift_labels": head.spec.head_type == "causal_lm",
+    }
+    if head.spec.head_type != "seq2seq_lm":
+        config["embedding_size"] = settings.width
+    return config
+
+
+def _stack_config(head: HeadWeights, settings: StackSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "layers": settings.layers,
+        "activation_function": settings.activation,
         "dropout_prob": None,
     }
     if head.spec.head_type == "multiple_choice":
@@ -122,13 +168,31 @@ def _config(head: HeadWeights) -> dict[str, Any]:
     return config
 
 
-def _named_tensors(head: HeadWeights, name: str) -> dict[str, Tensor]:
-    indices = layer_indices(cast(StackSettings, head.spec.settings))
-    named = {}
-    for key, tensor in head.tensors.items():
-        layer, _, kind = key.partition(".")
-        named[f"heads.{name}.{indices[int(layer)]}.{kind}"] = tensor.detach().clone().contiguous()
-    return named
+def _named_tensors(head: HeadWeights, name: str, facts: BackboneFacts) -> dict[str, Tensor]:
+    stored = {_stored(head, key): tensor for key, tensor in head.tensors.items()}
+    settings = head.spec.settings
+    if isinstance(settings, LanguageSettings) and settings.is_tied and facts.word_embeddings:
+        stored[_stored(head, DECODER)] = facts.word_embeddings().float()
+    return {
+        f"heads.{name}.{key}": tensor.detach().cpu().clone().contiguous()
+        for key, tensor in stored.items()
+    }
+
+
+def _stored(head: HeadWeights, key: str) -> str:
+    """Where a canonical tensor stands among a flexible head's modules."""
+    settings = head.spec.settings
+    if isinstance(settings, ParsingSettings):
+        return STORED[key]
+    layer, _, kind = key.partition(".")
+    if not isinstance(settings, LanguageSettings):
+        return f"{layer_indices(cast(StackSettings, settings))[int(layer)]}.{kind}"
+    linears, norms = language_indices(settings)
+    if layer == "decoder":
+        return f"{linears[-1]}.{kind}"
+    if kind.startswith("norm."):
+        return f"{norms[int(layer)]}.{kind.removeprefix('norm.')}"
+    return f"{linears[int(layer)]}.{kind}"
 
 
 def _num_out(head_type: str, settings: Mapping[str, Any], labels: Sequence[str] | None) -> int:

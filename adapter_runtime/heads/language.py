@@ -35,6 +35,7 @@ class LanguageSettings:
         vocab_size: columns of the logits.
         activation: behind each layer but the last; None puts nothing there.
         norm_eps: the epsilon of the LayerNorm behind each of them; None where there is none.
+        norm_bias: whether it has a bias.
         hidden_bias: whether the layers but the last have a bias.
         bias: whether the vocabulary has a bias.
         is_tied: the vocabulary is the backbone's own embedding matrix.
@@ -47,6 +48,7 @@ class LanguageSettings:
     vocab_size: int
     activation: str | None = None
     norm_eps: float | None = None
+    norm_bias: bool = True
     hidden_bias: bool = True
     bias: bool = False
     is_tied: bool = False
@@ -67,7 +69,9 @@ def language_shapes(settings: LanguageSettings, width: int) -> dict[str, tuple[i
         if settings.hidden_bias:
             shapes[f"{layer}.bias"] = (settings.width,)
         if settings.norm_eps is not None:
-            shapes[f"{layer}.norm.weight"] = shapes[f"{layer}.norm.bias"] = (settings.width,)
+            shapes[f"{layer}.norm.weight"] = (settings.width,)
+            if settings.norm_bias:
+                shapes[f"{layer}.norm.bias"] = (settings.width,)
     if settings.bias:
         shapes["decoder.bias"] = (settings.vocab_size,)
     if not settings.is_tied:
@@ -89,7 +93,7 @@ def language_logits(
     lengths = [len(row) for row in states.rows()]
     wanted = [
         vectors if is_raw or row.word_starts is None else vectors[list(row.word_starts)]
-        for vectors, row, is_raw in zip(x.split(lengths), states.inputs, raw, strict=True)
+        for vectors, row, is_raw in zip(torch.split(x, lengths), states.inputs, raw, strict=True)
     ]
     logits = as_array(_vocabulary(settings, weights, states, torch.cat(wanted)))
     return np.split(logits, np.cumsum([len(vectors) for vectors in wanted])[:-1])

@@ -43,8 +43,9 @@ class StackSettings:
         marker: the token id that `summary` looks at: padding or end of text; None where the
             backbone has no such token.
         scale: factor on the states before the first layer.
-        norm_eps: the epsilon of a LayerNorm behind each activation; None where there is none.
         hidden_bias: whether the layers but the last have a bias.
+        norm_eps: the epsilon of a LayerNorm behind each activation; None where there is none.
+        norm_bias: whether it has a bias.
     """
 
     layers: int = 1
@@ -56,8 +57,9 @@ class StackSettings:
     summary: Summary = "first"
     marker: int | None = None
     scale: float = 1.0
-    norm_eps: float | None = None
     hidden_bias: bool = True
+    norm_eps: float | None = None
+    norm_bias: bool = False
 
 
 def tensor_shapes(settings: StackSettings, width: int, num_out: int) -> dict[str, tuple[int, ...]]:
@@ -77,6 +79,8 @@ def tensor_shapes(settings: StackSettings, width: int, num_out: int) -> dict[str
             shapes[f"{layer}.bias"] = (out,)
         if settings.norm_eps is not None and not is_last:
             shapes[f"{layer}.norm.weight"] = (width,)
+            if settings.norm_bias:
+                shapes[f"{layer}.norm.bias"] = (width,)
     return shapes
 
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 
 from adapter_runtime.heads.base import HeadKind
 from adapter_runtime.heads.classification import ClassificationHead
+from adapter_runtime.heads.dependency_parsing import ParsingHead
 from adapter_runtime.heads.embedding import EmbeddingHead
+from adapter_runtime.heads.fill_mask import FillMaskHead
 from adapter_runtime.heads.multiple_choice import MultipleChoiceHead
 from adapter_runtime.heads.question_answering import QuestionAnsweringHead
 from adapter_runtime.heads.tagging import TaggingHead
+from adapter_runtime.heads.text_generation import GenerationHead
 
 HEADS: Mapping[str, HeadKind] = {
     "classification": ClassificationHead(),
@@ -17,5 +20,9 @@ HEADS: Mapping[str, HeadKind] = {
     "tagging": TaggingHead(),
     "question_answering": QuestionAnsweringHead(),
     "multiple_choice": MultipleChoiceHead(),
+    "masked_lm": FillMaskHead(),
+    "causal_lm": GenerationHead(),
+    "seq2seq_lm": GenerationHead(is_seq2seq=True),
+    "dependency_parsing": ParsingHead(),
     "embedding": EmbeddingHead(),
 }

@@ -140,7 +140,11 @@ def test_an_old_gelu_is_noted(tmp_path: Path) -> None:
     """A head without version and with gelu says which form is computed."""
     config, tensors = files("flex/bert/classification/gelu")
     del config["version"]
-    assert ["legacy_gelu"] == [note.code for note in read(config, tensors, tmp_path).notes]
+    head = read(config, tensors, tmp_path)
+    assert ["legacy_gelu"] == [note.code for note in head.notes]
+    assert head.spec.settings.activation == "gelu_new"
+    exact = read(config, tensors, tmp_path, options={"head_gelu": "adapters"})
+    assert exact.spec.settings.activation == "gelu"
 
 
 @pytest.mark.parametrize(
@@ -149,9 +153,9 @@ def test_an_old_gelu_is_noted(tmp_path: Path) -> None:
         ({"model_class": "RobertaModelWithHeads"}, "wrong_model_type"),
         ({"model_class": "RobertaForSequenceClassification", "config": None}, "wrong_model_type"),
         ({"model_type": "roberta"}, "wrong_model_type"),
-        ({"model_class": "BertForMaskedLM", "config": None}, "unknown_head_class"),
+        ({"model_class": "BertForNextSentencePrediction", "config": None}, "unknown_head_class"),
         ({"config": None}, "bad_head_config"),
-        ({"config": {"head_type": "masked_lm"}}, "unsupported_head"),
+        ({"config": {"head_type": "image_classification"}}, "unsupported_head"),
         ({"config": {"head_type": "my_head"}}, "unknown_head"),
         ({"config": {"head_type": "classification", "layers": 0}}, "bad_head_config"),
         ({"config": {"head_type": "classification", "layers": 10**12}}, "bad_head_config"),

@@ -47,7 +47,7 @@ def test_head_tensors_are_told_from_the_adapters() -> None:
         "base_model.model.classifier.lora_A.weight",
         "prompt_embeddings",
     }
-    assert head == head_tensor_names({}, head | other, facts("bert"))
+    assert head == head_tensor_names({}, head | other, facts("distilbert"))
 
 
 def test_prompt_types_save_heads_without_the_second_prefix(tmp_path: Path) -> None:
