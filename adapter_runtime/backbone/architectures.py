@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from adapter_runtime.backbone.families.albert import ALBERT
 from adapter_runtime.backbone.families.bart import BART
 from adapter_runtime.backbone.families.bert import BERT
+from adapter_runtime.backbone.families.deberta import DEBERTA
 from adapter_runtime.backbone.families.distilbert import DISTILBERT
-from adapter_runtime.backbone.families.t5 import T5
+from adapter_runtime.backbone.families.esm import ESM
 from adapter_runtime.backbone.families.gpt2 import GPT2
 from adapter_runtime.backbone.families.llama import LLAMA
+from adapter_runtime.backbone.families.modernbert import MODERNBERT
+from adapter_runtime.backbone.families.nomic import NOMIC
+from adapter_runtime.backbone.families.t5 import T5
+from adapter_runtime.backbone.families.xlm_roberta_xl import XLM_ROBERTA_XL
 from adapter_runtime.backbone.rows import Architecture
 from adapter_runtime.errors import BackboneError
 
@@ -18,6 +24,12 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     *LLAMA,
     *BART,
     *T5,
+    *ALBERT,
+    *DEBERTA,
+    *MODERNBERT,
+    *XLM_ROBERTA_XL,
+    *ESM,
+    *NOMIC,
 )
 
 

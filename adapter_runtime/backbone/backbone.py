@@ -53,7 +53,7 @@ class Backbone:
         self._padding_token: int | None = getattr(model.config, "pad_token_id", None)
         self.max_tokens = _most_tokens(model, architecture.positions, self.first_position)
         self.bases: Mapping[PlugPoint, nn.Module] = wrap(model, architecture, facts, self.scope)
-        self.pooler: nn.Module | None = getattr(model, "pooler", None)
+        self.pooler = architecture.pooler(model)
         if self.pooler is not None:
             # The model's own forward would run it on every row.
             model.pooler = None  # type: ignore[assignment]  # HF marks absent poolers so
@@ -164,6 +164,6 @@ def _most_tokens(model: PreTrainedModel, positions: Positions, first: int) -> in
     if positions.table is None:
         # Relative positions bound nothing; what such models were trained on does.
         config, trained = model.config, getattr(model.config, "n_positions", _TRAINED_TOKENS)
-        return int(getattr(config, "max_position_embeddings", trained))
+        return int(getattr(config, "max_position_embeddings", trained)) - first
     table = cast(nn.Embedding, model.get_submodule(positions.table))
     return table.num_embeddings - first

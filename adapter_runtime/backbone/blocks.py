@@ -21,10 +21,17 @@ from adapter_runtime.sites import PlugPoint, Site
 
 @dataclass(frozen=True)
 class Close:
-    """Makes the plug points at the ends of one layer's sublayers."""
+    """Makes the plug points at the ends of one layer's sublayers.
+
+    Args:
+        layer: the layer's number.
+        scope: the backbone's Routings.
+        model: the model that the layer belongs to.
+    """
 
     layer: int
     scope: RouteScope
+    model: Any = None
 
     def __call__(self, site: Site, norm: nn.Module | None = None) -> RoutedSum:
         """The residual sum, and the LayerNorm after it where the model is post-LN."""

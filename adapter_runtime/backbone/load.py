@@ -15,6 +15,7 @@ from adapter_runtime.backbone.architectures import find_architecture
 from adapter_runtime.backbone.attention import register_attention
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.objects import read_object
+from adapter_runtime.backbone.routing import Layout
 from adapter_runtime.backbone.rows import Architecture
 from adapter_runtime.backbone.sentence import read_sentence_settings
 from adapter_runtime.backbone.wrap import read_facts
@@ -120,7 +121,9 @@ def _load_model(
 
 def _attention(architecture: Architecture) -> str:
     # Models that call no attention interface know their own attention only.
-    is_interface = any(layers.attentions for layers in architecture.layers)
+    is_interface = architecture.layout is Layout.PACKED or any(
+        layers.attentions for layers in architecture.layers
+    )
     return register_attention(architecture.layout) if is_interface else "eager"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.blocks import MakeBlock
@@ -15,6 +15,9 @@ from adapter_runtime.sites import Site
 
 Summary = Literal["first", "last", "eos"]
 """Which token of a row stands for the whole text."""
+
+Pooler = Callable[[Any], nn.Module | None]
+"""Finds a bare model's pooler; None where it has none."""
 
 Call = Callable[[PreTrainedModel, Mapping[str, Any], RowSpans], Tensor]
 """Runs a Hugging Face model on prepared inputs and gives its final states `[..., width]`."""
@@ -69,6 +72,12 @@ LORA_SITES: Mapping[str, Site] = {
 """Where the `adapters` library puts LoRA outside attention, in most families."""
 
 
+def own_pooler(model: Any) -> nn.Module | None:
+    """The module that the model itself calls its pooler."""
+    found: nn.Module | None = getattr(model, "pooler", None)
+    return found
+
+
 def call_model(model: PreTrainedModel, inputs: Mapping[str, Any], _spans: RowSpans) -> Tensor:
     """The final states of a model that takes the inputs as they are."""
     states: Tensor = model(**inputs)[0]
@@ -91,6 +100,7 @@ class Architecture:
         summary: which token stands for the text in classification.
         is_hooked: the `adapters` library hooks it from outside (its "interface" models).
         call: runs the Hugging Face model.
+        pooler: finds the pooler in a wrapped model.
         other_prefixes: attributes of the base model in task models that name it otherwise.
         lora_sites: where the `adapters` library puts what a LoRA configuration calls so.
     """
@@ -106,5 +116,6 @@ class Architecture:
     summary: Summary = "first"
     is_hooked: bool = False
     call: Call = call_model
+    pooler: Pooler = own_pooler
     other_prefixes: tuple[str, ...] = ()
     lora_sites: Mapping[str, Site] = field(default_factory=lambda: LORA_SITES)

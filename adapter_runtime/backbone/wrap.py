@@ -142,7 +142,7 @@ def _wrap_layer(
         model.set_submodule(path, RoutedAttention(model.get_submodule(path), point, scope))
     for relative, make_block in rows.blocks.items():
         path = _join(root, relative)
-        block = make_block(model.get_submodule(path), Close(layer, scope))
+        block = make_block(model.get_submodule(path), Close(layer, scope, model))
         model.set_submodule(path, block)
     routed = RoutedStates(model.get_submodule(root), PlugPoint(layer, Site.LAYER), scope)
     model.set_submodule(root, routed)

@@ -57,7 +57,7 @@ BERT = (
     Architecture(("bert",), "bert", (BERT_LAYERS,), BERT_OUTSIDE),
     Architecture(("electra",), "electra", (BERT_LAYERS,), BERT_OUTSIDE),
     Architecture(
-        ("roberta", "xlm-roberta"),
+        ("roberta", "xlm-roberta", "camembert"),
         "roberta",
         (BERT_LAYERS,),
         BERT_OUTSIDE,
