@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.activations import GELUActivation
+from transformers.activations import GELUActivation, GELUTanh, NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 _PRODUCTS = ("_reorder_linear_weight", "_linear_pointwise")
@@ -22,15 +22,18 @@ class FusedLinear(nn.Linear):
     """A linear through oneDNN in inference mode, the plain one where gradients may flow.
 
     Args:
-        base: the frozen linear; weight and bias stay the same objects.
+        base: the frozen linear; weight and bias stay the same objects, GPT-2's weight a view.
     """
 
-    def __init__(self, base: nn.Linear) -> None:
+    def __init__(self, base: nn.Linear | Conv1D) -> None:
         nn.Module.__init__(self)
-        self.in_features, self.out_features = base.in_features, base.out_features
-        self.weight, self.bias = base.weight, base.bias
+        weight, self.bias = base.weight, base.bias
+        if isinstance(base, Conv1D):
+            weight = nn.Parameter(weight.detach().t(), requires_grad=False)
+        self.weight = weight
+        self.out_features, self.in_features = weight.shape
         # No buffer: it is a copy of the weight, not state of the model.
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(base.weight.detach())
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """`x W + b`. Shape: `[..., in]` to `[..., out]`."""
@@ -38,11 +41,11 @@ class FusedLinear(nn.Linear):
             return self._product(x, "none", "")
         return super().forward(x)
 
-    def gelu(self, x: Tensor) -> Tensor:
-        """`gelu(x W + b)`, the exact form. Shape: `[..., in]` to `[..., out]`."""
+    def gelu(self, x: Tensor, form: str = "none") -> Tensor:
+        """`gelu(x W + b)` in a form of `gelu_form`. Shape: `[..., in]` to `[..., out]`."""
         if torch.is_inference_mode_enabled():
-            return self._product(x, "gelu", "none")
-        return functional.gelu(super().forward(x))
+            return self._product(x, "gelu", form)
+        return functional.gelu(super().forward(x), approximate=form)
 
     def _product(self, x: Tensor, after: str, algorithm: str) -> Tensor:
         product = torch.ops.mkldnn._linear_pointwise(
@@ -68,7 +71,7 @@ def weight_shape(module: nn.Module) -> tuple[int, ...]:
 
 def fuse(module: nn.Module) -> nn.Module:
     """The module with its product fused, where that is possible; else the module itself."""
-    if not isinstance(module, nn.Linear):
+    if not isinstance(module, (nn.Linear, Conv1D)):
         return module
     if not _has_products():
         return module
@@ -84,6 +87,9 @@ def _has_products() -> bool:
     return all(hasattr(torch.ops.mkldnn, name) for name in _PRODUCTS)
 
 
-def is_exact_gelu(activation: object) -> bool:
-    """Whether an activation is the GELU that `FusedLinear` computes."""
-    return isinstance(activation, GELUActivation) and activation.act is functional.gelu
+def gelu_form(activation: object) -> str | None:
+    """The form of GELU that an activation is, as torch names it: `none` (exact) or `tanh`."""
+    if isinstance(activation, (NewGELUActivation, GELUTanh)):
+        return "tanh"
+    is_exact = isinstance(activation, GELUActivation) and activation.act is functional.gelu
+    return "none" if is_exact else None

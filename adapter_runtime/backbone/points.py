@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.linears import FusedLinear, is_exact_gelu
+from adapter_runtime.backbone.linears import FusedLinear, gelu_form
 from adapter_runtime.backbone.routing import (
     AttentionWork,
     ModuleWork,
@@ -154,12 +154,13 @@ class ActivatedLinear(nn.Module):
         super().__init__()
         self.linear = linear
         self.activation = activation
-        self._fused = linear.base if is_exact_gelu(activation) else None
+        self._form = gelu_form(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """The activated output. Shape: `[..., in]` to `[..., out]`."""
-        if isinstance(self._fused, FusedLinear) and self.linear.work is None:
-            return self._fused.gelu(x)
+        base, form = self.linear.base, self._form
+        if form is not None and isinstance(base, FusedLinear) and self.linear.work is None:
+            return base.gelu(x, form)
         return cast(Tensor, self.activation(self.linear(x)))
 
 

@@ -2,8 +2,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 from transformers.activations import ACT2FN
+from transformers.pytorch_utils import Conv1D
 
-from adapter_runtime.backbone.linears import FusedLinear, fuse, is_exact_gelu
+from adapter_runtime.backbone.linears import FusedLinear, fuse, gelu_form
 
 TOLERANCE = 5e-6  # fp32; oneDNN approximates erf to 1e-6
 
@@ -21,6 +22,19 @@ def test_a_fused_linear_equals_the_plain_one():
     with torch.inference_mode():
         assert torch.allclose(base(x), fused(x), atol=TOLERANCE, rtol=0)
         assert torch.allclose(functional.gelu(base(x)), fused.gelu(x), atol=TOLERANCE, rtol=0)
+        tanh = functional.gelu(base(x), approximate="tanh")
+        assert torch.allclose(tanh, fused.gelu(x, "tanh"), atol=TOLERANCE, rtol=0)
+
+
+def test_a_linear_stored_the_other_way_round_is_fused_as_a_linear():
+    """GPT-2's weights are `(in, out)`; fused they read `(out, in)` without a copy."""
+    torch.manual_seed(0)
+    base, x = Conv1D(40, 24).requires_grad_(False), torch.randn(2, 7, 24)
+    fused = fuse(base)
+    assert fused.weight.shape == (40, 24)
+    assert fused.weight.data_ptr() == base.weight.data_ptr()
+    with torch.inference_mode():
+        assert torch.allclose(base(x), fused(x), atol=TOLERANCE, rtol=0)
 
 
 def test_gradients_flow_through_a_fused_linear_outside_inference_mode():
@@ -41,7 +55,8 @@ def test_fusing_keeps_the_parameters_and_leaves_other_modules_alone():
         assert fuse(other) is other
 
 
-def test_only_the_exact_gelu_is_fused():
-    """The tanh form and other activations run after the product."""
-    assert is_exact_gelu(ACT2FN["gelu"])
-    assert not any(is_exact_gelu(ACT2FN[name]) for name in ("gelu_new", "relu", "gelu_python"))
+def test_only_gelu_in_its_two_forms_is_fused():
+    """Other activations run after the product."""
+    assert gelu_form(ACT2FN["gelu"]) == "none"
+    assert gelu_form(ACT2FN["gelu_new"]) == gelu_form(ACT2FN["gelu_pytorch_tanh"]) == "tanh"
+    assert not any(gelu_form(ACT2FN[name]) for name in ("relu", "gelu_python", "gelu_fast"))
