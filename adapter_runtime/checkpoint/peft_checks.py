@@ -1,94 +1,87 @@
-"""What refuses a PEFT checkpoint before and after its tensors are read.
+"""What refuses a PEFT checkpoint before its tensors are read: methods and settings.
 
-Source: `LoraConfig` of peft 0.21.2.
+Source: `LoraConfig` and `PeftType` of peft 0.21.2. Of the settings that are not named here, each
+is read by a reader, or matters for training only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.peft_targets import names_of
-from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.configuration import BadConfig
 
-WRAPPER = "base_model.model."
-"""What PEFT writes before the task model's own names."""
-
-_REFUSED_KEYS = (
-    "target_parameters",
-    "layer_replication",
-    "trainable_token_indices",
-    "alora_invocation_tokens",
-    "use_qalora",
-    "arrow_config",
-    "use_bdlora",
-    "megatron_config",
-    "velora_config",
-    "monteclora_config",
-    "kasa_config",
+_REFUSED_KEYS: Mapping[str, str] = MappingProxyType(
+    {
+        "target_parameters": "adapts bare parameters, which are no places of this backbone",
+        "layer_replication": "builds a deeper model out of repeated layers",
+        "alora_invocation_tokens": "acts only behind certain tokens (aLoRA)",
+        "use_qalora": "pools the input in groups (QA-LoRA)",
+        "arrow_config": "routes every token among several adapters (Arrow)",
+        "use_bdlora": "splits the factors in blocks (BD-LoRA)",
+        "megatron_config": "was trained with Megatron's parallel linears",
+        "velora_config": "changes how inputs are kept (VeLoRA)",
+        "monteclora_config": "adds drawn noise to the factors (MonteCLoRA)",
+        "kasa_config": "takes singular values out of the backbone's weights (KaSA)",
+    }
 )
-_PLAIN_INITS = (True, False, None, "gaussian", "orthogonal", "eva")
+"""Settings of LoRA's family that change the forward, and how."""
+
+_PLAIN_INITS = ("gaussian", "orthogonal", "eva", "mica")
+"""Ways to start training that leave the backbone's weights alone."""
+
+_ROTATES = "rotates the backbone's weights"
+_RESAMPLES = "rebuilds its weights from a few coefficients"
+_OTHER_PRODUCT = "adds a product of another form than LoRA's"
+_REASONS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("OFT", "BOFT", "HRA", "ROAD", "PSOFT"), _ROTATES)
+    | dict.fromkeys(("FOURIERFT", "WAVEFT", "C3A", "VBLORA", "UNILORA", "TINYLORA"), _RESAMPLES)
+    | dict.fromkeys(("LOHA", "LOKR", "HIRA", "MISS", "BONE", "RANDLORA", "PVERA"), _OTHER_PRODUCT)
+    | dict.fromkeys(("FROD", "GRALORA", "DELORA", "ADAMSS", "LILY", "GLORA"), _OTHER_PRODUCT)
+    | dict.fromkeys(("PEANUT", "DEFT"), _OTHER_PRODUCT)
+    | dict.fromkeys(("XLORA", "POLY"), "mixes several adapters by a router of its own")
+    | dict.fromkeys(("SHIRA", "OSF", "SUPERTUNING"), "changes single entries of the weights")
+    | {
+        "ADAPTION_PROMPT": "adds attention over trained tokens inside Llama's layers",
+        "CPT": "trains the tokens of a fixed context",
+        "CARTRIDGE": "stands for a whole document's keys and values",
+        "BEFT": "trains biases by a rule of its own",
+        "SHADOW": "runs a second model beside the backbone",
+    }
+)
+"""What the other methods of PEFT do that none of ours does."""
 
 
-def task_prefix(config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts) -> str:
-    """`bert.` for a task model, nothing for a bare base model.
-
-    Raises:
-        BadConfig: the file belongs to another family.
-    """
-    mapping = config.get("auto_mapping")
-    family = str(mapping.get("parent_library")) if isinstance(mapping, Mapping) else ""
-    if family.startswith("transformers.models."):
-        model_type = family.split(".")[2].replace("_", "-")
-        if model_type != facts.model_type:
-            message = f"It was trained for a {model_type} backbone; this one is {facts.model_type}."
-            raise BadConfig(message, "wrong_backbone")
-    names = [name.removeprefix(WRAPPER) for name in ledger.names()]
-    if any(name.startswith(f"{facts.prefix}.") for name in names):
-        return f"{facts.prefix}."
-    roots = {path.split(".")[0] for path in (*facts.linears, *facts.biases)}
-    if any(name.split(".")[0] in roots for name in names):
-        return ""
-    found = ", ".join(sorted({name.split(".")[0] for name in names}))
-    message = f"Its tensors lie under {found or 'nothing'}; {facts.model_type} has {facts.prefix}."
-    raise BadConfig(message, "wrong_backbone")
-
-
-def refuse_unsupported(config: Mapping[str, Any], ledger: Ledger, known: Iterable[str]) -> None:
+def refuse_unsupported(config: Mapping[str, Any], known: Iterable[str]) -> None:
     """Refuse a method, or a setting that changes the forward.
 
+    Args:
+        config: the content of `adapter_config.json`.
+        known: values of `peft_type` that have a reader.
+
     Raises:
-        BadConfig: it names the key.
+        BadConfig: it names the method or the setting.
     """
-    if str(config["peft_type"]) not in known:
-        names = ", ".join(known)
-        message = f"PEFT's {config['peft_type']} is not supported; supported are {names}."
+    kind = config["peft_type"]
+    if kind not in (names := tuple(known)):
+        reason = _REASONS.get(str(kind))
+        told = f"PEFT's {kind!s:.100} is not supported" + (f": it {reason}" if reason else "")
+        message = f"{told}. Train one of {', '.join(names)}, or convert it to LoRA with PEFT."
         raise BadConfig(message, "unsupported_method")
-    for key in _REFUSED_KEYS:
+    for key, reason in _REFUSED_KEYS.items():
         if config.get(key) not in (None, False) and config[key] != [] and config[key] != {}:
-            raise BadConfig(
-                f"{key} changes the forward and is not supported.", "unsupported_config"
-            )
-    if config.get("use_dora"):
-        raise BadConfig("DoRA (use_dora) is not supported.", "unsupported_method")
-    if any(".lora_embedding_" in name for name in ledger.names()):
-        raise BadConfig("LoRA on embeddings is not supported.", "unsupported_method")
+            message = f"{key} changes the forward: it {reason}, which is not supported."
+            raise BadConfig(message, "unsupported_config")
+    _refuse_changed_backbone(config)
+
+
+def _refuse_changed_backbone(config: Mapping[str, Any]) -> None:
     start = config.get("init_lora_weights", True)
-    if start not in _PLAIN_INITS:
-        message = (
-            f"init_lora_weights {start!r} changed the backbone's weights; convert it to plain LoRA."
-        )
-        raise BadConfig(message, "modified_backbone")
-
-
-def refuse_saved_modules(config: Mapping[str, Any], ledger: Ledger) -> None:
-    """Name the saved modules that are neither a head nor anything we can replace."""
-    saved = names_of(config.get("modules_to_save"), "modules_to_save") or ()
-    for name in ledger.unused():
-        module = name.removeprefix(WRAPPER).rpartition(".")[0]
-        if any(saved_name in module.split(".") for saved_name in saved):
-            ledger.alias([name], "not read")
-            message = f"modules_to_save holds {module}, which is no head of ours: {name}."
-            ledger.problem("unsupported_module", message)
+    if start is None or isinstance(start, bool) or str(start).lower() in _PLAIN_INITS:
+        return
+    message = (
+        f"init_lora_weights {start!r:.100} changed the backbone's weights; save the adapter as "
+        "plain LoRA, with PEFT's path_initial_model_for_weight_conversion."
+    )
+    raise BadConfig(message, "modified_backbone")

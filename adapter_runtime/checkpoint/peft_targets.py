@@ -8,23 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from adapter_runtime.checkpoint.patterns import Refused, compiled
 from adapter_runtime.methods.configuration import BadConfig
 
 ALL_LINEAR = "all-linear"
-
-DEFAULT_LORA_TARGETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), ("query", "value"))
-)
-DEFAULT_IA3_TARGETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    dict.fromkeys(("bert", "roberta"), ("key", "value", "output.dense"))
-)
-DEFAULT_IA3_FEEDFORWARD: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    dict.fromkeys(("bert", "roberta"), ("output.dense",))
-)
 
 Names = str | tuple[str, ...]
 
@@ -84,10 +73,13 @@ class Targets:
         Raises:
             BadConfig: a value cannot be used.
         """
-        targets = names_of(config.get("target_modules"), "target_modules") or default
+        targets = names_of(config.get("target_modules"), "target_modules")
+        targets = default if targets is None else targets
         if not targets:
             raise BadConfig("target_modules is empty and has no default for this backbone.")
         layers = config.get("layers_to_transform")
+        if isinstance(targets, str) and layers is not None:
+            raise BadConfig("layers_to_transform needs target_modules to be a list of names.")
         if isinstance(layers, int):
             layers = [layers]
         if layers is not None and not isinstance(layers, (list, tuple)):
@@ -102,6 +94,11 @@ class Targets:
             (patterns,) if isinstance(patterns, str) else patterns,
         )
 
+    @property
+    def are_linear_only(self) -> bool:
+        """Whether all linears are meant, and nothing else."""
+        return isinstance(self.targets, str) and self.targets.lower() == ALL_LINEAR
+
     def __contains__(self, module: str) -> bool:
         if matches(self.excluded, module, "exclude_modules"):
             return False
@@ -111,9 +108,7 @@ class Targets:
         ):
             return False
         if isinstance(self.targets, str):
-            return self.targets.lower() == ALL_LINEAR or matches(
-                self.targets, module, "target_modules"
-            )
+            return self.are_linear_only or matches(self.targets, module, "target_modules")
         # A module that is named in full is meant whatever its layer.
         return module in self.targets or (
             matches(self.targets, module, "target_modules") and self._has_layer(module)
