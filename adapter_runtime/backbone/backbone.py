@@ -79,6 +79,11 @@ class Backbone:
         """The word embeddings. Shape: `[vocabulary, embedding]`."""
         return cast(Tensor, self.bases[WORD_EMBEDDINGS].weight)
 
+    @property
+    def skipped_token(self) -> int | None:
+        """The padding token where position numbers skip it."""
+        return self._padding_token if self.architecture.positions.after_pad else None
+
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The backbone's tokenizer."""
@@ -120,10 +125,9 @@ class Backbone:
 
     def _inputs(self, rows: Sequence[Row], routing: Routing) -> dict[str, Any]:
         spans = routing.spans
-        if max(spans.lengths) > self.max_tokens:
+        if (most := max(map(_num_positions, rows))) > self.max_tokens:
             raise BackboneError(
-                f"A row has {max(spans.lengths)} tokens; {self.facts.model_name} takes "
-                f"{self.max_tokens} at most."
+                f"A row has {most} tokens; {self.facts.model_name} takes {self.max_tokens} at most."
             )
         shape = (1, -1) if routing.layout is Layout.PACKED else (len(rows), -1)
         inputs: dict[str, Any] = {
@@ -158,6 +162,11 @@ class Backbone:
             positions.append(pad if token == pad else next_position)
             next_position += token != pad
         return positions
+
+
+def _num_positions(row: Row) -> int:
+    """Position numbers up to the row's last; virtual tokens may stand at any."""
+    return len(row.input_ids) if row.positions is None else max(row.positions) + 1
 
 
 def _most_tokens(model: PreTrainedModel, positions: Positions, first: int) -> int:

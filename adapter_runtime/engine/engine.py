@@ -193,9 +193,10 @@ class LocalEngine:
 
     def _misfit(self, item: WorkItem) -> PolyheadError | None:
         """Why a row cannot go through the backbone; one such row would fail its whole stream."""
-        ids = item.row.input_ids
-        if not 0 < len(ids) <= self.info.max_row_tokens:
-            return InvalidInput(f"a row has 1 to {self.info.max_row_tokens} tokens.", "input_ids")
+        ids, extension = item.row.input_ids, item.version.extension
+        most = self.info.max_row_tokens - (extension.num_positions if extension else 0)
+        if not 0 < len(ids) <= most:
+            return InvalidInput(f"a row has 1 to {most} tokens.", "input_ids")
         if max(ids) >= self.backbone.facts.vocab_size or min(ids) < 0:
             return InvalidInput("a token has no embedding in this backbone.", "input_ids")
         return None
@@ -218,7 +219,10 @@ class LocalEngine:
     def _run(self, numbers: Sequence[int], answering: Answering, lanes: int | None) -> BatchReport:
         items = [answering.items[number] for number in numbers]
         jobs = [
-            Job(extend(item.row, item.version.extension), item.version.composition)
+            Job(
+                extend(item.row, item.version.extension, self.backbone.skipped_token),
+                item.version.composition,
+            )
             for item in items
         ]
 

@@ -9,24 +9,24 @@ from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.checkpoint.heads import embedding_head
+from adapter_runtime.compositions import last_leaf
+from adapter_runtime.engine.composing import read_composition
 from adapter_runtime.engine.library import Library
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import (
-    Adapter,
     Composition,
+    Fuse,
     HeadWeights,
     Kind,
     Limits,
     Note,
     Part,
-    PlugPoint,
     RowExtension,
+    Stack,
     TaskSpec,
     TaskVersion,
-    leaves,
-    map_leaves,
 )
 
 EMBEDDING_KINDS = frozenset({Kind.FEATURE_EXTRACTION, Kind.SENTENCE_SIMILARITY})
@@ -39,15 +39,10 @@ def read_version(spec: TaskSpec, backbone: Backbone, library: Library) -> TaskVe
         SourceError: files cannot be read.
         RejectedAdapter: a check failed.
     """
-    adapters = {
-        leaf.ref: library.read_adapter(leaf.ref, spec.options) for leaf in leaves(spec.adapter)
-    }
-    _check_stack([adapters[leaf.ref] for leaf in leaves(spec.adapter)], spec.name, backbone)
-    composition = spec.adapter and map_leaves(spec.adapter, lambda ref: adapters[ref].digest)
+    composed = read_composition(spec.adapter, spec.options, library, spec.name)
     head = find_head(spec, backbone, library)
-    notes = tuple(note for adapter in adapters.values() for note in adapter.notes)
-    parts = [adapters[leaf.ref].parts for leaf in leaves(spec.adapter)]
-    return make_version(spec, composition, head, backbone, notes, find_extension(parts))
+    extension = find_extension([adapter.parts for adapter in composed.adapters])
+    return make_version(spec, composed.tree, head, backbone, composed.notes, extension)
 
 
 def find_extension(adapters: Sequence[Sequence[Part]]) -> RowExtension | None:
@@ -55,52 +50,42 @@ def find_extension(adapters: Sequence[Sequence[Part]]) -> RowExtension | None:
 
     Virtual tokens come from the first adapter only; shifts of positions add up.
     """
-    tokens: RowExtension | None = None
-    shifts = [0]
-    for number, parts in enumerate(adapters):
-        found = dict.fromkeys(METHODS[part.method].extension(part) for part in parts)
-        for extension in filter(None, found):
-            shifts.append(extension.shift)
-            if extension.num_tokens and number == 0:
-                tokens = extension
-    if tokens is None and not any(shifts):
+    found = [
+        dict.fromkeys(filter(None, (METHODS[part.method].extension(part) for part in parts)))
+        for parts in adapters
+    ]
+    # Those of later adapters are not in the rows, so they change nothing else either.
+    acting = [
+        extension
+        for number, extensions in enumerate(found)
+        for extension in extensions
+        if number == 0 or not extension.num_tokens
+    ]
+    if not acting:
         return None
-    return (tokens or RowExtension())._replace(shift=sum(shifts))
-
-
-def _check_stack(adapters: Sequence[Adapter], where: str, backbone: Backbone) -> None:
-    """Low-rank products of a Stack feed each other, so their point must keep its width.
-
-    Raises:
-        RejectedAdapter: one does not.
-    """
-    seen: set[PlugPoint] = set()
-    for adapter in adapters:
-        points = {part.point for part in adapter.parts if part.method == "lora"}
-        for point in sorted(points & seen):
-            out, width = backbone.facts.shapes[point]
-            if out != width:
-                message = (
-                    f"LoRA at {point} maps width {width} to {out}, so two of them cannot be "
-                    "stacked there; merge them first."
-                )
-                raise RejectedAdapter(where, [Note("not_stackable", message)])
-        seen |= points
+    tokens = next((each for each in acting if each.num_tokens), RowExtension())
+    shift, reads_types = (
+        sum(each.shift for each in acting),
+        all(each.reads_types for each in acting),
+    )
+    return tokens._replace(shift=shift, reads_types=reads_types)
 
 
 def find_head(spec: TaskSpec, backbone: Backbone, library: Library) -> HeadWeights:
-    """The head named by the task, else the one beside its last adapter, else the embedding head.
+    """The head named by the task, else the one beside its adapters, else the embedding head.
+
+    Beside a fusion that ends the composition, else beside the last adapter.
 
     Raises:
         RejectedAdapter: a head is named or needed and there is none.
     """
     if spec.kind not in EMBEDDING_KINDS or spec.head is not None:
-        source = spec.head or _last_source(spec.adapter)
-        head = source and library.read_head(source, spec.labels, spec.options)
-        if head:
-            return head
+        sources = [spec.head] if spec.head else _last_sources(spec.adapter)
+        for source in sources:
+            if head := library.read_head(source, spec.labels, spec.options):
+                return head
         if spec.head is not None or spec.kind not in (None, *EMBEDDING_KINDS):
-            where = source or spec.name
+            where = sources[-1] if sources else spec.name
             problem = Note(
                 "missing_head", f"{where} holds no prediction head; name one with `head:`."
             )
@@ -110,9 +95,14 @@ def find_head(spec: TaskSpec, backbone: Backbone, library: Library) -> HeadWeigh
     return head
 
 
-def _last_source(tree: Composition | None) -> str | None:
-    refs = [leaf.ref for leaf in leaves(tree)]
-    return refs[-1] if refs else None
+def _last_sources(tree: Composition | None) -> list[str]:
+    """Where a head may lie: beside the last fusion, and beside the last adapter."""
+    if tree is None:
+        return []
+    if isinstance(tree, Stack):
+        return _last_sources(tree.children[-1])
+    fusions = [tree.fusion.ref] if isinstance(tree, Fuse) else []
+    return [*fusions, last_leaf(tree).ref]
 
 
 def make_version(
@@ -135,7 +125,8 @@ def make_version(
         problem = Note("kind_mismatch", f"A {head.spec.head_type} head answers {able}, not {kind}.")
         raise RejectedAdapter(spec.name, [problem])
     _check_labels(head.spec.labels, spec.name)
-    limits = _limits(spec, kind, head.spec.head_type, backbone)
+    most = _room(spec, backbone, extension)
+    limits = _limits(spec, kind, head.spec.head_type, backbone, most)
     digest = _digest(composition, head.spec.digest, kind, limits, spec.options)
     return TaskVersion(
         task=spec.name,
@@ -161,25 +152,38 @@ def _check_labels(labels: Sequence[str], where: str) -> None:
             raise RejectedAdapter(where, [Note("bad_label", message)]) from error
 
 
-def _limits(spec: TaskSpec, kind: Kind, head_type: str, backbone: Backbone) -> Limits:
+def _room(spec: TaskSpec, backbone: Backbone, extension: RowExtension | None) -> int:
+    """The most tokens of an input beside what the adapters put before it."""
+    taken = extension.num_positions if extension else 0
+    if taken >= backbone.max_tokens:
+        message = (
+            f"Its adapter takes {taken} positions; {backbone.facts.model_name} has "
+            f"{backbone.max_tokens}, which leaves none for text."
+        )
+        raise RejectedAdapter(spec.name, [Note("limit_out_of_range", message)])
+    return backbone.max_tokens - taken
+
+
+def _limits(spec: TaskSpec, kind: Kind, head_type: str, backbone: Backbone, most: int) -> Limits:
     overflows = HEADS[head_type].overflows
     overflow = spec.limits.overflow or overflows[0]
     if overflow not in overflows:
         able = ", ".join(overflows)
         problem = Note("unsupported_overflow", f"{kind} can {able} long inputs, not {overflow}.")
         raise RejectedAdapter(spec.name, [problem])
-    return Limits(_max_tokens(spec, kind, backbone), overflow)
+    return Limits(_max_tokens(spec, kind, backbone, most), overflow)
 
 
-def _max_tokens(spec: TaskSpec, kind: Kind, backbone: Backbone) -> int:
-    most = backbone.max_tokens
+def _max_tokens(spec: TaskSpec, kind: Kind, backbone: Backbone, most: int) -> int:
     if spec.limits.max_tokens is None:
         sentence = backbone.sentence if kind in EMBEDDING_KINDS else None
         own = sentence.max_tokens if sentence else None
         return min(own or most, most)
     if not 1 <= spec.limits.max_tokens <= most:
-        problem = Note("limit_out_of_range", f"limits.max_tokens must be between 1 and {most}.")
-        raise RejectedAdapter(spec.name, [problem])
+        taken = backbone.max_tokens - most
+        why = f": its adapter takes {taken} of {backbone.max_tokens} positions" if taken else ""
+        message = f"limits.max_tokens must be between 1 and {most}{why}."
+        raise RejectedAdapter(spec.name, [Note("limit_out_of_range", message)])
     return spec.limits.max_tokens
 
 

@@ -22,7 +22,7 @@ class HeadStates:
 
     Args:
         hidden: the whole stream. Shape: `[tokens, width]`.
-        starts, lengths: each row's span in it, real tokens only.
+        starts, lengths: each row's span in it, virtual tokens included and padding not.
         pool: the backbone's pooler over these rows, in order; raises BackboneError where the
             checkpoint has none. Shape: `[rows, width]`.
         inputs: the rows as they ran, virtual tokens included.
@@ -41,9 +41,14 @@ class HeadStates:
 
     def rows(self) -> list[Tensor]:
         """Each row's hidden states without virtual tokens. Shape: `[tokens, width]` each."""
-        spans = zip(self.starts, self.lengths, self.inputs, strict=True)
+        spans = zip(self.whole_rows(), self.inputs, strict=True)
+        return [_text_states(states, row) for states, row in spans]
+
+    def whole_rows(self) -> list[Tensor]:
+        """Each row's hidden states with virtual tokens. Shape: `[length, width]` each."""
         return [
-            _text_states(self.hidden[start : start + length], row) for start, length, row in spans
+            self.hidden[start : start + length]
+            for start, length in zip(self.starts, self.lengths, strict=True)
         ]
 
     def tokens(self) -> Tensor:

@@ -118,7 +118,8 @@ class EmbeddingHead:
 
 
 def _means(states: HeadStates) -> Tensor:
-    return torch.stack([row.float().mean(0) for row in states.rows()])
+    # Virtual tokens count, as they did when sentence-transformers trained them.
+    return torch.stack([row.float().mean(0) for row in states.whole_rows()])
 
 
 def _normalized(vectors: np.ndarray) -> np.ndarray:

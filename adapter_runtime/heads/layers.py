@@ -150,7 +150,7 @@ def token_logits(
 ) -> Sequence[np.ndarray]:
     """Logits of every token of each row. Shape: `[length, labels]` each."""
     logits = as_array(apply_layers(settings, weights, states.tokens()))
-    return np.split(logits, np.cumsum(states.lengths)[:-1])
+    return np.split(logits, np.cumsum([len(row) for row in states.rows()])[:-1])
 
 
 def as_array(values: Tensor) -> np.ndarray:

@@ -11,8 +11,11 @@ from adapter_runtime.methods.dora import Dora
 from adapter_runtime.methods.fusion import Fusion
 from adapter_runtime.methods.ia3 import Ia3
 from adapter_runtime.methods.ia3_input import Ia3Input
+from adapter_runtime.methods.invertible import Invertible
 from adapter_runtime.methods.lora import Lora
 from adapter_runtime.methods.lora_embedding import LoraEmbedding
+from adapter_runtime.methods.prefix import PrefixTuning
+from adapter_runtime.methods.prompt import Prompt
 from adapter_runtime.methods.reft import Reft
 from adapter_runtime.methods.replacement import Replacement
 from adapter_runtime.methods.token_rows import TokenRows
@@ -31,5 +34,9 @@ METHODS: Mapping[str, Method] = {
         Bottleneck(),
         Fusion(),
         Reft(),
+        Invertible(),
+        # After all that reads the embeddings of its placeholders.
+        Prompt(),
+        PrefixTuning(),
     )
 }

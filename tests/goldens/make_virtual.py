@@ -1,0 +1,347 @@
+"""Makes `sets/virtual/`: prefixes, prompts, P-tuning and invertible adapters, with some heads.
+
+Run from the repository root in the environment of `methods/requirements.txt`:
+`python -m tests.goldens.make_virtual`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import adapters
+import numpy as np
+import peft
+import torch
+import transformers
+from adapters.composition import Stack
+
+from tests.goldens.filling import draw, fill_backbone
+from tests.goldens.models import MODELS, InputRow, rows
+from tests.goldens.recording import Recording
+
+STD, STEPS = 0.3, 32
+ADAPTERS, PEFT = f"adapters {adapters.__version__}", f"peft {peft.__version__}"
+FAMILIES = {
+    "bert": "Bert",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+    "electra": "Electra",
+    "distilbert": "DistilBert",
+}
+
+PREFIX = {"prefix_length": 3, "bottleneck_size": 8}
+PROMPT = {"prompt_length": 3}
+BOTTLENECK = {
+    "mh_adapter": False,
+    "output_adapter": True,
+    "reduction_factor": 8,
+    "non_linearity": "relu",
+    "original_ln_before": True,
+}
+NICE = {"inv_adapter": "nice", "inv_adapter_reduction_factor": 2}
+
+
+def prefix(**options: Any) -> Any:
+    """A prefix configuration, small."""
+    return adapters.PrefixTuningConfig(**PREFIX | options)
+
+
+def prompt(**options: Any) -> Any:
+    """A prompt configuration, small."""
+    return adapters.PromptTuningConfig(**PROMPT | options)
+
+
+def bottleneck(**options: Any) -> Any:
+    """A bottleneck configuration, small."""
+    return adapters.BnConfig(**BOTTLENECK | options)
+
+
+def union(**gates: Any) -> Any:
+    """A union in the manner of UniPELT."""
+    return adapters.ConfigUnion(
+        prefix(prefix_length=2, **gates),
+        bottleneck(**gates),
+        adapters.LoRAConfig(r=4, alpha=2, **gates),
+    )
+
+
+CONFIGS: dict[str, tuple[str, Any]] = {
+    "prefix": ("prefix tuning", prefix()),
+    "prefix_flat": ("prefix tuning, flat", prefix(flat=True)),
+    "prefix_gated": ("prefix tuning, gated", prefix(use_gating=True)),
+    "prefix_gated_apart": (
+        "prefix tuning, gated",
+        prefix(use_gating=True, shared_gating=False, prefix_length=5, non_linearity="relu"),
+    ),
+    "prefix_last_layer": ("prefix tuning", prefix(flat=True, leave_out=[0])),
+    "prompt": ("prompt tuning", prompt()),
+    "prompt_after_bos": ("prompt tuning", prompt(prompt_length=4, combine="prefix_after_bos")),
+    "invertible": ("invertible adapter", bottleneck(**NICE)),
+    "invertible_gelu": (
+        "invertible adapter",
+        bottleneck(
+            inv_adapter="nice",
+            inv_adapter_reduction_factor=4,
+            non_linearity="gelu",
+            mh_adapter=True,
+            original_ln_before=False,
+        ),
+    ),
+    "task": ("bottleneck", bottleneck()),
+    "prefix_in_union": ("union", union()),
+    "prefix_in_gated_union": ("union", union(use_gating=True)),
+    "prefix_beside_parallel": (
+        "union",
+        adapters.ConfigUnion(prefix(), bottleneck(is_parallel=True, scaling=4.0)),
+    ),
+    "prompt_beside_invertible": ("union", adapters.ConfigUnion(prompt(), bottleneck(**NICE))),
+}
+STACKS = {
+    "prefixes": ("prefix", "prefix_gated_apart"),
+    "prefix_task": ("prefix_flat", "task"),
+    "prompt_task": ("prompt", "task"),
+    "prompt_prefix": ("prompt_after_bos", "prefix_gated"),
+    "task_prompt": ("task", "prompt"),
+    "language_task": ("invertible", "task"),
+    "task_language": ("task", "invertible"),
+}
+HEADS = {"classification": 3, "tagging": 3, "question_answering": 2}
+HEADED = ("prefix", "prompt", "prompt_after_bos", "invertible")
+
+
+def batch(row: InputRow) -> dict[str, torch.Tensor]:
+    """A row as the libraries take it: alone and unpadded."""
+    ids = torch.tensor([row.input_ids])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if row.type_ids is not None:
+        inputs["token_type_ids"] = torch.tensor([row.type_ids])
+    return inputs
+
+
+def refill(model: Any, case: str, names: Sequence[str]) -> None:
+    """Fill parameters from their case's and their own names, with few digits."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if any(part in name for part in names):
+                mean = 1.0 if name.endswith("norm.weight") else 0.0
+                values = draw(f"{case} {name}", tuple(parameter.shape), STD, mean)
+                parameter.copy_((values * STEPS).round() / STEPS)
+
+
+def with_pads(name: str) -> list[InputRow]:
+    """The rows with a padding token among their own."""
+    pad = 1
+    return [
+        row._replace(input_ids=(*row.input_ids[:2], pad, *row.input_ids[3:])) for row in rows(name)
+    ]
+
+
+class Virtual:
+    """Where a row's virtual tokens lie in what a library returns."""
+
+    def __init__(self, place: int = 0, count: int = 0) -> None:
+        self.place, self.count = place, count
+
+    def cut(self, values: torch.Tensor) -> np.ndarray:
+        """A row's values without its virtual tokens. Shape: `[1, tokens, …]`."""
+        stop = self.place + self.count
+        return torch.cat([values[0, : self.place], values[0, stop:]]).numpy()
+
+
+def virtual_of(config: Any) -> Virtual:
+    """The virtual tokens of an AdapterHub configuration, which may be a union."""
+    for child in getattr(config, "configs", [config]):
+        if isinstance(child, adapters.PromptTuningConfig):
+            return Virtual(int(child.combine == "prefix_after_bos"), child.prompt_length)
+    return Virtual()
+
+
+def answer(output: Any, virtual: Virtual) -> dict[str, np.ndarray]:
+    """The `--raw` members of one row's output."""
+    if "start_logits" in output:
+        return {kind: virtual.cut(output[f"{kind}_logits"]) for kind in ("start", "end")}
+    if "logits" not in output:
+        return {"hidden": virtual.cut(output["last_hidden_state"])}
+    logits = output["logits"]
+    return {"logits": virtual.cut(logits) if logits.ndim == 3 else logits[0].numpy()}
+
+
+@torch.no_grad()
+def answers(model: Any, inputs: Sequence[InputRow], virtual: Virtual) -> Mapping[str, list[Any]]:
+    """What a library computes, member by member."""
+    found = [answer(model(**batch(row), return_dict=True), virtual) for row in inputs]
+    return {member: [row[member] for row in found] for member in found[0]}
+
+
+def flex_model(backbone: str) -> Any:
+    """A filled flexible model of the `adapters` library."""
+    made = MODELS[backbone]
+    config = transformers.AutoConfig.for_model(made.model_type, **made.config)
+    model = adapters.AutoAdapterModel.from_config(config)
+    fill_backbone(model.base_model)
+    return model.eval()
+
+
+def adapter_case(made: Recording, backbone: str, name: str) -> None:
+    """One adapter without a head."""
+    method, config = CONFIGS[name]
+    model = flex_model(backbone)
+    model.add_adapter(name, config=config)
+    refill(model, name, [f".{name}."])
+    model.set_active_adapters(name)
+    model.save_adapter(str(made.folder(backbone, name)), name, with_head=False)
+    expected = answers(model, rows(backbone), virtual_of(config))
+    made.add(backbone, name, {"adapter": name}, expected, method=method, library=ADAPTERS)
+
+
+def padded_case(made: Recording, backbone: str, name: str) -> None:
+    """The same adapter over rows with a padding token."""
+    method, config = CONFIGS[name]
+    model = flex_model(backbone)
+    model.add_adapter(name, config=config)
+    refill(model, name, [f".{name}."])
+    model.set_active_adapters(name)
+    inputs = with_pads(backbone)
+    expected = answers(model, inputs, virtual_of(config))
+    task = {"adapter": name}
+    made.add(backbone, f"{name}_pads", task, expected, inputs=inputs, library=ADAPTERS)
+
+
+def stack_case(made: Recording, backbone: str, name: str) -> None:
+    """A Stack of adapters that were made before."""
+    members = STACKS[name]
+    model = flex_model(backbone)
+    for member in members:
+        model.add_adapter(member, config=CONFIGS[member][1])
+        refill(model, member, [f".{member}."])
+    model.set_active_adapters(Stack(*members))
+    expected = answers(model, rows(backbone), virtual_of(CONFIGS[members[0]][1]))
+    task = {"adapter": {"stack": list(members)}}
+    made.add(backbone, f"stack_{name}", task, expected, method="stack", library=ADAPTERS)
+
+
+def head_case(made: Recording, backbone: str, name: str, kind: str) -> None:
+    """An adapter with a flexible head of its own name."""
+    case = f"{name}_{kind}"
+    method, config = CONFIGS[name]
+    model = flex_model(backbone)
+    model.add_adapter(case, config=config)
+    getattr(model, {"question_answering": "add_qa_head"}.get(kind, f"add_{kind}_head"))(
+        case, num_labels=HEADS[kind]
+    )
+    refill(model, case, [f".{case}."])
+    model.set_active_adapters(case)
+    model.save_adapter(str(made.folder(backbone, case)), case)
+    expected = answers(model, rows(backbone), virtual_of(config))
+    made.add(
+        backbone, case, {"adapter": case}, expected, method=method, head=kind, library=ADAPTERS
+    )
+
+
+TASKS = {
+    "FEATURE_EXTRACTION": ("Model", None),
+    "SEQ_CLS": ("ForSequenceClassification", "classification"),
+    "TOKEN_CLS": ("ForTokenClassification", "tagging"),
+    "QUESTION_ANS": ("ForQuestionAnswering", "question_answering"),
+}
+
+
+def peft_configs(backbone: str) -> dict[str, tuple[str, Any, dict[str, Any]]]:
+    """PEFT's configurations of a backbone: what the table calls them, class and options."""
+    sizes = MODELS[backbone].config
+    width: dict[str, int] = {}
+    if "embedding_size" in sizes:
+        width = {"token_dim": sizes["embedding_size"]}
+    if "dim" in sizes:
+        width = {"token_dim": sizes["dim"], "num_attention_heads": sizes["n_heads"]}
+    tokens = {"num_virtual_tokens": 3}
+    mlp = tokens | width | {"encoder_hidden_size": 8}
+    found = {
+        "prompt": ("PEFT prompt tuning", peft.PromptTuningConfig, tokens | width),
+        "p_tuning": ("PEFT P-tuning", peft.PromptEncoderConfig, mlp),
+        "p_tuning_lstm": (
+            "PEFT P-tuning",
+            peft.PromptEncoderConfig,
+            mlp | {"encoder_reparameterization_type": "LSTM"},
+        ),
+    }
+    if backbone != "distilbert":
+        found["prefix"] = ("PEFT prefix tuning", peft.PrefixTuningConfig, tokens)
+        found["prefix_projected"] = (
+            "PEFT prefix tuning",
+            peft.PrefixTuningConfig,
+            tokens | {"prefix_projection": True, "encoder_hidden_size": 8},
+        )
+    return found
+
+
+def peft_model(backbone: str, name: str, task_type: str) -> Any:
+    """A filled PEFT model."""
+    made, (_, make, options) = MODELS[backbone], peft_configs(backbone)[name]
+    num_labels = 2 if task_type == "QUESTION_ANS" else 3
+    config = transformers.AutoConfig.for_model(
+        made.model_type, **made.config, num_labels=num_labels
+    )
+    base = getattr(transformers, FAMILIES[backbone] + TASKS[task_type][0])(config)
+    fill_backbone(base.base_model)
+    model = peft.get_peft_model(base.eval(), make(task_type=task_type, **options)).eval()
+    refill(model, f"{name} {task_type}", ["prompt_encoder", "modules_to_save"])
+    return model
+
+
+def peft_case(
+    made: Recording,
+    backbone: str,
+    name: str,
+    task_type: str,
+    inputs: Sequence[InputRow] | None = None,
+) -> None:
+    """One PEFT checkpoint, with the head of its task."""
+    method = peft_configs(backbone)[name][0]
+    model = peft_model(backbone, name, task_type)
+    case = f"peft_{name}_{task_type.lower()}" + ("_pads" if inputs else "")
+    folder = made.folder(backbone, case)
+    model.save_pretrained(str(folder))
+    (folder / "README.md").unlink()
+    virtual = Virtual() if name.startswith("prefix") else Virtual(0, 3)
+    if task_type == "QUESTION_ANS":
+        # PEFT hands no token types on, and so our encoding makes none.
+        inputs = [row._replace(type_ids=None) for row in rows(backbone)]
+    expected = answers(model, inputs or rows(backbone), virtual)
+    head = TASKS[task_type][1]
+    options = {"method": method, "head": head, "inputs": inputs, "library": PEFT}
+    made.add(backbone, case, {"adapter": case}, expected, **options)
+
+
+def make_backbone(made: Recording, backbone: str) -> None:
+    """Every case of one backbone."""
+    for name in CONFIGS:
+        adapter_case(made, backbone, name)
+    for name in STACKS:
+        stack_case(made, backbone, name)
+    for name in HEADED if backbone == "bert" else ("prompt",):
+        for kind in HEADS:
+            head_case(made, backbone, name, kind)
+    for name in peft_configs(backbone):
+        for task_type in TASKS:
+            # PEFT takes the second output for a pooled one: off BERT it is the keys and values.
+            if backbone == "bert" or (name[:6], task_type) != ("prefix", "SEQ_CLS"):
+                peft_case(made, backbone, name, task_type)
+    if "pad_token_id" in MODELS[backbone].config:
+        for name in ("prompt", "prefix"):
+            padded_case(made, backbone, name)
+            peft_case(made, backbone, name, "FEATURE_EXTRACTION", with_pads(backbone))
+
+
+def main() -> None:
+    """Write the set."""
+    torch.set_num_threads(1)
+    made = Recording("virtual")
+    for backbone in FAMILIES:
+        make_backbone(made, backbone)
+    made.write()
+
+
+if __name__ == "__main__":
+    main()
