@@ -184,9 +184,18 @@ def _read_part(
         tensors["gate_weight"] = file.ledger.take(f"{path}.weight", shape)
         tensors["gate_bias"] = file.ledger.take(f"{path}.bias", (num_gates,))
     # The library does not tell its causal models' masks that prefixes are no tokens.
-    settings = PrefixSettings(is_counted=file.facts.summary == "last")
+    settings = PrefixSettings(is_counted=_is_counted(point, file.facts))
     return Part(PrefixTuning.name, point, settings, tensors)
 
 
 def _gate_path(point: PlugPoint, name: str, facts: BackboneFacts) -> str:
     return f"{facts.attention_paths[point]}.prefix_tuning.prefix_gates.{name}"
+
+
+def _is_counted(point: PlugPoint, facts: BackboneFacts) -> bool:
+    """Whether the library leaves a causal mask to SDPA, which counts prefixes as tokens."""
+    if facts.summary == "last":
+        return True
+    # T5 writes its masks out; of BART and its kin, the decoder's own attention is causal.
+    is_decoder = facts.summary == "eos" and not is_in_encoder(point, facts)
+    return is_decoder and point.site is Site.KEYS_VALUES and "t5" not in facts.model_type
