@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapter_runtime.compositions import nesting_problem as nesting_problem
     from adapter_runtime.config import EngineConfig as EngineConfig
     from adapter_runtime.engine.open import open_engine as open_engine
     from adapter_runtime.engine.protocol import Engine as Engine
@@ -36,13 +37,16 @@ if TYPE_CHECKING:
     from adapter_runtime.sources.resolve import absolute as absolute
     from adapter_runtime.types import Adapter as Adapter
     from adapter_runtime.types import Arrays as Arrays
+    from adapter_runtime.types import Average as Average
     from adapter_runtime.types import Composition as Composition
     from adapter_runtime.types import Encoded as Encoded
     from adapter_runtime.types import Example as Example
+    from adapter_runtime.types import Fuse as Fuse
     from adapter_runtime.types import HeadSpec as HeadSpec
     from adapter_runtime.types import Kind as Kind
     from adapter_runtime.types import Leaf as Leaf
     from adapter_runtime.types import Limits as Limits
+    from adapter_runtime.types import Merge as Merge
     from adapter_runtime.types import Note as Note
     from adapter_runtime.types import Overflow as Overflow
     from adapter_runtime.types import Residency as Residency
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from adapter_runtime.types import map_leaves as map_leaves
 
 _WHERE = {
+    "compositions": ("nesting_problem",),
     "config": ("EngineConfig",),
     "engine.open": ("open_engine",),
     "engine.protocol": ("Engine", "EngineInfo"),
@@ -80,13 +85,16 @@ _WHERE = {
     "types": (
         "Adapter",
         "Arrays",
+        "Average",
         "Composition",
         "Encoded",
         "Example",
+        "Fuse",
         "HeadSpec",
         "Kind",
         "Leaf",
         "Limits",
+        "Merge",
         "Note",
         "Overflow",
         "Residency",

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint.fusions import examine_fusion, read_fusion_layer
 from adapter_runtime.checkpoint.heads import read_head
+from adapter_runtime.checkpoint.merging import merge_adapters
 from adapter_runtime.checkpoint.reader import Examination, examine_adapter, read_adapter
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.residency.store import AdapterStore
 from adapter_runtime.sources.folder import Folder
-from adapter_runtime.types import Adapter, HeadWeights, Note
+from adapter_runtime.types import Adapter, HeadWeights, Merge, Note
 
 Item = Adapter | HeadWeights
 
@@ -41,10 +43,34 @@ class Library:
         Raises:
             SourceError, RejectedAdapter: the files cannot be read or do not fit.
         """
+        return self._keep_adapter(
+            lambda: read_adapter(self.open_folder(source), self.facts, options), source
+        )
+
+    def read_fusion(self, source: str, options: Mapping[str, Any]) -> Adapter:
+        """Read, check and keep an AdapterFusion layer. Blocks.
+
+        Raises:
+            SourceError, RejectedAdapter: the files cannot be read or do not fit.
+        """
+        return self._keep_adapter(
+            lambda: read_fusion_layer(self.open_folder(source), self.facts, options), source
+        )
+
+    def read_merge(self, merge: Merge, options: Mapping[str, Any]) -> Adapter:
+        """Read and check several adapters, and keep the one that they merge into. Blocks.
+
+        Raises:
+            SourceError, RejectedAdapter: the files cannot be read, do not fit, or do not merge.
+        """
 
         def read() -> Adapter:
-            return read_adapter(self.open_folder(source), self.facts, options)
+            folders = [self.open_folder(child.ref) for child in merge.children]
+            return merge_adapters(folders, merge, self.facts, options)
 
+        return self._keep_adapter(read, " + ".join(child.ref for child in merge.children))
+
+    def _keep_adapter(self, read: Callable[[], Adapter], source: str) -> Adapter:
         adapter = read()
         self.add(adapter.digest, adapter, lambda: _unchanged(read(), adapter.digest, source))
         return adapter
@@ -74,6 +100,14 @@ class Library:
             SourceError, RejectedAdapter: the files cannot be opened at all.
         """
         return examine_adapter(self.open_folder(source), self.facts, options)
+
+    def examine_fusion(self, source: str, options: Mapping[str, Any]) -> Examination:
+        """As `examine_adapter`, for an AdapterFusion layer. Blocks.
+
+        Raises:
+            SourceError, RejectedAdapter: the files cannot be opened at all.
+        """
+        return examine_fusion(self.open_folder(source), self.facts, options)
 
     def add(self, digest: str, item: Item, reload: Callable[[], Item] | None = None) -> None:
         """Keep an item; without `reload` it stays in memory for as long as the library lives."""

@@ -10,24 +10,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from adapter_runtime import (
-    Composition,
-    Example,
-    Kind,
-    Leaf,
-    Limits,
-    Overflow,
-    Stack,
-    TaskSpec,
-    absolute,
-)
+from adapter_runtime import Example, Kind, Limits, Overflow, TaskSpec, absolute
+from serving.catalog.trees import read_tree
 from serving.errors import TaskFileError
 
-_MAX_DEPTH = 4
-_MAX_CHILDREN = 16
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LATER = {"versions": "Give one adapter and head.", "rollback": "Remove it."}
-_TREES = ("average", "fuse", "merge")
 
 
 class _Strict(BaseModel):
@@ -50,6 +38,7 @@ class OptionsEntry(_Strict):
     multi_label: bool | None = None
     problem_type: Literal["regression", "multi_label_classification"] | None = None
     token_types: bool | None = None
+    fusion_temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class ExampleEntry(_Strict):
@@ -149,44 +138,6 @@ def check_name(name: str) -> None:
             f"{name!r} cannot name a task: use 1 to 128 letters, digits, dots, dashes and "
             "underscores, and start with a letter or digit."
         )
-
-
-def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
-    """The composition of `adapter:`: a Source, a stack, or nothing.
-
-    Args:
-        tree: what YAML gave; its anchors can make a few lines stand for millions of stacks.
-        folder: relative paths start here.
-        depth: how many stacks this one lies in.
-
-    Raises:
-        TaskFileError: any other shape.
-    """
-    if tree is None:
-        return None
-    if isinstance(tree, str) and tree:
-        return Leaf(absolute(tree, folder))
-    if isinstance(tree, dict):
-        for key in _TREES:
-            if key in tree:
-                raise TaskFileError(
-                    f"adapter: `{key}` is not supported by this release; use a stack."
-                )
-        children = tree.get("stack")
-        if set(tree) == {"stack"} and isinstance(children, list) and children:
-            if depth >= _MAX_DEPTH or len(children) > _MAX_CHILDREN:
-                raise TaskFileError(
-                    f"adapter: stacks nest at most {_MAX_DEPTH} deep with {_MAX_CHILDREN} each."
-                )
-            return Stack(tuple(_child(child, folder, depth + 1) for child in children))
-    raise TaskFileError("adapter: give a Source, {stack: [Source, …]} or null.")
-
-
-def _child(tree: Any, folder: Path, depth: int) -> Composition:
-    child = read_tree(tree, folder, depth)
-    if child is None:
-        raise TaskFileError("adapter: a stack holds Sources, not null.")
-    return child
 
 
 def near_names(name: str, names: Sequence[str]) -> tuple[str, ...]:
