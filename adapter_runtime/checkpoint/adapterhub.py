@@ -5,37 +5,42 @@ Source: https://docs.adapterhub.ml/loading.html.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.legacy import ignored_scaling, modernise, rename_tensor
+from adapter_runtime.checkpoint.legacy import bare_name, ignored_scaling, modernise
 from adapter_runtime.checkpoint.named_configs import expand_config
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.bottleneck_files import read_bottleneck
 from adapter_runtime.methods.configuration import BadConfig, HubFile
 from adapter_runtime.methods.invertible_files import holds_invertible, read_invertible
-from adapter_runtime.methods.lora_files import read_lora
+from adapter_runtime.methods.lora_files import read_lora, read_mtl_lora
 from adapter_runtime.methods.prefix_files import read_prefix
 from adapter_runtime.methods.prompt_files import read_prompt
-from adapter_runtime.types import Note, Part
+from adapter_runtime.methods.reft_files import read_reft
+from adapter_runtime.types import NOTHING, Note, Part
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHT_FILES = ("adapter.safetensors", "pytorch_adapter.bin")
 
+Reader = Callable[[Mapping[str, Any], HubFile], list[Part]]
+
 _BOTTLENECK = "bottleneck"
 """How we call the architecture that the library leaves unnamed."""
-_READERS = {
+_READERS: Mapping[str, Reader] = {
     _BOTTLENECK: read_bottleneck,
     "lora": read_lora,
+    "mtl_lora": read_mtl_lora,
+    "reft": read_reft,
     "prefix_tuning": read_prefix,
     "prompt_tuning": read_prompt,
 }
-_LATER_METHODS = {
-    "mtl_lora": "MTL-LoRA",
-    "reft": "ReFT",
-}
+_FAMILIES = dict.fromkeys(("lora", "dora", "ia3"), "lora")
+"""Methods of which a union may have one only at a point, beside those of equal names."""
+
+LORA_SCALINGS = ("as_trained", "adapters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,31 @@ class Reading:
     library: str | None
 
 
+def meaning(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Those of a task's options that change what a file means, where they differ from the default.
+
+    Raises:
+        BadConfig: one has a value that it cannot have.
+    """
+    changed: dict[str, Any] = {}
+    scaling = options.get("lora_scaling", LORA_SCALINGS[0])
+    if scaling not in LORA_SCALINGS:
+        message = f"lora_scaling must be one of {', '.join(LORA_SCALINGS)}, not {scaling!r:.200}."
+        raise BadConfig(message, "bad_option")
+    if scaling != LORA_SCALINGS[0]:
+        changed["lora_scaling"] = scaling
+    subtracts = options.get("reft_subtract_projection", True)
+    if not isinstance(subtracts, bool):
+        message = f"reft_subtract_projection must be true or false, not {subtracts!r:.200}."
+        raise BadConfig(message, "bad_option")
+    return changed if subtracts else changed | {"reft_subtract_projection": False}
+
+
 def open_ledger(tensors: Mapping[str, Any], facts: BackboneFacts) -> Ledger:
     """The tensors by current names, without the base model's prefix."""
     renamed: dict[str, Any] = {}
     for name, tensor in tensors.items():
-        current = rename_tensor(name)
-        for prefix in (facts.prefix, *facts.other_prefixes):
-            current = current.removeprefix(f"{prefix}.")
+        current = bare_name(name, facts)
         # Two names may mean one place: the second is reported as unexpected.
         renamed[f"{name} (again)" if current in renamed else current] = tensor
     return Ledger(renamed)
@@ -74,7 +97,10 @@ def wrong_backbone(config: Mapping[str, Any], facts: BackboneFacts) -> list[Note
 
 
 def read_adapterhub(
-    config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts, lora_scaling: str
+    config: Mapping[str, Any],
+    ledger: Ledger,
+    facts: BackboneFacts,
+    options: Mapping[str, Any] = NOTHING,
 ) -> Reading:
     """The Parts of an AdapterHub checkpoint; problems go to the ledger.
 
@@ -82,7 +108,7 @@ def read_adapterhub(
         config: the content of `adapter_config.json`.
         ledger: from `open_ledger`.
         facts: the backbone.
-        lora_scaling: `as_trained`, or `adapters` for what `adapters` 1.3 would compute.
+        options: from `meaning`.
     """
     name, version = str(config.get("name") or ""), config.get("version")
     notes: list[Note] = []
@@ -94,16 +120,11 @@ def read_adapterhub(
             message = f"The adapters library does not know {facts.model_type} backbones."
             raise BadConfig(message, "wrong_backbone")
         stored = expand_config(config.get("config"))
-        is_as_trained = lora_scaling == "as_trained"
-        is_unscaled = ignored_scaling(version, is_as_trained)
-        if stored.get("architecture") == "union" and not is_as_trained:
-            is_unscaled = False  # `adapters` 1.3 repairs no LoRA inside a union.
-        file = HubFile(name, facts, ledger, is_unscaled)
+        file = _open(config, stored, ledger, facts, options, notes)
         for child in _children(stored):
-            current = modernise(child, version is not None)
-            notes += _quirks(child, current, config, file)
-            parts += _reader(current)(current, file)
-            parts += _invertible(current, config, file)
+            # Today's library translates no activation inside a union.
+            is_current = "version" in config or child is not stored
+            parts += _read_one(child, modernise(child, is_current), config, file)
     except BadConfig as error:
         ledger.problem(error.code, str(error))
         ledger.alias(ledger.unused(), "not read")
@@ -111,6 +132,30 @@ def read_adapterhub(
         ledger.problem("bad_config", "Its unions lie too deep in one another; save one union.")
         ledger.alias(ledger.unused(), "not read")
     return Reading(name, _distinct(parts, ledger), tuple(notes), str(version) if version else None)
+
+
+def _open(
+    config: Mapping[str, Any],
+    stored: Mapping[str, Any],
+    ledger: Ledger,
+    facts: BackboneFacts,
+    options: Mapping[str, Any],
+    notes: list[Note],
+) -> HubFile:
+    is_as_trained = options.get("lora_scaling", LORA_SCALINGS[0]) == LORA_SCALINGS[0]
+    is_unscaled = ignored_scaling(config.get("version"), is_as_trained)
+    if stored.get("architecture") == "union" and not is_as_trained:
+        is_unscaled = False  # `adapters` 1.3 repairs no LoRA inside a union.
+    return HubFile(
+        name=str(config["name"]),
+        facts=facts,
+        ledger=ledger,
+        is_lora_unscaled=is_unscaled,
+        # Merged projections were always scaled; the repair of 1.3 hits them all the same.
+        is_merged_unscaled=is_unscaled and not is_as_trained,
+        options=options,
+        notes=notes,
+    )
 
 
 def _children(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -124,58 +169,46 @@ def _children(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _children(expand_config(child))
 
 
-def _reader(config: Mapping[str, Any]) -> Any:
-    architecture = str(config.get("architecture") or _BOTTLENECK)
-    if architecture in _READERS:
-        return _READERS[architecture]
-    method = _LATER_METHODS.get(architecture, f"The architecture {architecture!r}")
-    raise BadConfig(f"{method} is not supported.", "unsupported_method")
-
-
-def _quirks(
+def _read_one(
     stored: Mapping[str, Any], current: Mapping[str, Any], top: Mapping[str, Any], file: HubFile
-) -> list[Note]:
-    """What was changed on the way in, as notes."""
-    notes = []
+) -> list[Part]:
     before, after = stored.get("non_linearity"), current.get("non_linearity")
     if before != after:
         message = f"The file states no version, so its activation {before} means {after}."
-        notes.append(Note("activation_renamed", message))
-    is_lora = current.get("architecture") == "lora"
-    if is_lora and file.is_lora_unscaled and current.get("r") != current.get("alpha"):
-        message = "The library that trained it ignored alpha / r, and so do we; see lora_scaling."
-        notes.append(Note("lora_unscaled", message))
-    if _lacks_invertible(current, file) and top.get("type") == "text_task":
-        message = "Its configuration names an invertible block that task adapters never had."
-        notes.append(Note("invertible_dropped", message))
-    return notes
+        file.notes.append(Note("activation_renamed", message))
+    architecture = str(current.get("architecture") or _BOTTLENECK)
+    if architecture not in _READERS:
+        known = ", ".join(_READERS)
+        message = f"The architecture {architecture[:200]!r} is not supported; known are {known}."
+        raise BadConfig(message, "unsupported_method")
+    parts = _READERS[architecture](current, file)
+    return parts + (_read_invertible(current, top, file) if architecture == _BOTTLENECK else [])
 
 
-def _invertible(
+def _read_invertible(
     current: Mapping[str, Any], top: Mapping[str, Any], file: HubFile
 ) -> list[Part]:
-    """The invertible block of a bottleneck; task adapters of the first versions never had one."""
-    if current.get("architecture"):
+    """The invertible block of a bottleneck; the first task adapters named one and had none."""
+    is_lacking = bool(current.get("inv_adapter")) and not holds_invertible(file)
+    if is_lacking and top.get("type") == "text_task":
+        message = "Its configuration names an invertible block that task adapters never had."
+        file.notes.append(Note("invertible_dropped", message))
         return []
-    if _lacks_invertible(current, file):
-        if top.get("type") == "text_task":
-            return []
-        kind = current["inv_adapter"]
-        message = f"The configuration names an invertible block ({kind}) that the file lacks."
+    if is_lacking and current["inv_adapter"] == "nice":
+        message = (
+            "The configuration names an invertible block (nice) that the file does not hold; "
+            "restore the file, or set inv_adapter to null if the adapter never had one."
+        )
         raise BadConfig(message, "missing_tensor")
     return read_invertible(current, file)
-
-
-def _lacks_invertible(current: Mapping[str, Any], file: HubFile) -> bool:
-    is_nice = not current.get("architecture") and current.get("inv_adapter") == "nice"
-    return is_nice and not holds_invertible(file)
 
 
 def _distinct(parts: list[Part], ledger: Ledger) -> tuple[Part, ...]:
     seen = set()
     for part in parts:
-        if (part.method, part.point) in seen:
-            message = f"Two configurations of one union both act at {part.point}."
+        place = (_FAMILIES.get(part.method, part.method), part.point)
+        if place in seen:
+            message = f"Two configurations of one union both act at {part.point}; save one of them."
             ledger.problem("bad_config", message)
-        seen.add((part.method, part.point))
+        seen.add(place)
     return tuple(parts)

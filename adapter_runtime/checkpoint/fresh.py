@@ -101,7 +101,7 @@ def _new_parts(
     start = config.get("init_weights", "lora" if config.get("architecture") else "bert")
     ledger = _FreshTensors(str(start), generator)
     full = {"config": config, "name": name, "version": FORMAT_VERSION}
-    reading = read_adapterhub(full, ledger, facts, "as_trained")
+    reading = read_adapterhub(full, ledger, facts)
     if problems := ledger.problems():
         raise RejectedAdapter(name, problems)
     return reading.parts

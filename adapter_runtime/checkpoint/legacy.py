@@ -10,6 +10,8 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+from adapter_runtime.backbone.facts import BackboneFacts
+
 _TENSOR_RENAMES = {
     "attention_text_task_adapters": "adapters",
     "attention_text_lang_adapters": "adapters",
@@ -23,18 +25,22 @@ _FIXED_SCALING = Version("1.1.0")
 _FIRST_ADAPTERS, _LAST_BARE = Version("0.1.0"), Version("1.0")
 
 
-def rename_tensor(name: str) -> str:
-    """A tensor's name as the current library writes it."""
-    segments = name.split(".")
-    return ".".join(_TENSOR_RENAMES.get(segment, segment) for segment in segments)
+def bare_name(name: str, facts: BackboneFacts) -> str:
+    """A tensor's name as the current library writes it, without the base model's prefix."""
+    segments = [_TENSOR_RENAMES.get(segment, segment) for segment in name.split(".")]
+    current = ".".join(segments)
+    for prefix in (facts.prefix, *facts.other_prefixes):
+        if segments[0] == prefix and len(segments) > 1:
+            return current.removeprefix(f"{prefix}.")
+    return current
 
 
-def modernise(config: Mapping[str, Any], has_version: bool) -> Mapping[str, Any]:
-    """A bottleneck configuration in current terms: nested keys and activation names.
+def modernise(config: Mapping[str, Any], is_current: bool) -> Mapping[str, Any]:
+    """A configuration in current terms: nested keys and activation names.
 
     Args:
         config: the mapping under `config`.
-        has_version: the file states a version; before 3.0 none did, and `gelu` meant its tanh form.
+        is_current: the file states a version; before 3.0 none did, and `gelu` meant its tanh form.
     """
     changed = dict(config)
     nested = changed.pop("invertible_adapter", None)
@@ -42,7 +48,7 @@ def modernise(config: Mapping[str, Any], has_version: bool) -> Mapping[str, Any]
         changed["inv_adapter"] = nested.get("block_type")
         changed["inv_adapter_reduction_factor"] = nested.get("reduction_factor")
     name = changed.get("non_linearity")
-    if not has_version and isinstance(name, str) and name in _ACTIVATION_RENAMES:
+    if not is_current and isinstance(name, str) and name in _ACTIVATION_RENAMES:
         changed["non_linearity"] = _ACTIVATION_RENAMES[name]
     return changed
 

@@ -13,11 +13,10 @@ from adapter_runtime.checkpoint import adapterhub, peft
 from adapter_runtime.checkpoint.files import find_file, read_tensors
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
+from adapter_runtime.methods.configuration import BadConfig
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.sources.hub import is_hub_name
 from adapter_runtime.types import NOTHING, Adapter, Note
-
-LORA_SCALINGS = ("as_trained", "adapters")
 
 _CONFIG = adapterhub.CONFIG_FILE
 _OTHER_FOLDERS = {
@@ -71,7 +70,7 @@ def read_adapter(folder: Folder, facts: BackboneFacts, options: Mapping[str, Any
     Args:
         folder: the files.
         facts: the backbone that it must fit.
-        options: the task's; `lora_scaling` is `as_trained` or `adapters`.
+        options: the task's; see `adapterhub.meaning`.
 
     Raises:
         SourceError: a file cannot be read.
@@ -99,21 +98,21 @@ def examine_adapter(
     if not isinstance(config, Mapping):
         raise _rejected(folder, "bad_config", f"{_CONFIG} must hold a JSON object.")
     examine = _examine_peft if kind == "peft" else _examine_adapterhub
-    return examine(folder, config, facts, _lora_scaling(folder, options))
+    return examine(folder, config, facts, _meaning(folder, options))
 
 
 def _examine_adapterhub(
-    folder: Folder, config: Mapping[str, Any], facts: BackboneFacts, lora_scaling: str
+    folder: Folder, config: Mapping[str, Any], facts: BackboneFacts, meaning: Mapping[str, Any]
 ) -> Examination:
     problems = adapterhub.wrong_backbone(config, facts)
     if problems:
         return Examination(None, tuple(problems), NOTHING, "adapterhub")
     weights = _weights(folder, adapterhub.WEIGHT_FILES, peft.WEIGHT_FILES)
     ledger = adapterhub.open_ledger(read_tensors(folder, weights), facts)
-    reading = adapterhub.read_adapterhub(config, ledger, facts, lora_scaling)
+    reading = adapterhub.read_adapterhub(config, ledger, facts, meaning)
     adapter = Adapter(
         name=reading.name,
-        digest=_digest(folder, weights, lora_scaling),
+        digest=_digest(folder, weights, meaning),
         parts=reading.parts,
         format="adapterhub",
         config=config,
@@ -124,14 +123,14 @@ def _examine_adapterhub(
 
 
 def _examine_peft(
-    folder: Folder, config: Mapping[str, Any], facts: BackboneFacts, lora_scaling: str
+    folder: Folder, config: Mapping[str, Any], facts: BackboneFacts, meaning: Mapping[str, Any]
 ) -> Examination:
     weights = _weights(folder, peft.WEIGHT_FILES, adapterhub.WEIGHT_FILES)
     ledger = Ledger(read_tensors(folder, weights))
     parts, notes = peft.read_peft(config, ledger, facts)
     adapter = Adapter(
         name=folder.root.name,
-        digest=_digest(folder, weights, "as_trained"),
+        digest=_digest(folder, weights, NOTHING),
         parts=parts,
         format="peft",
         config=config,
@@ -174,19 +173,18 @@ def _weights(folder: Folder, names: Sequence[str], others: Sequence[str]) -> str
     raise _rejected(folder, "missing_file", f"There are no weights; expected {' or '.join(names)}.")
 
 
-def _lora_scaling(folder: Folder, options: Mapping[str, Any]) -> str:
-    chosen = str(options.get("lora_scaling", LORA_SCALINGS[0]))
-    if chosen not in LORA_SCALINGS:
-        message = f"lora_scaling must be one of {', '.join(LORA_SCALINGS)}, not {chosen!r}."
-        raise _rejected(folder, "bad_option", message)
-    return chosen
+def _meaning(folder: Folder, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return adapterhub.meaning(options)
+    except BadConfig as error:
+        raise _rejected(folder, error.code, str(error)) from error
 
 
-def _digest(folder: Folder, weights: str, lora_scaling: str) -> str:
+def _digest(folder: Folder, weights: str, meaning: Mapping[str, Any]) -> str:
     digest = folder.digest((_CONFIG, weights))
-    if lora_scaling == LORA_SCALINGS[0]:
+    if not meaning:
         return digest
-    return hashlib.sha256(f"{digest} lora_scaling={lora_scaling}".encode()).hexdigest()
+    return hashlib.sha256(f"{digest} {sorted(meaning.items())}".encode()).hexdigest()
 
 
 def _other_name(name: Any, facts: BackboneFacts) -> list[Note]:

@@ -5,24 +5,34 @@ Source: https://docs.adapterhub.ml/methods.html; class `BnConfig` of the `adapte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from adapter_runtime.methods.bottleneck import Bottleneck, BottleneckSettings
+from adapter_runtime.methods.compacter_files import (
+    Compacter,
+    check_sizes,
+    read_compacter,
+    take_linear,
+)
 from adapter_runtime.methods.configuration import (
     MAX_WIDTH,
     BadConfig,
     HubFile,
+    activation_name,
     as_number,
     boolean,
 )
-from adapter_runtime.methods.stacks import activation
 from adapter_runtime.types import Part, PlugPoint, Site
 
 REQUIRED_KEYS = ("mh_adapter", "output_adapter", "reduction_factor", "non_linearity")
-_SITES = {"mh_adapter": Site.ATTENTION, "output_adapter": Site.FFN}
+_SITES = {
+    "mh_adapter": Site.ATTENTION,
+    "output_adapter": Site.FFN,
+    "cross_adapter": Site.CROSS,
+}
 _RESIDUALS = (True, False, "post_add")
 
 
@@ -35,21 +45,36 @@ def read_bottleneck(config: Mapping[str, Any], file: HubFile) -> list[Part]:
     missing = [key for key in REQUIRED_KEYS if key not in config]
     if missing:
         raise BadConfig(f"The adapter configuration lacks {', '.join(missing)}.")
-    settings = _settings(config)
+    settings, compacter = _settings(config, file), read_compacter(config)
     sites = [site for key, site in _SITES.items() if boolean(config, key)]
-    points = file.points(config, sites)
-    return [_read_part(point, settings, config, file) for point in points]
-
-
-def _settings(config: Mapping[str, Any]) -> BottleneckSettings:
-    if config.get("phm_layer"):
-        raise BadConfig("Compacter (phm_layer) is not supported.", "unsupported_method")
+    points = list(file.points(config, sites))
+    wide = file.facts.hidden_size
+    widths = [_width(config, point.layer, wide) for point in points]
+    if compacter is not None:
+        check_sizes(compacter, widths, wide)
+    _check_norms(settings, points, file)
     scaling = config.get("scaling", 1.0)
+    return [
+        _read_part(point, settings, (narrow, wide), scaling, compacter, file)
+        for point, narrow in zip(points, widths, strict=True)
+    ]
+
+
+def _settings(config: Mapping[str, Any], file: HubFile) -> BottleneckSettings:
+    scaling = config.get("scaling", 1.0)
+    closes = boolean(config, "original_ln_after", True)
+    if file.facts.is_hooked and not closes:
+        message = (
+            f"The library hooks {file.facts.model_type} from outside and cannot run "
+            "original_ln_after: false there; set it to true."
+        )
+        raise BadConfig(message, "unsupported_point")
     settings = BottleneckSettings(
-        activation=_activation(config["non_linearity"]),
+        activation=activation_name(config["non_linearity"]),
         is_parallel=boolean(config, "is_parallel"),
         original_ln_before=boolean(config, "original_ln_before"),
-        original_ln_after=boolean(config, "original_ln_after", True),
+        # Residual and norm of a hooked sublayer are the model's own, behind the block.
+        original_ln_after=closes and not file.facts.is_hooked,
         residual_before_ln=config.get("residual_before_ln", True),
         ln_before=boolean(config, "ln_before"),
         ln_after=boolean(config, "ln_after"),
@@ -61,17 +86,6 @@ def _settings(config: Mapping[str, Any]) -> BottleneckSettings:
     return settings
 
 
-def _activation(name: Any) -> str:
-    try:
-        activation(str(name).lower())
-    except KeyError:
-        raise BadConfig(
-            f"The activation {name!r} is not known; use one of transformers' ACT2FN.",
-            "unknown_activation",
-        ) from None
-    return str(name).lower()
-
-
 def _check_residual(settings: BottleneckSettings) -> None:
     residual = settings.residual_before_ln
     if residual not in _RESIDUALS:
@@ -79,6 +93,18 @@ def _check_residual(settings: BottleneckSettings) -> None:
     needs_norm = residual == "post_add" and not settings.is_parallel
     if needs_norm and not settings.original_ln_before:
         raise BadConfig("residual_before_ln: post_add needs original_ln_before: true.")
+
+
+def _check_norms(settings: BottleneckSettings, points: Sequence[PlugPoint], file: HubFile) -> None:
+    """Refuse what the library cannot run: it has no such residual where a sublayer has no norm."""
+    if settings.residual_before_ln != "post_add" or settings.is_parallel or file.facts.is_hooked:
+        return
+    norms = {Site.ATTENTION: Site.ATTENTION_NORM, Site.FFN: Site.FFN_NORM}
+    for point in points:
+        norm = PlugPoint(point.layer, norms.get(point.site, Site.CROSS_NORM))
+        if norm not in file.facts.shapes:
+            message = f"residual_before_ln: post_add needs a norm behind {point}; there is none."
+            raise BadConfig(message, "unsupported_point")
 
 
 def _width(config: Mapping[str, Any], layer: int, hidden_size: int) -> int:
@@ -131,14 +157,28 @@ def _shapes(narrow: int, wide: int, scaling: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _read_part(
-    point: PlugPoint, settings: BottleneckSettings, config: Mapping[str, Any], file: HubFile
+    point: PlugPoint,
+    settings: BottleneckSettings,
+    sizes: tuple[int, int],
+    scaling: Any,
+    compacter: Compacter | None,
+    file: HubFile,
 ) -> Part:
     path = f"{file.facts.adapter_paths[point]}.adapters.{file.name}"
-    wide, scaling = file.facts.hidden_size, config.get("scaling", 1.0)
-    shapes = _shapes(_width(config, point.layer, wide), wide, scaling)
-    tensors = {
+    shapes = _shapes(*sizes, scaling)
+    names = tensor_names(settings, scaling)
+    tensors: dict[str, Tensor] = {}
+    if compacter is not None:
+        for position in ("down", "up"):
+            linear = f"{path}.{names.pop(f'{position}_weight').removesuffix('.weight')}"
+            del names[f"{position}_bias"]
+            narrow, wide = sizes
+            shape = (narrow, wide) if position == "down" else (wide, narrow)
+            weight, bias = take_linear(compacter, linear, position, shape, file)
+            tensors |= {f"{position}_weight": weight, f"{position}_bias": bias}
+    tensors |= {
         ours: file.ledger.take(_stored_name(f"{path}.{theirs}", ours, file), shapes[ours])
-        for ours, theirs in tensor_names(settings, scaling).items()
+        for ours, theirs in names.items()
     }
     return Part(Bottleneck.name, point, settings, tensors)
 

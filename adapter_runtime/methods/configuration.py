@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.ledger import Ledger
-from adapter_runtime.types import PlugPoint, Site
+from adapter_runtime.methods.stacks import activation
+from adapter_runtime.types import (
+    NOTHING,
+    SUBLAYER_SITES,
+    Note,
+    PlugPoint,
+    Site,
+)
 
+_DTYPES = ("float32", "float16", "bfloat16", "float64", "half", "float", "double")
+OPEN_SITES = frozenset({Site.LAYER, Site.KEYS_VALUES, Site.CROSS_KEYS_VALUES})
+"""Sites whose points have no module of their own."""
 MAX_WIDTH = 1 << 20
 """No rank and no bottleneck is wider; more would not fit any file."""
 
@@ -78,6 +90,34 @@ def positive_integer(value: Any, key: str) -> int:
     return value
 
 
+def check_dtype(config: Mapping[str, Any]) -> None:
+    """Refuse a `dtype` that no trained tensor can have; all are read as float32.
+
+    Raises:
+        BadConfig: it is none of torch's floating-point types.
+    """
+    name = config.get("dtype")
+    if name is not None and name not in _DTYPES:
+        known = ", ".join(_DTYPES)
+        raise BadConfig(f"dtype must be one of {known}, or null, not {name!r:.200}.")
+
+
+def activation_name(name: Any) -> str:
+    """The lower-cased name of an activation that transformers knows.
+
+    Raises:
+        BadConfig: there is none of that name.
+    """
+    try:
+        activation(str(name).lower())
+    except KeyError:
+        raise BadConfig(
+            f"The activation {str(name)[:200]!r} is not known; use one of transformers' ACT2FN.",
+            "unknown_activation",
+        ) from None
+    return str(name).lower()
+
+
 @dataclass(frozen=True, slots=True)
 class HubFile:
     """An AdapterHub checkpoint as methods read it.
@@ -87,18 +127,37 @@ class HubFile:
         facts: the backbone that it must fit.
         ledger: its tensors, by names without the base model's prefix.
         is_lora_unscaled: the library that trained it ignored `alpha / r`.
+        is_merged_unscaled: likewise where queries, keys and values are one projection.
+        options: the task's.
+        notes: what readers tell about quirks that they applied; they add to it.
     """
 
     name: str
     facts: BackboneFacts
     ledger: Ledger
     is_lora_unscaled: bool = False
+    is_merged_unscaled: bool = False
+    options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    notes: list[Note] = field(default_factory=list)
 
     def points(self, config: Mapping[str, Any], sites: Sequence[Site]) -> Iterator[PlugPoint]:
-        """The points at these sites in every layer that the configuration does not leave out."""
+        """The points at these sites in every layer that the configuration does not leave out.
+
+        Linears and sublayers that a layer lacks are skipped.
+        """
         left_out = config.get("leave_out") or ()
         if not isinstance(left_out, (list, tuple)):
-            raise BadConfig(f"leave_out must be a list of layer numbers, not {left_out!r}.")
+            raise BadConfig(f"leave_out must be a list of layer numbers, not {left_out!r:.200}.")
         for layer in range(self.facts.num_layers):
             if layer not in left_out:
-                yield from (PlugPoint(layer, site) for site in sites)
+                points = (PlugPoint(layer, site) for site in sites)
+                yield from (point for point in points if self._has(point))
+
+    def _has(self, point: PlugPoint) -> bool:
+        if point.site in SUBLAYER_SITES:
+            return point in self.facts.adapter_paths
+        return point.site in OPEN_SITES or point in self.facts.shapes
+
+    def take_shared(self, name: str, shape: Sequence[int]) -> Tensor:
+        """A tensor that all layers of the adapter share."""
+        return self.ledger.take(f"shared_parameters.{self.name}.{name}", shape)

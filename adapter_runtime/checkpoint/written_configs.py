@@ -1,0 +1,104 @@
+"""Configurations as they are written: current, and saying what the adapter's Parts are now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from adapter_runtime.checkpoint.legacy import modernise
+from adapter_runtime.checkpoint.named_configs import expand_config
+from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.methods.dora import DoraSettings
+from adapter_runtime.methods.ia3 import Ia3Settings
+from adapter_runtime.methods.lora import LoraSettings
+from adapter_runtime.methods.reft import ReftSettings
+from adapter_runtime.types import Adapter, Note, Part
+
+Config = dict[str, Any]
+Written = tuple[Config, list[Part]]
+_MTL_KEYS = ("n_up_projection", "task_specific_matrix_type", "weights_sharpness")
+
+
+def written_config(adapter: Adapter) -> tuple[Mapping[str, Any], Sequence[Part]]:
+    """The configuration to write, and the Parts as it means them.
+
+    Raises:
+        RejectedAdapter: no configuration says what a Part does.
+    """
+    stored = expand_config(adapter.config.get("config"))
+    is_current = "version" in adapter.config
+    parts = list(adapter.parts)
+    if stored.get("architecture") != "union":
+        return _written(stored, parts, is_current, adapter)
+    children = []
+    for child in stored["configs"]:
+        config, parts = _written(expand_config(child), parts, True, adapter)
+        children.append(config)
+    return {"architecture": "union", "configs": children}, parts
+
+
+def _written(
+    stored: Mapping[str, Any], parts: list[Part], is_current: bool, adapter: Adapter
+) -> Written:
+    config = dict(modernise(stored, is_current))
+    write = _ARCHITECTURES.get(str(config.get("architecture") or "bottleneck"))
+    return write(config, parts, adapter) if write else (config, parts)
+
+
+def _bottleneck(config: Config, parts: list[Part], _adapter: Adapter) -> Written:
+    scaling = config.get("scaling", 1.0)
+    config["scaling"] = scaling if isinstance(scaling, str) else float(scaling)
+    # Kronecker products were unfolded when they were read.
+    return config | {"inv_adapter": None, "phm_layer": False}, parts
+
+
+def _lora(config: Config, parts: list[Part], adapter: Adapter) -> Written:
+    """VeRA and MTL-LoRA became plain factors; scales are those that were trained."""
+    config |= {"architecture": "lora", "vera_d": None, "vera_b": None, "dtype": None}
+    config = {key: value for key, value in config.items() if key not in _MTL_KEYS}
+    if any(isinstance(part.settings, Ia3Settings) for part in parts):
+        alphas = {part.settings.alpha for part in parts if isinstance(part.settings, Ia3Settings)}
+        if len(alphas) > 1:
+            raise _inexpressible(adapter, "its factors were trained with two different alphas")
+        return config | {"alpha": alphas.pop()}, parts
+    scales = {
+        part.settings.scale
+        for part in parts
+        if isinstance(part.settings, (LoraSettings, DoraSettings)) and not part.settings.use_gating
+    }
+    if len(scales) == 1:
+        return config | {"alpha": scales.pop() * config.get("r", 8)}, parts
+    if not scales:
+        return config, parts
+    return config | {"alpha": config.get("r", 8)}, [_unscaled(part) for part in parts]
+
+
+def _unscaled(part: Part) -> Part:
+    """A LoRA Part whose scale is in its factors."""
+    settings = part.settings
+    if not isinstance(settings, LoraSettings) or settings.use_gating:
+        return part
+    tensors = dict(part.tensors) | {"up": part.tensors["up"] * settings.scale}
+    return replace(part, settings=replace(settings, scale=1.0), tensors=tensors)
+
+
+def _reft(config: Config, parts: list[Part], adapter: Adapter) -> Written:
+    for part in parts:
+        settings = part.settings
+        if isinstance(settings, ReftSettings) and settings.activation and not settings.subtracts:
+            raise _inexpressible(adapter, "no key says that a ReFT with an activation is DiReFT")
+    return config | {"orthogonality": False, "dtype": None}, parts
+
+
+_ARCHITECTURES: Mapping[str, Callable[[Config, list[Part], Adapter], Written]] = {
+    "bottleneck": _bottleneck,
+    "lora": _lora,
+    "mtl_lora": _lora,
+    "reft": _reft,
+}
+
+
+def _inexpressible(adapter: Adapter, why: str) -> RejectedAdapter:
+    message = f"AdapterHub's format cannot hold this adapter: {why}."
+    return RejectedAdapter(adapter.name, [Note("not_expressible", message)])
