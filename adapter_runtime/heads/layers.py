@@ -137,7 +137,8 @@ def _place(settings: StackSettings, row: Row) -> int:
         if not any(is_marker):
             raise RowFailed("The row holds no end-of-text token, which this head reads; add it.")
         return text[len(text) - 1 - is_marker[::-1].index(True)]
-    if settings.marker is None:
+    # PEFT hands rows with a prompt on as vectors, in which Hugging Face sees no padding.
+    if settings.marker is None or row.virtual is not None:
         return text[-1]
     if settings.summary == "counted":
         return text[is_marker.count(False) - 1]
