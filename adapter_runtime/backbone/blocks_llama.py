@@ -73,6 +73,4 @@ def llama_layer(layer: Any, close: Close) -> nn.Module:
 
 def hooked_llama_layer(layer: Any, close: Close) -> nn.Module:
     """A routed layer of a model that the `adapters` library hooks from outside."""
-    return LlamaLayer(
-        layer, HookedSum(close.hook(Site.ATTENTION)), HookedSum(close.hook(Site.FFN))
-    )
+    return LlamaLayer(layer, HookedSum(close.hook(Site.ATTENTION)), HookedSum(close.hook(Site.FFN)))
