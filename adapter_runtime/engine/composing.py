@@ -202,9 +202,8 @@ def _at(
 
 def _is_fed_well(node: Node[Part], point: PlugPoint, facts: BackboneFacts) -> bool:
     """Low-rank products of a Stack feed each other, so their point must keep its width."""
-    if point not in facts.shapes or facts.shapes[point][0] == facts.shapes[point][1]:
-        return True
-    if isinstance(node, Link):
+    shape = facts.shapes.get(point, ())
+    if isinstance(node, Link) or len(shape) < 2 or shape[0] == shape[1]:
         return True
     if not isinstance(node, Chain):
         return all(_is_fed_well(child, point, facts) for child in node.children)
