@@ -35,6 +35,7 @@ class OptionsEntry(_Strict):
     pooling: str | None = None
     normalize: bool | None = None
     lora_scaling: Literal["as_trained", "adapters"] | None = None
+    reft_subtract_projection: bool | None = None
     multi_label: bool | None = None
     problem_type: Literal["regression", "multi_label_classification"] | None = None
     token_types: bool | None = None
