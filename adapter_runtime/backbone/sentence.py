@@ -31,7 +31,7 @@ class SentenceSettings:
     """Defaults for embedding tasks.
 
     Args:
-        pooling: `cls` or `mean`; any other value names what no head computes, such as `max`,
+        pooling: `cls`, `mean` or `last`; any other value names what no head computes, such as `max`,
             `cls+mean` or `mean+Dense`, and an embedding task must then choose its own.
         normalize: vectors are scaled to length 1.
         max_tokens: the length that the model was made for, special tokens included.
@@ -70,7 +70,8 @@ def read_sentence_settings(folder: Folder) -> SentenceSettings | None:
 def _pooling_modes(config: dict[str, Any]) -> list[str]:
     named = config.get("pooling_mode")
     if named is not None:
-        return [str(mode) for mode in (named if isinstance(named, list) else [named])]
+        modes = [str(mode) for mode in (named if isinstance(named, list) else [named])]
+        return ["last" if mode == "lasttoken" else mode for mode in modes]
     return [mode for key, mode in _POOLINGS.items() if config.get(key)]
 
 

@@ -67,7 +67,7 @@ def embedding_head(sentence: SentenceSettings | None, options: Mapping[str, Any]
     """
     pooling = options.get("pooling") or (sentence.pooling if sentence else "mean")
     if pooling not in POOLINGS:
-        message = f"Pooling {pooling!r} cannot be computed; options.pooling may be cls or mean."
+        message = f"Pooling {pooling!r} cannot be computed; options.pooling may be cls, mean, last."
         raise RejectedAdapter("embedding", [Note("unknown_pooling", message)])
     normalize = options.get("normalize")
     if normalize is None:

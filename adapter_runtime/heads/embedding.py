@@ -1,11 +1,11 @@
 """Texts as vectors, and how alike texts are: the `embedding` head, which has no weights.
 
-Source: sentence-transformers `Pooling` (cls, mean over all tokens) and `Normalize`.
+Source: sentence-transformers `Pooling` (cls, mean over all tokens, last token) and `Normalize`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -29,7 +29,7 @@ from adapter_runtime.heads.inputs import (
 from adapter_runtime.heads.layers import as_array
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
-POOLINGS = ("cls", "mean")
+POOLINGS = ("cls", "mean", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,12 @@ class EmbeddingSettings:
     """How token states become one vector.
 
     Args:
-        pooling: `cls` takes the first token, `mean` the average over all tokens.
+        pooling: `cls` takes the first token, `mean` the average over all tokens, `last` the
+            last token.
         normalize: vectors are scaled to length 1.
     """
 
-    pooling: Literal["cls", "mean"] = "mean"
+    pooling: Literal["cls", "mean", "last"] = "mean"
     normalize: bool = False
 
 
@@ -90,8 +91,8 @@ class EmbeddingHead:
         self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
     ) -> list[Arrays]:
         """`vector [width]` of each row, and `hidden [tokens, width]` where raw is asked for."""
-        is_mean = cast(EmbeddingSettings, spec.settings).pooling == "mean"
-        vectors = as_array(_means(states) if is_mean else states.first_tokens())
+        pooling = cast(EmbeddingSettings, spec.settings).pooling
+        vectors = as_array(_POOLS[pooling](states))
         found: list[dict[str, np.ndarray]] = [{"vector": vector} for vector in vectors]
         if any(raw):
             for arrays, is_raw, hidden in zip(found, raw, states.rows(), strict=True):
@@ -120,6 +121,17 @@ class EmbeddingHead:
 def _means(states: HeadStates) -> Tensor:
     # Virtual tokens count, as they did when sentence-transformers trained them.
     return torch.stack([row.float().mean(0) for row in states.whole_rows()])
+
+
+def _last_tokens(states: HeadStates) -> Tensor:
+    return torch.stack([row[-1] for row in states.whole_rows()])
+
+
+_POOLS: Mapping[str, Callable[[HeadStates], Tensor]] = {
+    "cls": HeadStates.first_tokens,
+    "mean": _means,
+    "last": _last_tokens,
+}
 
 
 def _normalized(vectors: np.ndarray) -> np.ndarray:

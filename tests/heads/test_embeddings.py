@@ -37,11 +37,12 @@ def hidden(text: str) -> torch.Tensor:
     return states_of(plain_model("bert", PIPELINES["wordpiece"]["vocab_size"]), [row]).hidden
 
 
-def test_mean_and_cls_pooling() -> None:
+def test_mean_cls_and_last_pooling() -> None:
     """The mean runs over all tokens, special ones included; cls is the first token."""
     states = hidden(SENTENCES[0])
     assert states.mean(0).numpy() == pytest.approx(embed(SENTENCES[0], {}), abs=1e-6)
     assert states[0].numpy() == pytest.approx(embed(SENTENCES[0], {"pooling": "cls"}), abs=1e-6)
+    assert states[-1].numpy() == pytest.approx(embed(SENTENCES[0], {"pooling": "last"}), abs=1e-6)
 
 
 def test_normalised_vectors_have_length_one() -> None:
