@@ -84,7 +84,8 @@ def test_masks_are_never_as_wide_as_the_stream():
     assert Sight(True, None).of_row(500, None, torch.device("cpu")) == (None, True)
     assert Sight(True, 600).of_row(500, None, torch.device("cpu")) == (None, True)
     mask, is_causal = Sight(True, 4).of_row(9, None, torch.device("cpu"))
-    assert mask is not None and mask.shape == (9, 9) and not is_causal
+    assert mask.shape == (9, 9)
+    assert not is_causal
     assert mask[8].tolist() == [False] * 5 + [True] * 4
 
 
@@ -92,7 +93,7 @@ def test_a_past_prefix_is_seen_by_every_token():
     """Keys of the past stand before the causal mask."""
     prefix = (torch.zeros(2, 3, 8), torch.zeros(2, 3, 8))
     mask, _ = Sight(True, None).of_row(2, prefix, torch.device("cpu"))
-    assert mask is not None and mask.tolist() == [[True] * 4 + [False], [True] * 5]
+    assert mask.tolist() == [[True] * 4 + [False], [True] * 5]
 
 
 def test_a_counted_prefix_takes_the_causal_masks_first_places():
