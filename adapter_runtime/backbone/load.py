@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
@@ -67,7 +68,25 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
         open_tokenizer,
         read_sentence_settings(folder),
         lambda: folder.digest(("config.json", *weights)),
+        lambda roots: _read_stored(folder, weights, roots),
     )
+
+
+def _read_stored(
+    folder: Folder, weights: Sequence[str], roots: frozenset[str]
+) -> dict[str, torch.Tensor]:
+    """Tensors of a backbone's files under some first path segments, such as its head's."""
+    found: dict[str, torch.Tensor] = {}
+    for name in weights:
+        path = folder.path(name)
+        if name.endswith(".safetensors"):
+            with safe_open(path, framework="pt") as stored:
+                names = [key for key in list(stored.keys()) if key.split(".")[0] in roots]
+                found |= {key: stored.get_tensor(key) for key in names}
+        elif name.endswith(".bin"):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            found |= {key: content[key] for key in content if key.split(".")[0] in roots}
+    return found
 
 
 def _weight_files(folder: Folder) -> tuple[str, ...]:

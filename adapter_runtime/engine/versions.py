@@ -9,6 +9,11 @@ from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.checkpoint.heads import embedding_head
+from adapter_runtime.checkpoint.heads_backbone import (
+    LANGUAGE_KINDS,
+    LANGUAGE_TASKS,
+    backbone_head,
+)
 from adapter_runtime.compositions import last_leaf
 from adapter_runtime.engine.composing import read_composition
 from adapter_runtime.engine.library import Library
@@ -16,6 +21,7 @@ from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import (
+    Adapter,
     Composition,
     Fuse,
     HeadWeights,
@@ -40,7 +46,7 @@ def read_version(spec: TaskSpec, backbone: Backbone, library: Library) -> TaskVe
         RejectedAdapter: a check failed.
     """
     composed = read_composition(spec.adapter, spec.options, library, spec.name)
-    head = find_head(spec, backbone, library)
+    head = find_head(spec, backbone, library, composed.adapters)
     extension = find_extension([adapter.parts for adapter in composed.adapters])
     return make_version(spec, composed.tree, head, backbone, composed.notes, extension)
 
@@ -71,10 +77,13 @@ def find_extension(adapters: Sequence[Sequence[Part]]) -> RowExtension | None:
     return tokens._replace(shift=shift, reads_types=reads_types)
 
 
-def find_head(spec: TaskSpec, backbone: Backbone, library: Library) -> HeadWeights:
-    """The head named by the task, else the one beside its adapters, else the embedding head.
+def find_head(
+    spec: TaskSpec, backbone: Backbone, library: Library, adapters: Sequence[Adapter] = ()
+) -> HeadWeights:
+    """The head named by the task, else the one beside its adapters, else one without files.
 
-    Beside a fusion that ends the composition, else beside the last adapter.
+    Beside a fusion that ends the composition, else beside the last adapter. Without files there
+    are the backbone's own language model head and, for everything else, the embedding head.
 
     Raises:
         RejectedAdapter: a head is named or needed and there is none.
@@ -84,6 +93,9 @@ def find_head(spec: TaskSpec, backbone: Backbone, library: Library) -> HeadWeigh
         for source in sources:
             if head := library.read_head(source, spec.labels, spec.options):
                 return head
+        if spec.head is None and (own := _own_head(spec, backbone, adapters)):
+            library.add(own.spec.digest, own)
+            return own
         if spec.head is not None or spec.kind not in (None, *EMBEDDING_KINDS):
             where = sources[-1] if sources else spec.name
             problem = Note(
@@ -93,6 +105,17 @@ def find_head(spec: TaskSpec, backbone: Backbone, library: Library) -> HeadWeigh
     head = embedding_head(backbone.sentence, spec.options)
     library.add(head.spec.digest, head)
     return head
+
+
+def _own_head(
+    spec: TaskSpec, backbone: Backbone, adapters: Sequence[Adapter]
+) -> HeadWeights | None:
+    """The backbone's language model head, where one is asked for or an adapter trained under it."""
+    config = adapters[-1].config if adapters else {}
+    kind = spec.kind or LANGUAGE_TASKS.get(str(config.get("task_type")))
+    if kind not in LANGUAGE_KINDS:
+        return None
+    return backbone_head(backbone.facts, kind, backbone.read_stored, spec.options)
 
 
 def _last_sources(tree: Composition | None) -> list[str]:

@@ -22,10 +22,11 @@ _INPUT_FIELDS = (
     "choices",
     "source_sentence",
     "sentences",
+    "words",
 )
 _MAX_CELL_CHARS = 16 << 20
 """Python's own limit of 128 Ki is less than a long document; a forgotten quote still ends here."""
-_JSON_COLUMNS = frozenset({"choices", "sentences", "parameters"})
+_JSON_COLUMNS = frozenset({"choices", "sentences", "words", "parameters"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def from_columns(row: Mapping[Any, Any]) -> Line:
     """A row of columns as a line.
 
     `inputs` holds a text, or an object as JSON; without it the columns text, text_pair, question,
-    context, choices, source_sentence and sentences make the object. Empty cells are absent.
+    context, choices, source_sentence, sentences and words make the object. Empty cells are absent.
 
     Raises:
         ValueError: a cell that must hold JSON does not, or the row has too many cells.

@@ -39,6 +39,8 @@ class OptionsEntry(_Strict):
     multi_label: bool | None = None
     problem_type: Literal["regression", "multi_label_classification"] | None = None
     token_types: bool | None = None
+    mlm_inverse: bool | None = None
+    head_gelu: Literal["as_trained", "adapters"] | None = None
     fusion_temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 

@@ -26,6 +26,9 @@ EXAMPLES: Mapping[Kind, Any] = MappingProxyType(
             "source_sentence": "The dog sleeps.",
             "sentences": ["A dog is asleep.", "Shares fell today."],
         },
+        Kind.FILL_MASK: "The old dog [MASK] in the garden.",
+        Kind.TEXT_GENERATION: "The old dog sleeps in the",
+        Kind.DEPENDENCY_PARSING: {"words": ["The", "old", "dog", "sleeps", "."]},
     }
 )
 """An input to try for each kind."""
@@ -55,7 +58,7 @@ _BODY = {
         "inputs": {
             "description": "One input, or a list of inputs answered in order. The task's kind "
             "says what an input is: a text, {text, text_pair}, {question, context}, "
-            "{context, choices} or {source_sentence, sentences}.",
+            "{context, choices}, {source_sentence, sentences} or {words}.",
         },
         "parameters": {"type": "object", "description": "Parameters of the task's kind."},
     },
