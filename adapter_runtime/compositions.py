@@ -164,13 +164,18 @@ def shares(
 
 def leaves(tree: Composition | None) -> Iterator[Leaf]:
     """All weights that a composition needs, left to right, a fusion after its children."""
+    return (leaf for leaf, _ in members(tree))
+
+
+def members(tree: Composition | None) -> Iterator[tuple[Leaf, bool]]:
+    """As `leaves`, and whether it is a fusion layer."""
     if isinstance(tree, Leaf):
-        yield tree
+        yield tree, False
     elif tree is not None:
         for child in tree.children:
-            yield from leaves(child)
+            yield from members(child)
         if isinstance(tree, Fuse):
-            yield tree.fusion
+            yield tree.fusion, True
 
 
 def first_leaf(tree: Composition | None) -> Leaf | None:
@@ -238,8 +243,10 @@ def nesting_problem(tree: Composition, depth: int = 0, *, is_flat: bool = False)
     inside = (Leaf, Merge, Stack) if is_flat and isinstance(tree, Stack) else _INSIDE[type(tree)]
     for child in tree.children:
         if not isinstance(child, inside):
-            able = ", ".join(kind.__name__ for kind in inside)
-            return f"a {name} here holds only {able}, no {type(child).__name__}"
+            able = ", ".join(kind.__name__ for kind in inside[1:])
+            return (
+                f"{name} cannot hold {type(child).__name__}, only adapters and {able or 'no more'}"
+            )
         below = is_flat or isinstance(tree, Average | Fuse)
         if problem := nesting_problem(child, depth + 1, is_flat=below):
             return problem

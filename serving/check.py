@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from adapter_runtime import Leaf, Note, Report, TaskSpec, absolute
+from adapter_runtime import Composition, Leaf, Note, Report, TaskSpec, absolute
 from serving.catalog.entries import read_options
+from serving.catalog.trees import UnsupportedTree, read_tree
 from serving.errors import TaskFileError
 from serving.opening import Opener, backbone_of, open_backbone
 from serving.settings import Settings
@@ -19,17 +20,20 @@ from serving.settings import Settings
 def check(
     source: str, options: Sequence[str], settings: Settings, opener: Opener = open_backbone
 ) -> Report:
-    """The doctor's report on one adapter or head folder. Blocks.
+    """The doctor's report on one adapter or head folder, or on a composition. Blocks.
 
     Args:
-        source: where the checkpoint is.
+        source: where the checkpoint is, or a composition as a task file has it.
         options: task options as `name=value`.
         settings: names the backbone.
 
     Raises:
         PolyheadError: the check could not run at all.
     """
-    spec = spec_of(source, parse_options(options))
+    try:
+        spec = spec_of(source, parse_options(options))
+    except UnsupportedTree as error:
+        return Report(False, (Note("unsupported_composition", str(error)),), (), {})
     engine = opener(backbone_of(settings), settings.engine_config())
     try:
         return engine.inspect(spec)
@@ -38,8 +42,22 @@ def check(
 
 
 def spec_of(source: str, options: dict[str, Any]) -> TaskSpec:
-    """The checkpoint as a task of its own."""
-    return TaskSpec("check", adapter=Leaf(absolute(source, Path.cwd())), options=options)
+    """The checkpoint or composition as a task of its own.
+
+    Raises:
+        TaskFileError: it is neither; UnsupportedTree where it can never be run.
+    """
+    return TaskSpec("check", adapter=_tree_of(source), options=options)
+
+
+def _tree_of(source: str) -> Composition | None:
+    here = Path.cwd()
+    if not source.lstrip().startswith("{") or (here / source).exists():
+        return Leaf(absolute(source, here))
+    try:
+        return read_tree(yaml.safe_load(source), here)
+    except yaml.YAMLError as error:
+        raise TaskFileError(f"{source}: no composition; write {{average: [./a, ./b]}}.") from error
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:

@@ -111,7 +111,13 @@ def batch(
 
 @app.command()
 def check(
-    source: Annotated[str, typer.Argument(help="Adapter or head: folder, pkg://… or hf://….")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Adapter or head: folder, pkg://… or hf://…; or a composition of them, such as "
+            "'{average: [./a, ./b]}'."
+        ),
+    ],
     backbone: Backbone = None,
     option: Annotated[
         list[str] | None,
@@ -121,7 +127,7 @@ def check(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
 ) -> None:
-    """Check one checkpoint: exit 0 accepted, 1 rejected, 2 could not run."""
+    """Check a checkpoint or a composition: exit 0 accepted, 1 rejected, 2 could not run."""
     import orjson
 
     from serving.check import check as run

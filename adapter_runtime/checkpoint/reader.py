@@ -21,8 +21,8 @@ from adapter_runtime.types import NOTHING, Adapter, Note
 _CONFIG = adapterhub.CONFIG_FILE
 _OTHER_FOLDERS = {
     "adapter_fusion_config.json": (
-        "unsupported_method",
-        "It holds an AdapterFusion layer.",
+        "fusion_only",
+        "It holds an AdapterFusion layer; give it as `fusion:` beside the adapters that it fuses.",
     ),
     "adapter_setup.json": (
         "not_an_adapter",

@@ -111,8 +111,7 @@ def check_composition(
     for fuse in _nodes(tree, Fuse):
         problems += _misfits(fuse, adapter_of)
     if not problems:
-        points = dict.fromkeys(part.point for parts in placed for part in parts)
-        problems = [problem for point in points for problem in _at(point, tree, placed, facts)]
+        problems = list(_misplaced(tree, placed, facts))
     if problems:
         raise RejectedAdapter(where, problems)
     return [*_average_notes(tree), *_order_notes(tree, adapter_of), *_first_notes(tree, adapter_of)]
@@ -180,24 +179,36 @@ def _names(fuse: Fuse, adapter_of: Callable[[str], Adapter]) -> tuple[str, ...]:
     return tuple(adapter_of(last_leaf(child).ref).name for child in fuse.children)
 
 
-def _at(
-    point: PlugPoint, tree: Composition, placed: Sequence[Sequence[Part]], facts: BackboneFacts
+def _misplaced(
+    tree: Composition, placed: Sequence[Sequence[Part]], facts: BackboneFacts
 ) -> Iterator[Note]:
-    """What cannot be computed at one module point."""
-    if point.site in SUBLAYER_SITES:
-        return
-    here = [[part for part in parts if part.point == point] for parts in placed]
-    for node in nodes_at(point, tree, here, METHODS):
-        if not _is_fed_well(node, point, facts):
-            out, width = facts.shapes[point]
-            message = (
-                f"LoRA at {point} maps width {width} to {out}, so two of them cannot be stacked "
-                "there; merge them first."
-            )
-            yield Note("not_stackable", message)
-        if not _is_of_one_kind(node):
-            message = f"An average of LoRA and (IA)³ at {point} has no meaning; stack them."
-            yield Note("unsupported_composition", message)
+    """What cannot be computed at the module points."""
+    points = sorted({part.point for parts in placed for part in parts})
+    nodes = {
+        point: nodes_at(
+            point,
+            tree,
+            [[part for part in parts if part.point == point] for parts in placed],
+            METHODS,
+        )
+        for point in points
+        if point.site not in SUBLAYER_SITES
+    }
+    unfed = [
+        f"{point} (width {facts.shapes[point][1]} to {facts.shapes[point][0]})"
+        for point, found in nodes.items()
+        if not all(_is_fed_well(node, point, facts) for node in found)
+    ]
+    if unfed:
+        message = (
+            f"LoRA at {', '.join(unfed)} changes the width, so two of them cannot be stacked "
+            "there: the second reads what the first adds; merge them first."
+        )
+        yield Note("not_stackable", message)
+    mixed = [str(point) for point, found in nodes.items() if not all(map(_is_of_one_kind, found))]
+    if mixed:
+        message = f"An average of LoRA and (IA)³ at {', '.join(mixed)} has no meaning; stack them."
+        yield Note("unsupported_composition", message)
 
 
 def _is_fed_well(node: Node[Part], point: PlugPoint, facts: BackboneFacts) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_runtime.checkpoint import adapterhub, peft
 from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
+from adapter_runtime.compositions import members
 from adapter_runtime.engine.about import (
     about_adapter,
     about_backbone,
@@ -16,6 +17,7 @@ from adapter_runtime.engine.about import (
     about_head,
 )
 from adapter_runtime.engine.admission import admission_problems
+from adapter_runtime.engine.composing import describe
 from adapter_runtime.engine.versions import find_head, read_version
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
 from adapter_runtime.reports import Report
@@ -72,9 +74,11 @@ def _as_head_only(spec: TaskSpec, engine: LocalEngine) -> TaskSpec:
 
 def _adapter_problems(spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any]) -> list[Note]:
     problems: list[Note] = []
-    facts["adapters"] = []
-    for leaf in leaves(spec.adapter):
-        found = engine.library.examine_adapter(leaf.ref, spec.options)
+    facts |= {"composition": describe(spec.adapter), "adapters": []}
+    for leaf, is_fusion in members(spec.adapter):
+        library = engine.library
+        examine_files = library.examine_fusion if is_fusion else library.examine_adapter
+        found = examine_files(leaf.ref, spec.options)
         problems += found.problems
         about = about_adapter(found.adapter, engine) if found.adapter else {"format": found.format}
         facts["adapters"].append({"source": leaf.ref, **about, "tensors": dict(found.accounts)})

@@ -41,6 +41,10 @@ _REFUSED = {
 }
 
 
+class UnsupportedTree(TaskFileError):
+    """A composition that is well written and can never be run."""
+
+
 def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
     """The composition of `adapter:`.
 
@@ -50,7 +54,7 @@ def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
         depth: how many nodes this one lies in.
 
     Raises:
-        TaskFileError: any other shape.
+        TaskFileError: any other shape; UnsupportedTree where it can never be run.
     """
     if tree is None:
         return None
@@ -69,14 +73,14 @@ def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
     children = tuple(_child(child, folder, depth + 1) for child in given)
     node = _MAKERS[kind](children, tree, folder)
     if depth == 0 and (problem := nesting_problem(node)):
-        raise TaskFileError(f"adapter: {problem}.")
+        raise UnsupportedTree(f"adapter: {problem}.")
     return node
 
 
 def _kind(tree: Mapping[str, Any]) -> str:
     for key, reason in _REFUSED.items():
         if key in tree:
-            raise TaskFileError(f"adapter: `{key}` {reason}.")
+            raise UnsupportedTree(f"adapter: `{key}` {reason}.")
     kinds = [key for key in _KEYS if key in tree]
     if len(kinds) != 1:
         raise TaskFileError(f"adapter: {_SHAPES}.")

@@ -6,7 +6,6 @@ Run from the repository root, in an environment with `adapters` 1.3.0:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import adapters
