@@ -51,6 +51,8 @@ def convert_checkpoint(
     try:
         names = convert(folder, made, form, facts, options or {})
         made.chmod(0o755)
+        for path in made.iterdir():
+            path.chmod(0o644)
         # Nobody sees half a checkpoint: the folder appears whole.
         made.replace(target)
     finally:
