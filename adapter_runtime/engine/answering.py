@@ -9,7 +9,6 @@ from torch import Tensor
 
 from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.errors import PolyheadError, RowFailed
-from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.types import Arrays, HeadSpec, WorkItem
 
@@ -37,7 +36,7 @@ class Answering:
             states: the stream's final states.
         """
         for spec, places in self._by_head(indices).items():
-            self._run_head(spec, [indices[place] for place in places], states.of(places))
+            self._run_head(spec, indices, places, states)
 
     def _by_head(self, indices: Sequence[int]) -> dict[HeadSpec, list[int]]:
         places: dict[HeadSpec, list[int]] = {}
@@ -45,12 +44,21 @@ class Answering:
             places.setdefault(self.items[index].version.head, []).append(place)
         return places
 
-    def _run_head(self, spec: HeadSpec, numbers: Sequence[int], states: HeadStates) -> None:
+    def _run_head(
+        self, spec: HeadSpec, indices: Sequence[int], places: Sequence[int], states: StreamStates
+    ) -> None:
+        numbers = [indices[place] for place in places]
         raw = [self.items[number].raw for number in numbers]
+        kind, weights = HEADS[spec.head_type], self.weights[spec.digest]
         try:
-            found = HEADS[spec.head_type].forward(spec, self.weights[spec.digest], states, raw)
+            found = kind.forward(spec, weights, states.of(places), raw)
         except (PolyheadError, RuntimeError, ValueError) as error:
-            self.fail(numbers, error)
+            if isinstance(error, RowFailed) and len(places) > 1:
+                # One row's own fault, so its neighbours are answered without it.
+                for place in places:
+                    self._run_head(spec, indices, [place], states)
+            else:
+                self.fail(numbers, error)
             return
         for number, arrays in zip(numbers, found, strict=True):
             self.outcomes[number] = (

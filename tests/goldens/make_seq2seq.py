@@ -27,7 +27,7 @@ FAMILIES = {"bart": "Bart", "mbart": "MBart", "plbart": "PLBart", "t5": "T5", "m
 ADAPTERS = f"adapters {adapters.__version__}"
 PEFT = f"peft {peft.__version__}"
 
-_LORA = "lora[r=4,alpha=5,attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True]"
+_LORA = "lora[r=4,alpha=2,attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True]"
 _PREFIX = "prefix_tuning[prefix_length=3,bottleneck_size=4]"
 _CROSS = "double_seq_bn[reduction_factor=8,cross_adapter=True"
 CORE = {
@@ -223,7 +223,7 @@ def fill_base(model: Any) -> None:
 def peft_cases(made: Recording, backbone: str) -> None:
     """PEFT on the bare model and with an answering head."""
     query, value, out, feedforward = PEFT_NAMES[backbone]
-    lora = {"r": 2, "lora_alpha": 5, "target_modules": [query, value]}
+    lora = {"r": 2, "lora_alpha": 3, "target_modules": [query, value]}
     chosen = {
         "peft_lora": peft.LoraConfig(**lora),
         "peft_all_linear": peft.LoraConfig(**lora | {"target_modules": "all-linear"}),

@@ -37,7 +37,7 @@ _BART = {
 _T5 = {
     "vocab_size": 99,
     "d_model": 32,
-    "d_kv": 8,
+    "d_kv": 4,
     "d_ff": 48,
     "num_layers": 2,
     "num_heads": 4,
@@ -67,6 +67,7 @@ _LLAMA = {
     "bos_token_id": 3,
     "eos_token_id": 4,
 }
+
 
 class Model(NamedTuple):
     """One tiny backbone.
@@ -169,11 +170,23 @@ MODELS: dict[str, Model] = {
             "emb_layer_norm_before": False,
         },
     ),
+    "esm-absolute": Model(
+        "esm",
+        _SIZES
+        | {
+            "pad_token_id": 1,
+            "mask_token_id": 98,
+            "position_embedding_type": "absolute",
+            "token_dropout": True,
+            "emb_layer_norm_before": True,
+        },
+    ),
+    "nomic": Model("nomic_bert", _SIZES, has_types=True),
     "bart": Model("bart", _BART, last=(2,)),
     "mbart": Model("mbart", _BART | {"scale_embedding": True}, last=(2, 96)),
     "plbart": Model("plbart", _BART, last=(2, 97)),
     "t5": Model("t5", _T5, last=(1,)),
-    "mt5": Model("mt5", _T5 | {"d_kv": 6, "num_decoder_layers": 3}, last=(1,)),
+    "mt5": Model("mt5", _T5 | {"d_kv": 3, "num_decoder_layers": 3}, last=(1,)),
     "gpt2": Model("gpt2", _GPT2),
     "gpt2-padded": Model("gpt2", _GPT2 | {"pad_token_id": 4}, last=(4,)),
     "llama": Model("llama", _LLAMA),
@@ -181,9 +194,15 @@ MODELS: dict[str, Model] = {
     "mistral": Model("mistral", _LLAMA | {"sliding_window": 6}),
     "qwen2": Model(
         "qwen2",
-        _LLAMA | {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
+        _LLAMA
+        | {
+            "use_sliding_window": True,
+            "sliding_window": 4,
+            "max_window_layers": 1,
+            "tie_word_embeddings": True,
+        },
     ),
-    "qwen3": Model("qwen3", _LLAMA | {"head_dim": 16}),
+    "qwen3": Model("qwen3", _LLAMA | {"head_dim": 16, "tie_word_embeddings": True}),
 }
 """By name; one model type may have several."""
 
