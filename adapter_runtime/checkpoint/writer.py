@@ -1,7 +1,7 @@
 """Writing adapters as the `adapters` library reads them.
 
 What was folded when it was read is written folded: Compacter as plain bottlenecks, VeRA and
-MTL-LoRA as LoRA, orthogonal ReFT as NoReFT. The library computes the same from it.
+MTL-LoRA as LoRA, orthogonal ReFT as NoReFT, prefixes flat. The library computes the same from it.
 
 Source: `AdapterLoader.save` of `adapters` 1.3.0.
 """
@@ -23,7 +23,10 @@ from adapter_runtime.checkpoint.heads_static import family_of
 from adapter_runtime.checkpoint.peft_to_hub import convert_peft
 from adapter_runtime.checkpoint.written_configs import written_config
 from adapter_runtime.methods.bottleneck_files import write_bottleneck
+from adapter_runtime.methods.invertible_files import write_invertible
 from adapter_runtime.methods.lora_files import attention_matrices, write_lora
+from adapter_runtime.methods.prefix_files import write_prefix
+from adapter_runtime.methods.prompt_files import write_prompt
 from adapter_runtime.methods.reft_files import write_reft
 from adapter_runtime.types import Adapter, Part
 
@@ -92,12 +95,35 @@ def _refts(
     return tensors
 
 
+def _prefixes(
+    parts: Sequence[Part], name: str, _config: Mapping[str, Any], facts: BackboneFacts
+) -> Tensors:
+    return write_prefix(parts, name, facts)
+
+
+def _prompts(
+    parts: Sequence[Part], name: str, _config: Mapping[str, Any], _facts: BackboneFacts
+) -> Tensors:
+    return write_prompt(parts[0], name)
+
+
+def _invertibles(
+    parts: Sequence[Part], name: str, _config: Mapping[str, Any], facts: BackboneFacts
+) -> Tensors:
+    has_encoder = bool(facts.config.get("is_encoder_decoder"))
+    written = [write_invertible(part, name, is_in_encoder=has_encoder) for part in parts]
+    return {key: tensor for tensors in written for key, tensor in tensors.items()}
+
+
 _WRITERS: Mapping[str, Writer] = {
     "bottleneck": _bottlenecks,
     "lora": _products,
     "dora": _products,
     "ia3": _products,
     "reft": _refts,
+    "prefix": _prefixes,
+    "prompt": _prompts,
+    "invertible": _invertibles,
 }
 
 

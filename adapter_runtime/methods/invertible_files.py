@@ -100,18 +100,18 @@ def _name(adapter: str, net: str, ours: str) -> str:
 
 
 def write_invertible(
-    part: Part, name: str, *, is_encoder_decoder: bool = False
+    part: Part, name: str, *, is_in_encoder: bool = False
 ) -> dict[str, Tensor]:
     """A block's tensors under their names in an AdapterHub file; none for its inverse.
 
     Args:
         part: an invertible Part.
         name: the adapter's name.
-        is_encoder_decoder: the backbone has an encoder and a decoder.
+        is_in_encoder: the backbone has a decoder too.
     """
     if part.point != FORWARD:
         return {}
-    root = _ROOTS[is_encoder_decoder]
+    root = _ROOTS[is_in_encoder]
     return {
         f"{root}.{_name(name, *ours.split('_', 1))}": tensor
         for ours, tensor in part.tensors.items()

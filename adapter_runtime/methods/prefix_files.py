@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,7 +36,7 @@ _OPTIONAL = ("encoder_prefix", "cross_prefix")
 
 @dataclass(frozen=True, slots=True)
 class KeySizes:
-    """The keys and values of a backbone's attention modules, as the library counts them."""
+    """The keys and values of a backbone's attention modules."""
 
     num_heads: int
     head_width: int
@@ -106,6 +107,15 @@ def check_places(facts: BackboneFacts) -> None:
         message = (
             f"The attention of {facts.model_type} backbones takes no prefixes here; train another "
             "kind of adapter, such as LoRA."
+        )
+        raise BadConfig(message, "unsupported_point")
+
+
+def _check_library(facts: BackboneFacts) -> None:
+    if facts.is_hooked:
+        message = (
+            f"The adapters library has no prefix tuning for {facts.model_type} backbones; train "
+            "another kind of adapter, such as LoRA."
         )
         raise BadConfig(message, "unsupported_point")
 
@@ -199,3 +209,28 @@ def _is_counted(point: PlugPoint, facts: BackboneFacts) -> bool:
     # T5 writes its masks out; of BART and its kin, the decoder's own attention is causal.
     is_decoder = facts.summary == "eos" and not is_in_encoder(point, facts)
     return is_decoder and point.site is Site.KEYS_VALUES and "t5" not in facts.model_type
+
+
+def write_prefix(parts: Sequence[Part], name: str, facts: BackboneFacts) -> dict[str, Tensor]:
+    """The tensors of all prefixes of an adapter, flat, with the aliases that the library expects.
+
+    Args:
+        parts: the adapter's prefix Parts, in the order of their points.
+        name: the adapter's name.
+        facts: the backbone.
+    """
+    written: dict[str, Tensor] = {}
+    layers: dict[str, list[Tensor]] = {}
+    for part in parts:
+        states = layers.setdefault(location(part.point, facts), [])
+        states += (part.tensors["keys"], part.tensors["values"])
+        for kind in ("weight", "bias"):
+            if (gate := part.tensors.get(f"gate_{kind}")) is not None:
+                written[f"{_gate_path(part.point, name, facts)}.{kind}"] = gate
+    for where, states in layers.items():
+        pool = torch.stack(states).permute(2, 0, 1, 3).flatten()
+        below = f"prefix_tuning.prefix_tunings.{name}.{where}.control_trans"
+        written[below] = pool
+        for path in facts.attention_paths.values():
+            written[f"{path}.prefix_tuning.pool.{below.removeprefix('prefix_tuning.')}"] = pool
+    return written

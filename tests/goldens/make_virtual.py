@@ -1,12 +1,16 @@
 """Makes `sets/virtual/`: prefixes, prompts, P-tuning and invertible adapters, with some heads.
 
 Run from the repository root in the environment of `methods/requirements.txt`:
-`python -m tests.goldens.make_virtual`.
+`python -m tests.goldens.make_virtual`. With a folder that `write_virtual` wrote it makes
+`sets/virtual_written/` instead: what the library computes for checkpoints that Polyhead saved.
 """
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import adapters
@@ -19,95 +23,18 @@ from adapters.composition import Stack
 from tests.goldens.filling import draw, fill_backbone
 from tests.goldens.models import MODELS, InputRow, rows
 from tests.goldens.recording import Recording
+from tests.goldens.virtual_cases import (
+    CONFIGS,
+    FAMILIES,
+    HEADED,
+    HEADS,
+    STACKS,
+    TASKS,
+    peft_configs,
+)
 
 STD, STEPS = 0.3, 32
 ADAPTERS, PEFT = f"adapters {adapters.__version__}", f"peft {peft.__version__}"
-FAMILIES = {
-    "bert": "Bert",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-    "electra": "Electra",
-    "distilbert": "DistilBert",
-}
-
-PREFIX = {"prefix_length": 3, "bottleneck_size": 8}
-PROMPT = {"prompt_length": 3}
-BOTTLENECK = {
-    "mh_adapter": False,
-    "output_adapter": True,
-    "reduction_factor": 8,
-    "non_linearity": "relu",
-    "original_ln_before": True,
-}
-NICE = {"inv_adapter": "nice", "inv_adapter_reduction_factor": 2}
-
-
-def prefix(**options: Any) -> Any:
-    """A prefix configuration, small."""
-    return adapters.PrefixTuningConfig(**PREFIX | options)
-
-
-def prompt(**options: Any) -> Any:
-    """A prompt configuration, small."""
-    return adapters.PromptTuningConfig(**PROMPT | options)
-
-
-def bottleneck(**options: Any) -> Any:
-    """A bottleneck configuration, small."""
-    return adapters.BnConfig(**BOTTLENECK | options)
-
-
-def union(**gates: Any) -> Any:
-    """A union in the manner of UniPELT."""
-    return adapters.ConfigUnion(
-        prefix(prefix_length=2, **gates),
-        bottleneck(**gates),
-        adapters.LoRAConfig(r=4, alpha=2, **gates),
-    )
-
-
-CONFIGS: dict[str, tuple[str, Any]] = {
-    "prefix": ("prefix tuning", prefix()),
-    "prefix_flat": ("prefix tuning, flat", prefix(flat=True)),
-    "prefix_gated": ("prefix tuning, gated", prefix(use_gating=True)),
-    "prefix_gated_apart": (
-        "prefix tuning, gated",
-        prefix(use_gating=True, shared_gating=False, prefix_length=5, non_linearity="relu"),
-    ),
-    "prefix_last_layer": ("prefix tuning", prefix(flat=True, leave_out=[0])),
-    "prompt": ("prompt tuning", prompt()),
-    "prompt_after_bos": ("prompt tuning", prompt(prompt_length=4, combine="prefix_after_bos")),
-    "invertible": ("invertible adapter", bottleneck(**NICE)),
-    "invertible_gelu": (
-        "invertible adapter",
-        bottleneck(
-            inv_adapter="nice",
-            inv_adapter_reduction_factor=4,
-            non_linearity="gelu",
-            mh_adapter=True,
-            original_ln_before=False,
-        ),
-    ),
-    "task": ("bottleneck", bottleneck()),
-    "prefix_in_union": ("union", union()),
-    "prefix_in_gated_union": ("union", union(use_gating=True)),
-    "prefix_beside_parallel": (
-        "union",
-        adapters.ConfigUnion(prefix(), bottleneck(is_parallel=True, scaling=4.0)),
-    ),
-    "prompt_beside_invertible": ("union", adapters.ConfigUnion(prompt(), bottleneck(**NICE))),
-}
-STACKS = {
-    "prefixes": ("prefix", "prefix_gated_apart"),
-    "prefix_task": ("prefix_flat", "task"),
-    "prompt_task": ("prompt", "task"),
-    "prompt_prefix": ("prompt_after_bos", "prefix_gated"),
-    "task_prompt": ("task", "prompt"),
-    "language_task": ("invertible", "task"),
-    "task_language": ("task", "invertible"),
-}
-HEADS = {"classification": 3, "tagging": 3, "question_answering": 2}
-HEADED = ("prefix", "prompt", "prompt_after_bos", "invertible")
 
 
 def batch(row: InputRow) -> dict[str, torch.Tensor]:
@@ -197,7 +124,7 @@ def adapter_case(made: Recording, backbone: str, name: str) -> None:
 
 def padded_case(made: Recording, backbone: str, name: str) -> None:
     """The same adapter over rows with a padding token."""
-    method, config = CONFIGS[name]
+    config = CONFIGS[name][1]
     model = flex_model(backbone)
     model.add_adapter(name, config=config)
     refill(model, name, [f".{name}."])
@@ -237,43 +164,6 @@ def head_case(made: Recording, backbone: str, name: str, kind: str) -> None:
     made.add(
         backbone, case, {"adapter": case}, expected, method=method, head=kind, library=ADAPTERS
     )
-
-
-TASKS = {
-    "FEATURE_EXTRACTION": ("Model", None),
-    "SEQ_CLS": ("ForSequenceClassification", "classification"),
-    "TOKEN_CLS": ("ForTokenClassification", "tagging"),
-    "QUESTION_ANS": ("ForQuestionAnswering", "question_answering"),
-}
-
-
-def peft_configs(backbone: str) -> dict[str, tuple[str, Any, dict[str, Any]]]:
-    """PEFT's configurations of a backbone: what the table calls them, class and options."""
-    sizes = MODELS[backbone].config
-    width: dict[str, int] = {}
-    if "embedding_size" in sizes:
-        width = {"token_dim": sizes["embedding_size"]}
-    if "dim" in sizes:
-        width = {"token_dim": sizes["dim"], "num_attention_heads": sizes["n_heads"]}
-    tokens = {"num_virtual_tokens": 3}
-    mlp = tokens | width | {"encoder_hidden_size": 8}
-    found = {
-        "prompt": ("PEFT prompt tuning", peft.PromptTuningConfig, tokens | width),
-        "p_tuning": ("PEFT P-tuning", peft.PromptEncoderConfig, mlp),
-        "p_tuning_lstm": (
-            "PEFT P-tuning",
-            peft.PromptEncoderConfig,
-            mlp | {"encoder_reparameterization_type": "LSTM"},
-        ),
-    }
-    if backbone != "distilbert":
-        found["prefix"] = ("PEFT prefix tuning", peft.PrefixTuningConfig, tokens)
-        found["prefix_projected"] = (
-            "PEFT prefix tuning",
-            peft.PrefixTuningConfig,
-            tokens | {"prefix_projection": True, "encoder_hidden_size": 8},
-        )
-    return found
 
 
 def peft_model(backbone: str, name: str, task_type: str) -> Any:
@@ -334,12 +224,29 @@ def make_backbone(made: Recording, backbone: str) -> None:
             peft_case(made, backbone, name, "FEATURE_EXTRACTION", with_pads(backbone))
 
 
+def written_case(made: Recording, backbone: str, written: Path) -> None:
+    """A checkpoint that Polyhead saved, through the library's own loading."""
+    name, info = written.name, {}
+    folder = made.folder(backbone, name)
+    shutil.copytree(written, folder, dirs_exist_ok=True)
+    model = flex_model(backbone)
+    model.load_adapter(str(folder), with_head=False, loading_info=info, set_active=True)
+    assert not [*info["missing_keys"], *info["unexpected_keys"]], info
+    expected = answers(model, rows(backbone), virtual_of(model.adapters_config.get(name)))
+    made.add(backbone, name, {"adapter": name}, expected, library=ADAPTERS)
+
+
 def main() -> None:
     """Write the set."""
     torch.set_num_threads(1)
-    made = Recording("virtual")
-    for backbone in FAMILIES:
-        make_backbone(made, backbone)
+    if sys.argv[1:]:
+        made = Recording("virtual_written")
+        for written in sorted(Path(sys.argv[1]).glob("*/*")):
+            written_case(made, written.parent.name, written)
+    else:
+        made = Recording("virtual")
+        for backbone in FAMILIES:
+            make_backbone(made, backbone)
     made.write()
 
 
