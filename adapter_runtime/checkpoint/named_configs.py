@@ -34,6 +34,19 @@ _BOTTLENECK: dict[str, Any] = {
     "leave_out": [],
     "dropout": 0.0,
     "phm_layer": False,
+    "phm_dim": 4,
+    "factorized_phm_W": True,
+    "shared_W_phm": False,
+    "shared_phm_rule": True,
+    "factorized_phm_rule": False,
+    "phm_c_init": "normal",
+    "phm_init_range": 0.0001,
+    "learn_phm": True,
+    "hypercomplex_nonlinearity": "glorot-uniform",
+    "phm_rank": 1,
+    "phm_bias": True,
+    "init_weights_seed": None,
+    "stochastic_depth": 0.0,
 }
 _SEQ_BN = _BOTTLENECK | {
     "mh_adapter": False,
@@ -75,6 +88,8 @@ _LORA = {
     "use_dora": False,
     "vera_d": None,
     "vera_b": None,
+    "dtype": None,
+    "init_weights_seed": None,
 }
 _IA3 = _LORA | {
     "intermediate_lora": True,
@@ -85,8 +100,59 @@ _IA3 = _LORA | {
     "init_weights": "ia3",
 }
 _VERA = {"vera_d": 0.1, "vera_b": 0.0, "init_weights": "vera"}
-_PREFIX = {"architecture": "prefix_tuning"}
-_REFT = {"architecture": "reft"}
+_MTL_LORA = _LORA | {
+    "architecture": "mtl_lora",
+    "n_up_projection": 1,
+    "task_specific_matrix_type": "singular_values",
+    "weights_sharpness": 0.05,
+}
+_PREFIX: dict[str, Any] = {
+    "architecture": "prefix_tuning",
+    "encoder_prefix": True,
+    "cross_prefix": True,
+    "leave_out": [],
+    "flat": False,
+    "prefix_length": 30,
+    "bottleneck_size": 512,
+    "non_linearity": "tanh",
+    "dropout": 0.0,
+    "use_gating": False,
+    "shared_gating": True,
+    "init_weights_seed": None,
+}
+_PROMPT: dict[str, Any] = {
+    "architecture": "prompt_tuning",
+    "prompt_length": 10,
+    "prompt_init": "random_uniform",
+    "prompt_init_text": None,
+    "combine": "prefix",
+    "init_weights_seed": None,
+}
+_REFT: dict[str, Any] = {
+    "architecture": "reft",
+    "layers": "all",
+    "prefix_positions": 3,
+    "suffix_positions": 0,
+    "r": 1,
+    "orthogonality": False,
+    "tied_weights": False,
+    "dropout": 0.05,
+    "non_linearity": None,
+    "dtype": None,
+    "output_reft": True,
+    "init_weights_seed": None,
+}
+_GATED = {"use_gating": True}
+_UNIPELT = (
+    _PREFIX | {"prefix_length": 10} | _GATED,
+    _SEQ_BN | _GATED,
+    _LORA | {"alpha": 2} | _GATED,
+)
+
+
+def _union(*configs: Mapping[str, Any]) -> dict[str, Any]:
+    return {"architecture": "union", "configs": list(configs)}
+
 
 NAMED_CONFIGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -109,15 +175,16 @@ NAMED_CONFIGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "dora": _LORA | {"use_dora": True},
         "vera": _LORA | _VERA,
         "dvora": _LORA | _VERA | {"use_dora": True},
-        "mtl_lora": _LORA | {"architecture": "mtl_lora"},
+        "mtl_lora": _MTL_LORA,
         "prefix_tuning": _PREFIX,
         "prefix_tuning_flat": _PREFIX | {"flat": True},
-        "prompt_tuning": {"architecture": "prompt_tuning"},
-        "loreft": _REFT,
+        "prompt_tuning": _PROMPT,
+        "loreft": _REFT | {"orthogonality": True},
         "noreft": _REFT,
-        "direft": _REFT,
-        "mam": {"architecture": "union", "configs": [_PREFIX, _PAR_BN]},
-        "unipelt": {"architecture": "union", "configs": [_PREFIX, _SEQ_BN, _LORA]},
+        # The library's class knows it, but does not save it.
+        "direft": _REFT | {"subtract_projection": False},
+        "mam": _union(_PREFIX | {"bottleneck_size": 800}, _PAR_BN),
+        "unipelt": _union(*_UNIPELT),
     }
 )
 
@@ -141,7 +208,7 @@ def expand_config(config: Any) -> Mapping[str, Any]:
     if not isinstance(config, str):
         raise BadConfig(f"config must be an object or a name, not {config!r}.")
     parts = [_expand_one(chunk.strip()) for chunk in config.split("|")]
-    return parts[0] if len(parts) == 1 else {"architecture": "union", "configs": parts}
+    return parts[0] if len(parts) == 1 else _union(*parts)
 
 
 def _expand_one(text: str) -> Mapping[str, Any]:
@@ -159,4 +226,16 @@ def _expand_one(text: str) -> Mapping[str, Any]:
         changes = None
     if not isinstance(changes, dict):
         raise BadConfig(f"{text!r} must be of the form name[key=value, …].")
-    return {**NAMED_CONFIGS[name], **changes}
+    return _changed(NAMED_CONFIGS[name], changes, text)
+
+
+def _changed(config: Mapping[str, Any], changes: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+    """The configuration with other values; of a union, every part with them."""
+    if config["architecture"] == "union":
+        return _union(*(_changed(child, changes, text) for child in config["configs"]))
+    unknown = [str(key) for key in changes if key not in config]
+    if unknown:
+        known = ", ".join(config)
+        message = f"{text!r}: there is no key {', '.join(unknown)}; known are {known}."
+        raise BadConfig(message)
+    return {**config, **changes}

@@ -49,8 +49,15 @@ def _written(
 def _bottleneck(config: Config, parts: list[Part], _adapter: Adapter) -> Written:
     scaling = config.get("scaling", 1.0)
     config["scaling"] = scaling if isinstance(scaling, str) else float(scaling)
+    if not any(part.method == "invertible" for part in parts):
+        config["inv_adapter"] = None
     # Kronecker products were unfolded when they were read.
-    return config | {"inv_adapter": None, "phm_layer": False}, parts
+    return config | {"phm_layer": False}, parts
+
+
+def _prefix(config: Config, parts: list[Part], _adapter: Adapter) -> Written:
+    # The network before the keys and values was applied when they were read.
+    return config | {"flat": True}, parts
 
 
 def _lora(config: Config, parts: list[Part], adapter: Adapter) -> Written:
@@ -83,18 +90,20 @@ def _unscaled(part: Part) -> Part:
     return replace(part, settings=replace(settings, scale=1.0), tensors=tensors)
 
 
-def _reft(config: Config, parts: list[Part], adapter: Adapter) -> Written:
-    for part in parts:
-        settings = part.settings
-        if isinstance(settings, ReftSettings) and settings.activation and not settings.subtracts:
-            raise _inexpressible(adapter, "no key says that a ReFT with an activation is DiReFT")
-    return config | {"orthogonality": False, "dtype": None}, parts
+def _reft(config: Config, parts: list[Part], _adapter: Adapter) -> Written:
+    """Projections were computed when they were read; `subtract_projection` is read everywhere."""
+    kinds = [part.settings for part in parts if isinstance(part.settings, ReftSettings)]
+    subtracts = all(settings.subtracts for settings in kinds)
+    is_tied = not any("projection_1" in part.tensors for part in parts)
+    config |= {"orthogonality": False, "dtype": None, "tied_weights": is_tied}
+    return config | {"subtract_projection": subtracts}, parts
 
 
 _ARCHITECTURES: Mapping[str, Callable[[Config, list[Part], Adapter], Written]] = {
     "bottleneck": _bottleneck,
     "lora": _lora,
     "mtl_lora": _lora,
+    "prefix_tuning": _prefix,
     "reft": _reft,
 }
 

@@ -19,12 +19,13 @@ from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.engine.open import open_engine
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.facade.adding import AddsHeads
+from adapter_runtime.facade.combining import Combines
 from adapter_runtime.facade.output import ForwardOutput, padded_output, read_rows
-from adapter_runtime.facade.shelf import ACTIVE, Setup, Shelf
+from adapter_runtime.facade.shelf import ACTIVE, Origin, Setup, Shelf
 from adapter_runtime.types import Arrays, Composition, WorkItem
 
 
-class AdapterRuntime(AddsHeads):
+class AdapterRuntime(AddsHeads, Combines):
     """One frozen backbone with named adapters and heads; not safe for several threads.
 
     An adapter and the head of the same name belong together: they are loaded, activated and
@@ -80,7 +81,7 @@ class AdapterRuntime(AddsHeads):
         adapter = self.engine.library.read_adapter(source, options)
         head = self.engine.library.read_head(source, None, options) if with_head else None
         name = name or adapter.name
-        self._shelf.put_adapter(name, adapter)
+        self._shelf.put_adapter(name, adapter, Origin(source, options))
         if head is not None:
             self._shelf.put_head(name, head)
         if set_active:
@@ -109,8 +110,9 @@ class AdapterRuntime(AddsHeads):
         Raises:
             RejectedAdapter: the configuration cannot be built on this backbone.
         """
-        facts = self.engine.backbone.facts
-        self._shelf.put_adapter(name, new_adapter(name, config, facts, self._random))
+        backbone = self.engine.backbone
+        made = new_adapter(name, config, backbone.facts, self._random, backbone.bases)
+        self._shelf.put_adapter(name, made)
         if set_active:
             self.set_active_adapters(name)
 
@@ -139,10 +141,13 @@ class AdapterRuntime(AddsHeads):
     def set_active_adapters(self, setup: Setup) -> None:
         """Activate an adapter AND the head of that name; of a Stack, the head of the last.
 
-        Where there is no head of that name the active head stays as it is.
+        A composition is written as `Stack("a", "b")`, `Average("a", "b", weights=[2, 1])` or
+        `Fuse("a", "b")`. The head of a Fuse is that of its fusion layer's name. Where there is
+        no head of that name, and for an Average, the active head stays as it is.
 
         Raises:
             UnknownTask: neither an adapter nor a head has that name.
+            InvalidInput: the composition is none that can be run.
         """
         self._shelf.activate(setup)
 
@@ -157,15 +162,18 @@ class AdapterRuntime(AddsHeads):
     # Answering
 
     def predict(
-        self, inputs: Any, task: str | Sequence[str] | None = None, **parameters: Any
+        self,
+        inputs: Any,
+        task: str | Composition | Sequence[str | Composition] | None = None,
+        **parameters: Any,
     ) -> Any:
         """Answer one input or a list of them.
 
         Args:
             inputs: a text, `{text, text_pair}`, `{question, context}`, `{context, choices}`,
                 or a list of these.
-            task: adapter and head by name, one for all or one for each input; the active
-                set-up when None.
+            task: adapter and head by name, or a composition with the head of its last name: one
+                for all or one for each input; the active set-up when None.
             parameters: the task kind's own, such as `top_k`.
 
         Returns:
@@ -177,7 +185,8 @@ class AdapterRuntime(AddsHeads):
         """
         if not isinstance(inputs, list):
             return self.predict([inputs], task, **parameters)[0]
-        names = [task] * len(inputs) if task is None or isinstance(task, str) else list(task)
+        is_one = task is None or isinstance(task, str | Composition)
+        names = [task] * len(inputs) if is_one else list(task)
         if len(names) != len(inputs):
             raise InvalidInput(f"{len(names)} tasks for {len(inputs)} inputs.", "task")
         versions = [self._shelf.version_of(name) for name in names]

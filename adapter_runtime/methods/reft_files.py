@@ -1,8 +1,9 @@
 """ReFT in AdapterHub files: configuration keys, tensor names and shapes.
 
 An orthogonal projection is stored as torch's parametrisation of it and computed when it is read.
-No file says whether it is DiReFT, which does not take the states' projection away: the library
-itself reads it as NoReFT. The option `reft_subtract_projection: false` says it.
+No file of the library says whether it is DiReFT, which does not take the states' projection away:
+the library itself reads it as NoReFT. The option `reft_subtract_projection: false` says it, or the
+key `subtract_projection`, which the library reads but does not write.
 
 Source: `ReftModule` of the `adapters` library; `torch.nn.utils.parametrizations.orthogonal`.
 """
@@ -29,7 +30,12 @@ from adapter_runtime.methods.reft import Reft, ReftSettings
 from adapter_runtime.types import Note, Part, PlugPoint, Site
 
 REQUIRED_KEYS = ("layers", "prefix_positions", "suffix_positions", "r", "orthogonality")
-SUBTRACTS = "reft_subtract_projection"
+OPTION, KEY = "reft_subtract_projection", "subtract_projection"
+_NAMES = {
+    "source_weight": "learned_source.weight",
+    "source_bias": "learned_source.bias",
+    "projection": "projection.weight",
+}
 _PARAMETRISED = "projection.parametrizations.weight"
 
 
@@ -44,7 +50,8 @@ def read_reft(config: Mapping[str, Any], file: HubFile) -> list[Part]:
         raise BadConfig(f"The adapter configuration lacks {', '.join(missing)}.")
     check_dtype(config)
     settings = _settings(config, file)
-    _note(settings, boolean(config, "orthogonality"), file)
+    if KEY not in config and not boolean(config, "orthogonality"):
+        _note(settings, file)
     points = [point for point in _points(config, file) if _is_chosen(point.layer, config)]
     return [_read_part(point, settings, config, file) for point in points]
 
@@ -55,7 +62,7 @@ def _settings(config: Mapping[str, Any], file: HubFile) -> ReftSettings:
         prefix_positions=_positions(config, "prefix_positions"),
         suffix_positions=_positions(config, "suffix_positions"),
         activation=None if name is None else activation_name(name),
-        subtracts=bool(file.options.get(SUBTRACTS, True)),
+        subtracts=boolean(config, KEY, True) and bool(file.options.get(OPTION, True)),
     )
 
 
@@ -66,16 +73,14 @@ def _positions(config: Mapping[str, Any], key: str) -> int:
     return value
 
 
-def _note(settings: ReftSettings, is_orthogonal: bool, file: HubFile) -> None:
-    if not settings.subtracts:
-        message = "Read as DiReFT, because reft_subtract_projection is false."
-        file.notes.append(Note("reft_projection", message))
-    elif not is_orthogonal:
-        message = (
-            "Read as NoReFT, as its library does: a DiReFT file looks the same; if it is one, set "
-            "the option reft_subtract_projection: false."
-        )
-        file.notes.append(Note("reft_projection", message))
+def _note(settings: ReftSettings, file: HubFile) -> None:
+    message = (
+        "Read as NoReFT, as its library does: a DiReFT file looks the same; if it is one, set the "
+        "option reft_subtract_projection: false."
+        if settings.subtracts
+        else "Read as DiReFT, because reft_subtract_projection is false."
+    )
+    file.notes.append(Note("reft_projection", message))
 
 
 def _points(config: Mapping[str, Any], file: HubFile) -> list[PlugPoint]:
@@ -140,26 +145,17 @@ def orthogonal(original: Tensor, base: Tensor) -> Tensor:
 
 
 def write_reft(part: Part, name: str, path: str) -> dict[str, Tensor]:
-    """A Part's tensors under their names in an AdapterHub file, as NoReFT.
-
-    DiReFT without an activation is NoReFT with other sources, which a file can say.
+    """A Part's tensors under their names in an AdapterHub file, its projection as it is.
 
     Args:
-        part: a ReFT Part; with an activation it must subtract.
+        part: a ReFT Part.
         name: the adapter's name.
         path: the layer's path.
     """
-    settings, written = part.settings, {}
-    assert isinstance(settings, ReftSettings), "Foreign settings. This is a bug."
-    units = (0, 1) if "projection_1" in part.tensors else (0,)
-    for unit in units:
-        source, projection = (
-            part.tensors[f"{kind}_{unit}"] for kind in ("source_weight", "projection")
-        )
+    written: dict[str, Tensor] = {}
+    num_units = 1 + ("projection_1" in part.tensors)
+    for unit in range(num_units):
         below = f"{path}.reft_layer.refts.{name}.units.{unit}"
-        written[f"{below}.learned_source.weight"] = (
-            source if settings.subtracts else source + projection
-        )
-        written[f"{below}.learned_source.bias"] = part.tensors[f"source_bias_{unit}"]
-        written[f"{below}.projection.weight"] = projection
+        for ours, theirs in _NAMES.items():
+            written[f"{below}.{theirs}"] = part.tensors[f"{ours}_{unit}"]
     return written
