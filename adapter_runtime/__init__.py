@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapter_runtime.compositions import REFUSED as REFUSED
     from adapter_runtime.compositions import nesting_problem as nesting_problem
     from adapter_runtime.config import EngineConfig as EngineConfig
     from adapter_runtime.engine.open import open_engine as open_engine
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from adapter_runtime.errors import TooLong as TooLong
     from adapter_runtime.errors import UnknownTask as UnknownTask
     from adapter_runtime.facade.conversion import convert_checkpoint as convert_checkpoint
+    from adapter_runtime.facade.refused import BatchSplit as BatchSplit
+    from adapter_runtime.facade.refused import MultiTask as MultiTask
+    from adapter_runtime.facade.refused import Parallel as Parallel
+    from adapter_runtime.facade.refused import Split as Split
     from adapter_runtime.facade.runtime import AdapterRuntime as AdapterRuntime
     from adapter_runtime.heads.answers import AnswerSpan as AnswerSpan
     from adapter_runtime.heads.answers import ChoiceScore as ChoiceScore
@@ -61,7 +66,7 @@ if TYPE_CHECKING:
     from adapter_runtime.types import map_leaves as map_leaves
 
 _WHERE = {
-    "compositions": ("nesting_problem",),
+    "compositions": ("REFUSED", "nesting_problem"),
     "config": ("EngineConfig",),
     "engine.open": ("open_engine",),
     "engine.protocol": ("Engine", "EngineInfo"),
@@ -78,6 +83,7 @@ _WHERE = {
         "UnknownTask",
     ),
     "facade.conversion": ("convert_checkpoint",),
+    "facade.refused": ("BatchSplit", "MultiTask", "Parallel", "Split"),
     "facade.runtime": ("AdapterRuntime",),
     "heads.answers": ("AnswerSpan", "ChoiceScore", "EntityGroup", "LabelScore", "TokenEntity"),
     "reports": ("EngineStats", "Report", "Timing"),

@@ -14,6 +14,13 @@ MAX_DEPTH = 4
 MAX_CHILDREN = 16
 
 MEAN_MODES = ("adapters", "mean")
+REFUSED: Mapping[str, str] = {
+    "split": "cuts texts at fixed token positions, which rows of other lengths do not have",
+    "multi_task": "picks an adapter for each row by a task id",
+    "batch_split": "gives each row an adapter, which every batch does here",
+    "parallel": "gives each row to several adapters, which every batch does here",
+}
+"""Compositions of the `adapters` library that are none here, and what they would do."""
 MERGE_STRATEGIES = ("linear", "lora_linear_only_negate_b", "lora_delta_w_svd")
 
 

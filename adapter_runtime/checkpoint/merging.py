@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from adapter_runtime.compositions import MERGE_STRATEGIES
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.methods.lora import LoraSettings
 from adapter_runtime.sources.folder import Folder
-from adapter_runtime.types import Adapter, Merge, Note, Part
+from adapter_runtime.types import Adapter, HeadWeights, Merge, Note, Part
 
 _LINEAR, _NEGATE_B, _ = MERGE_STRATEGIES
 _WEIGHT_FILES = {
@@ -208,6 +208,37 @@ def _svd(parts: Sequence[Part], merge: Merge, where: str) -> Part:
     tensors = {"down": right[:rank].contiguous(), "up": left[:, :rank] * values[:rank]}
     scale = settings.scale * first["down"].shape[0] / rank
     return replace(parts[0], tensors=tensors, settings=replace(settings, scale=scale))
+
+
+def average_heads(name: str, heads: Sequence[HeadWeights], weights: Sequence[float]) -> HeadWeights:
+    """A head whose weights are the weighted sum of others; `average_head` of the library.
+
+    Args:
+        name: the new head's name.
+        heads: at least one.
+        weights: one for each.
+
+    Raises:
+        RejectedAdapter: they are configured differently.
+    """
+    first = heads[0]
+    if len({_head_structure(head) for head in heads}) > 1:
+        message = "Heads of different kinds, sizes or labels cannot be averaged."
+        raise RejectedAdapter(name, [Note("not_mergeable", message)])
+    tensors = {
+        key: torch.stack(
+            [head.tensors[key] * weight for head, weight in zip(heads, weights, strict=True)]
+        ).sum(0)
+        for key in first.tensors
+    }
+    text = json.dumps([*(head.spec.digest for head in heads), *weights])
+    digest = hashlib.sha256(f"average {text}".encode()).hexdigest()
+    return HeadWeights(replace(first.spec, digest=digest, name=name), tensors, first.notes)
+
+
+def _head_structure(head: HeadWeights) -> Hashable:
+    shapes = frozenset((key, tuple(tensor.shape)) for key, tensor in head.tensors.items())
+    return head.spec.head_type, head.spec.settings, head.spec.labels, shapes
 
 
 def _digest(adapters: Sequence[Adapter], merge: Merge) -> str:

@@ -185,8 +185,11 @@ class AdapterRuntime(AddsHeads, Combines):
         """
         if not isinstance(inputs, list):
             return self.predict([inputs], task, **parameters)[0]
-        is_one = task is None or isinstance(task, str | Composition)
-        names = [task] * len(inputs) if is_one else list(task)
+        names: list[str | Composition | None]
+        if task is None or isinstance(task, str | Composition):
+            names = [task] * len(inputs)
+        else:
+            names = list(task)
         if len(names) != len(inputs):
             raise InvalidInput(f"{len(names)} tasks for {len(inputs)} inputs.", "task")
         versions = [self._shelf.version_of(name) for name in names]

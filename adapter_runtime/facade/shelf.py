@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from adapter_runtime.checkpoint.heads import embedding_head
+from adapter_runtime.compositions import members, nesting_problem, with_children
+from adapter_runtime.engine.composable import check_composition
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.engine.versions import find_extension, make_version
-from adapter_runtime.errors import UnknownTask
+from adapter_runtime.errors import InvalidInput, UnknownTask
 from adapter_runtime.types import (
     Adapter,
     Average,
@@ -21,7 +23,6 @@ from adapter_runtime.types import (
     TaskSpec,
     TaskVersion,
     leaves,
-    map_leaves,
 )
 
 Setup = str | Sequence[str] | Composition | None
@@ -34,6 +35,13 @@ _NEAR = 5
 Thing = TypeVar("Thing")
 
 
+class Origin(NamedTuple):
+    """Where an adapter was loaded from, and with which options."""
+
+    source: str
+    options: Mapping[str, Any]
+
+
 class Shelf:
     """What a runtime has loaded, under the user's names.
 
@@ -44,15 +52,27 @@ class Shelf:
     def __init__(self, engine: LocalEngine) -> None:
         self.engine = engine
         self.adapters: dict[str, Adapter] = {}
+        self.origins: dict[str, Origin] = {}
+        self.fusions: dict[str, Adapter] = {}
         self.heads: dict[str, HeadWeights] = {}
         self.active_adapters: Composition | None = None
         self.active_head: str | None = None
 
-    def put_adapter(self, name: str, adapter: Adapter) -> None:
+    def put_adapter(self, name: str, adapter: Adapter, origin: Origin | None = None) -> None:
         """Keep an adapter under a name, in place of an earlier one; it stays in memory."""
+        self._put(self.adapters, name, adapter)
+        self.origins.pop(name, None)
+        if origin is not None:
+            self.origins[name] = origin
+
+    def put_fusion(self, name: str, fusion: Adapter) -> None:
+        """Keep a fusion layer under a name, in place of an earlier one; it stays in memory."""
+        self._put(self.fusions, name, fusion)
+
+    def _put(self, shelf: dict[str, Adapter], name: str, adapter: Adapter) -> None:
         self.engine.library.add(adapter.digest, adapter)
-        before = self.adapters.get(name)
-        self.adapters[name] = adapter
+        before = shelf.get(name)
+        shelf[name] = adapter
         if before is not None:
             self._forget_adapter(before.digest)
 
@@ -66,7 +86,8 @@ class Shelf:
 
     def _forget_adapter(self, digest: str) -> None:
         """Let the weights go unless another name still has them."""
-        if all(adapter.digest != digest for adapter in self.adapters.values()):
+        kept = (*self.adapters.values(), *self.fusions.values())
+        if all(adapter.digest != digest for adapter in kept):
             self.engine.library.forget(digest)
             self.engine.slots.drop(digest)
 
@@ -97,15 +118,25 @@ class Shelf:
             return
         tree = self.tree(setup)
         self.active_adapters = tree
-        last = [leaf.ref for leaf in leaves(tree)][-1:]
-        if last and last[0] in self.heads:
-            self.active_head = last[0]
+        head = _head_name(tree)
+        if head in self.heads:
+            self.active_head = head
 
     def remove_adapter(self, name: str) -> None:
         """Forget an adapter; nothing stays active that needs it."""
         self.adapter(name)
+        self.origins.pop(name, None)
         self._forget_adapter(self.adapters.pop(name).digest)
-        if any(leaf.ref == name for leaf in leaves(self.active_adapters)):
+        self._deactivate(name, is_fusion=False)
+
+    def remove_fusion(self, name: str) -> None:
+        """Forget a fusion layer; nothing stays active that needs it."""
+        _named(name, self.fusions)
+        self._forget_adapter(self.fusions.pop(name).digest)
+        self._deactivate(name, is_fusion=True)
+
+    def _deactivate(self, name: str, *, is_fusion: bool) -> None:
+        if (Leaf(name), is_fusion) in members(self.active_adapters):
             self.active_adapters = None
 
     def remove_head(self, name: str) -> None:
@@ -120,6 +151,7 @@ class Shelf:
 
         Raises:
             UnknownTask: a name is not known.
+            InvalidInput: it is none that can be run.
         """
         if setup is None:
             return None
@@ -127,18 +159,34 @@ class Shelf:
             setup = Leaf(setup)
         elif not isinstance(setup, Leaf | Stack | Average | Fuse | Merge):
             setup = Stack(tuple(Leaf(name) for name in setup))
-        for leaf in leaves(setup):
-            self.adapter(leaf.ref)
+        if problem := nesting_problem(setup):
+            raise InvalidInput(f"{problem}.", "setup")
+        self._by_digest(setup)
         return setup
 
-    def version_of(self, task: str | None) -> TaskVersion:
-        """The adapter and head of one name, or what is active for None.
+    def _by_digest(self, tree: Composition) -> Composition:
+        """A composition of names by digest."""
+        if isinstance(tree, Leaf):
+            return Leaf(self.adapter(tree.ref).digest)
+        if isinstance(tree, Merge):
+            raise InvalidInput("make the merged adapter with average_adapter first.", "setup")
+        children = tuple(self._by_digest(child) for child in tree.children)
+        if isinstance(tree, Fuse):
+            return Fuse(children, fusion=_named(tree.fusion.ref, self.fusions).digest)
+        return with_children(tree, children)
+
+    def version_of(self, task: str | Composition | None) -> TaskVersion:
+        """The adapter and head of one name or composition, or what is active for None.
 
         Raises:
             UnknownTask: neither an adapter nor a head has that name.
+            InvalidInput, RejectedAdapter: the composition is none that can be run.
         """
         if task is None:
             return self.version("active", self.active_adapters, self.active_head)
+        if not isinstance(task, str):
+            head = _head_name(self.tree(task))
+            return self.version(str(head), self.tree(task), head if head in self.heads else None)
         if task not in self.adapters and task not in self.heads:
             raise UnknownTask(task, (*self.adapters, *self.heads)[:_NEAR])
         setup = Leaf(task) if task in self.adapters else None
@@ -149,16 +197,29 @@ class Shelf:
 
         Raises:
             UnknownTask: a name is not known.
+            RejectedAdapter: the adapters do not compose so.
         """
         if head is None:
             weights = embedding_head(self.engine.backbone.sentence, {})
             self.engine.library.add(weights.spec.digest, weights)
         else:
             weights = self.head(head)
-        by_digest = tree and map_leaves(tree, lambda name: self.adapter(name).digest)
-        extension = find_extension([self.adapter(leaf.ref).parts for leaf in leaves(tree)])
-        backbone = self.engine.backbone
-        return make_version(TaskSpec(task), by_digest, weights, backbone, extension=extension)
+        backbone, library = self.engine.backbone, self.engine.library
+        by_digest = tree and self._by_digest(tree)
+        notes = (
+            check_composition(by_digest, library.item, backbone.facts, task) if by_digest else ()
+        )
+        extension = find_extension([library.item(leaf.ref).parts for leaf in leaves(by_digest)])
+        return make_version(TaskSpec(task), by_digest, weights, backbone, tuple(notes), extension)
+
+
+def _head_name(tree: Composition | None) -> str | None:
+    """The head that goes with a composition, as the `adapters` library chooses it."""
+    while isinstance(tree, Stack):
+        tree = tree.children[-1]
+    if isinstance(tree, Fuse):
+        return tree.fusion.ref
+    return tree.ref if isinstance(tree, Leaf) else None
 
 
 def _named(name: str, things: Mapping[str, Thing]) -> Thing:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from adapter_runtime import (
+    REFUSED,
     Average,
     Composition,
     Fuse,
@@ -27,18 +28,6 @@ _SHAPES = (
     "give a Source, {stack: [..]}, {average: [..], weights, mode}, {fuse: [..], fusion: Source}, "
     "{merge: [..], weights, strategy, svd_rank} or null"
 )
-_REFUSED = {
-    "split": (
-        "cuts a text at fixed token positions, which rows of other lengths do not have; make one "
-        "task for each part"
-    ),
-    "multi_task": (
-        "picks an adapter for each row by its task id; make one task for each, their rows share "
-        "batches all the same"
-    ),
-    "batch_split": "is what every batch does here; make one task for each adapter",
-    "parallel": "is what every batch does here; make one task for each adapter",
-}
 
 
 class UnsupportedTree(TaskFileError):
@@ -78,9 +67,10 @@ def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
 
 
 def _kind(tree: Mapping[str, Any]) -> str:
-    for key, reason in _REFUSED.items():
+    for key, reason in REFUSED.items():
         if key in tree:
-            raise UnsupportedTree(f"adapter: `{key}` {reason}.")
+            message = f"adapter: `{key}` {reason}; make one task for each adapter instead."
+            raise UnsupportedTree(message)
     kinds = [key for key in _KEYS if key in tree]
     if len(kinds) != 1:
         raise TaskFileError(f"adapter: {_SHAPES}.")
