@@ -10,15 +10,14 @@ from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.heads_peft import head_tensor_names
-from adapter_runtime.checkpoint.heads_static import head_modules
 from adapter_runtime.checkpoint.peft_checks import refuse_unsupported
 from adapter_runtime.checkpoint.peft_file import PeftFile, task_prefix
 from adapter_runtime.checkpoint.peft_folded import read_adalora, read_vera
 from adapter_runtime.checkpoint.peft_ia3 import read_ia3
+from adapter_runtime.checkpoint.peft_leftovers import name_leftovers
 from adapter_runtime.checkpoint.peft_lora import read_lora
 from adapter_runtime.checkpoint.peft_prompts import PROMPT_TYPES, read_prompt_learning
 from adapter_runtime.checkpoint.peft_saved import (
-    name_leftovers,
     read_ln_tuning,
     read_saved,
     read_token_rows,
@@ -45,7 +44,7 @@ def read_peft(
         ledger.alias(head_tensor_names(config, ledger.names(), facts), "head")
         parts += _READERS[str(config["peft_type"])](file)
         parts += read_saved(file) + read_token_rows(file)
-        name_leftovers(ledger.unused(), file, head_modules(facts.model_type))
+        name_leftovers(file)
     except BadConfig as error:
         ledger.problem(error.code, str(error))
         ledger.alias(ledger.unused(), "not read")

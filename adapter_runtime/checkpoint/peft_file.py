@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
@@ -18,6 +19,12 @@ from adapter_runtime.types import Note, PlugPoint, Site
 
 WRAPPER = "base_model.model."
 """What PEFT writes before the task model's own names."""
+
+_IDLE: Mapping[str, str] = MappingProxyType(
+    # Encoder and decoder hold the shared table themselves: what PEFT puts around it is not run.
+    dict.fromkeys(("bart", "mbart", "plbart", "t5", "mt5"), "shared") | {"esm": "contact_head"}
+)
+"""By model type, the first path segment of modules that no forward runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +53,29 @@ class PeftFile:
         """The name of a base module's tensor in the file."""
         return f"{WRAPPER}{self.prefix}{path}.{suffix}"
 
-    def holds(self, path: str) -> bool:
-        """Whether any tensor in the file belongs to a base module."""
+    def tensors_of(self, path: str) -> list[str]:
+        """The names of a base module's tensors in the file, whatever they are."""
         start = f"{WRAPPER}{self.prefix}{path}."
-        return any(name.startswith(start) for name in self.ledger.names())
+        return [name for name in self.ledger.names() if name.startswith(start)]
 
     def is_absent(self, path: str) -> bool:
         """Whether the task class had no such module: only some have a pooler."""
         point = self.facts.modules.get(path)
         is_pooler = path.startswith("pooler.") or (point and point.site is Site.POOLER)
-        return bool(is_pooler) and not self.holds(path)
+        return bool(is_pooler) and not self.tensors_of(path)
+
+    def is_idle(self, path: str) -> bool:
+        """Whether no answer depends on a module: what is trained there changes nothing."""
+        return path.split(".")[0] == _IDLE.get(self.facts.model_type)
 
     def linears(self, targets: Targets) -> Iterator[tuple[str, PlugPoint]]:
         """Path and point of every targeted linear of the base model."""
         for path in self.facts.linears:
-            if self.module(path) in targets and not self.is_absent(path):
+            if self.module(path) not in targets or self.is_absent(path):
+                continue
+            if self.is_idle(path):
+                self.ledger.alias(self.tensors_of(path), "has no effect")
+            else:
                 yield path, self.point(path)
 
     def point(self, path: str) -> PlugPoint:
@@ -89,15 +104,17 @@ class PeftFile:
         names = (saved,) if isinstance(saved, str) else saved
         return tuple(
             path
-            for path in self.facts.modules
-            if any(outer.endswith(names) for outer in _with_outer(self.module(path)))
+            for path, point in self.facts.modules.items()
+            # Some layers have an identity where others have a norm.
+            if self.facts.shapes[point]
+            and any(outer.endswith(names) for outer in with_outer(self.module(path)))
         )
 
 
 EMBEDDING_SITES = frozenset({Site.WORD_EMBEDDINGS})
 
 
-def _with_outer(path: str) -> Iterator[str]:
+def with_outer(path: str) -> Iterator[str]:
     """A path and the paths of all modules around it."""
     while path:
         yield path
@@ -114,12 +131,16 @@ def task_prefix(config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts)
     if config["peft_type"] in PROMPT_TYPES:
         return ""  # Their tensors belong to no module.
     names = [name.removeprefix(WRAPPER) for name in ledger.names()]
-    owners = {owner for name in names for owner in _with_outer(name)}
+    owners = {owner for name in names for owner in with_outer(name)}
     known = {*facts.linears, *facts.modules, *(path.rpartition(".")[0] for path in facts.biases)}
     attributes = (facts.prefix, *facts.other_prefixes)
-    for prefix in (*(f"{attribute}." for attribute in attributes), ""):
+    prefixes = [f"{attribute}." for attribute in attributes]
+    for prefix in (*prefixes, ""):
         if any(f"{prefix}{path}" in owners for path in known):
             return prefix
+    for prefix in prefixes:
+        if any(name.startswith(prefix) for name in names):
+            return prefix  # Readers will name the modules that are none of this backbone's.
     found = ", ".join(sorted({name.split(".")[0] for name in names}))
     message = f"Its tensors lie under {found or 'nothing'}; {facts.model_type} has {facts.prefix}."
     raise BadConfig(message, "wrong_backbone")

@@ -18,7 +18,7 @@ from adapter_runtime.methods.configuration import BadConfig, as_number, boolean,
 from adapter_runtime.methods.dora import Dora, DoraSettings
 from adapter_runtime.methods.lora import Lora, LoraSettings
 from adapter_runtime.methods.lora_embedding import LoraEmbedding, LoraEmbeddingSettings
-from adapter_runtime.types import Part, PlugPoint
+from adapter_runtime.types import Part, PlugPoint, Site
 
 
 def read_lora(file: PeftFile) -> list[Part]:
@@ -97,6 +97,10 @@ def _magnitude(path: str, width: int, file: PeftFile) -> Tensor:
     return file.ledger.take(name, (width,))
 
 
+_BARE = frozenset({Site.QUERY_SHIFT, Site.VALUE_SHIFT})
+"""Biases that are parameters without a module; PEFT of today leaves them alone."""
+
+
 def read_biases(targeted: Sequence[str], file: PeftFile) -> list[Part]:
     """The biases that a method trained beside its own weights.
 
@@ -119,10 +123,12 @@ def read_biases(targeted: Sequence[str], file: PeftFile) -> list[Part]:
     }
     private = set(file.saved_paths())  # These bring their own biases.
     paths = biased if kind == "all" else [path for path in targeted if path in biased]
+    idle = {path for path in paths if file.is_idle(path)}
+    file.ledger.alias((name for path in idle for name in file.tensors_of(path)), "has no effect")
     return [
         Part(Bias.name, file.point(path), BiasSettings(), {"bias": tensor})
         for path in paths
-        if path not in private
+        if path not in private | idle
         and (tensor := _take_bias(path, path in targeted, biased[path], file)) is not None
     ]
 
@@ -131,10 +137,13 @@ def _take_bias(
     path: str, is_wrapped: bool, shape: tuple[int, ...], file: PeftFile
 ) -> Tensor | None:
     names = [file.name(path, "bias")]
+    is_bare = file.point(path).site in _BARE
+    if is_bare:
+        names = [names[0].removesuffix(".bias")]
     if is_wrapped:
         # Before PEFT 0.6 a wrapped module's bias kept its plain name.
         names.insert(0, file.name(path, "base_layer.bias"))
     stored = [name for name in names if name in file.ledger]
-    if file.is_absent(path):
+    if file.is_absent(path) or (is_bare and not stored):
         return None
     return file.ledger.take((stored or names)[0], shape)

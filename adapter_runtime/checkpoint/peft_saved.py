@@ -5,15 +5,16 @@ Source: `ModulesToSaveWrapper`, `TrainableTokensWrapper` and `LNTuningModel` of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from adapter_runtime.checkpoint import peft_defaults
-from adapter_runtime.checkpoint.peft_file import WRAPPER, PeftFile
+from adapter_runtime.checkpoint.peft_file import PeftFile
 from adapter_runtime.checkpoint.peft_targets import Targets
-from adapter_runtime.methods.configuration import BadConfig
+from adapter_runtime.methods.configuration import BadConfig, boolean
 from adapter_runtime.methods.replacement import Replacement, ReplacementSettings
 from adapter_runtime.methods.token_rows import TokenRows, TokenRowsSettings
 from adapter_runtime.types import Part, PlugPoint
@@ -40,10 +41,19 @@ def read_saved(file: PeftFile) -> list[Part]:
 
 
 def _whole_table(path: str, point: PlugPoint, file: PeftFile) -> Tensor | None:
-    for suffix in ("base_layer.weight", "weight"):
-        if (name := file.name(path, suffix)) in file.ledger:
-            return file.ledger.take(name, file.facts.shapes[point])
-    return None
+    found = [file.name(path, suffix) for suffix in ("base_layer.weight", "weight")]
+    name = next((name for name in found if name in file.ledger), None)
+    if name is None:
+        return None
+    weight = file.ledger.take(name, file.facts.shapes[point])
+    own = file.facts.word_embeddings() if file.facts.word_embeddings is not None else None
+    if own is not None and torch.equal(weight.to(own), own):
+        file.ledger.alias([name], "equals the backbone's word embeddings")
+        return None
+    if boolean(file.config, "use_dora"):
+        message = f"{name} is another table than the backbone's, whose lengths DoRA divides by."
+        raise BadConfig(message, "unsupported_config")
+    return weight
 
 
 def read_ln_tuning(file: PeftFile) -> list[Part]:
@@ -55,8 +65,8 @@ def read_ln_tuning(file: PeftFile) -> list[Part]:
     targets = Targets.read(file.config, peft_defaults.LN_TUNING.get(file.facts.model_type))
     return [
         _replaced(path, "ln_tuning_layers.", file)
-        for path in file.facts.modules
-        if file.module(path) in targets and not file.is_absent(path)
+        for path, point in file.facts.modules.items()
+        if file.module(path) in targets and not file.is_absent(path) and file.facts.shapes[point]
     ]
 
 
@@ -137,62 +147,3 @@ def _token_ids(values: Any, vocabulary: int) -> tuple[int, ...]:
 
 def _is_id(value: Any, vocabulary: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < vocabulary
-
-
-def name_leftovers(names: Iterable[str], file: PeftFile, head_modules: frozenset[str]) -> None:
-    """Say of tensors that nothing read what they are, where that is known.
-
-    Args:
-        names: tensors that nobody took.
-        file: the checkpoint.
-        head_modules: first path segments under which task classes keep their heads.
-    """
-    for name in names:
-        path = name.removeprefix(WRAPPER)
-        module, method = _split_method(path)
-        if method and path.split(".")[0] in head_modules:
-            _tell(
-                name,
-                "missing_head",
-                f"{module} is part of a head that PEFT adapted but did not "
-                "save: its own weights were random at training and are lost",
-                file,
-            )
-        elif method and not _is_known(module, file):
-            _tell(name, "unsupported_module", f"{module} cannot be adapted on this backbone", file)
-        elif not method and _is_saved(path, file):
-            _tell(
-                name,
-                "unsupported_module",
-                f"modules_to_save holds {path.rpartition('.')[0]}, "
-                "which cannot be replaced on this backbone",
-                file,
-            )
-
-
-def _tell(name: str, code: str, message: str, file: PeftFile) -> None:
-    file.ledger.alias([name], "not read")
-    file.ledger.problem(code, f"{message}: {name}.")
-
-
-def _split_method(path: str) -> tuple[str, str]:
-    for mark in (".lora_", ".ia3_", ".vera_lambda_", ".token_adapter.", ".ln_tuning_layers."):
-        module, found, rest = path.partition(mark)
-        if found:
-            return module, mark + rest
-    return path, ""
-
-
-def _is_known(module: str, file: PeftFile) -> bool:
-    path = module.removeprefix(file.prefix)
-    return path in file.facts.modules
-
-
-def _is_saved(path: str, file: PeftFile) -> bool:
-    names = file.config.get("modules_to_save") or ()
-    outer = path.rpartition(".")[0]
-    while outer:
-        if outer.endswith(tuple(names)):
-            return True
-        outer = outer.rpartition(".")[0]
-    return False
