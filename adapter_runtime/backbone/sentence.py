@@ -31,8 +31,8 @@ class SentenceSettings:
     """Defaults for embedding tasks.
 
     Args:
-        pooling: `cls`, `mean` or `last`; any other value names what no head computes, such as `max`,
-            `cls+mean` or `mean+Dense`, and an embedding task must then choose its own.
+        pooling: `cls`, `mean` or `last`; any other value names what no head computes, such as
+            `max`, `cls+mean` or `mean+Dense`, and an embedding task must then choose its own.
         normalize: vectors are scaled to length 1.
         max_tokens: the length that the model was made for, special tokens included.
     """

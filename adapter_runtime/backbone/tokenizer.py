@@ -213,7 +213,13 @@ class Tokenizer:
         return len(self._content(text))
 
     def row(self, tokens: Tokens, *, with_types: bool = True) -> Row:
-        """What the backbone reads of a row; type ids only where they say something."""
+        """What the backbone reads of a row; type ids only where they say something.
+
+        Raises:
+            InvalidInput: there are no tokens, or one that the backbone does not know.
+        """
+        if not tokens.ids:
+            raise InvalidInput("the tokenizer reads nothing in the text; send other words.")
         if max(tokens.ids, default=0) >= self._vocab_size:
             raise InvalidInput(
                 "the text holds a token that the backbone has no embedding for; the tokenizer "

@@ -33,7 +33,7 @@ def fill_backbone(model: nn.Module, prefix: str = "") -> nn.Module:
     with torch.no_grad():
         for full_name, parameter in model.named_parameters():
             name = full_name.removeprefix(f"{prefix}.") if prefix else full_name
-            is_norm = "norm" in name.lower() and name.endswith("weight")
+            is_norm = ("norm" in name.lower() or "ln_" in name) and name.endswith("weight")
             std = VECTOR_STD if parameter.ndim == 1 else MATRIX_STD
             parameter.copy_(draw(name, tuple(parameter.shape), std, 1.0 if is_norm else 0.0))
     return model.eval()
