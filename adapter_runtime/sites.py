@@ -19,6 +19,10 @@ class Site(StrEnum):
     QUERY = "query"
     KEY = "key"
     VALUE = "value"
+    QUERY_SHIFT = "query_shift"
+    VALUE_SHIFT = "value_shift"
+    CONVOLUTION = "convolution"
+    CONVOLUTION_NORM = "convolution_norm"
     RELATIVE_NORM = "relative_norm"
     RELATIVE_KEY = "relative_key"
     RELATIVE_QUERY = "relative_query"
@@ -43,6 +47,7 @@ class Site(StrEnum):
     LAYER = "layer"
     ENCODER_NORM = "encoder_norm"
     FINAL_NORM = "final_norm"
+    CONTACTS = "contacts"
     POOLER = "pooler"
     VOCABULARY = "vocabulary"
 

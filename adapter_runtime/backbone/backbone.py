@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.backbone.routing import Layout, RouteScope, Routing, RowSpans
-from adapter_runtime.backbone.rows import Architecture, Positions
+from adapter_runtime.backbone.rows import IS_PROMPTED, Architecture, Positions
 from adapter_runtime.backbone.sentence import SentenceSettings
 from adapter_runtime.backbone.wrap import WORD_EMBEDDINGS, wrap
 from adapter_runtime.errors import BackboneError
@@ -145,6 +145,9 @@ class Backbone:
         if self.architecture.has_types:
             types = [row.type_ids or (0,) * len(row.input_ids) for row in rows]
             inputs["token_type_ids"] = self._stream(types, spans)
+        if self.architecture.marks_prompted and any(row.virtual for row in rows):
+            marks = [[int(row.virtual is not None)] * len(row.input_ids) for row in rows]
+            inputs[IS_PROMPTED] = self._stream(marks, spans)
         if routing.layout is Layout.PADDED and spans.real_tokens is not None:
             inputs["attention_mask"] = spans.real_tokens.to(self.device, torch.int64)
         return {name: value.view(shape) for name, value in inputs.items()}

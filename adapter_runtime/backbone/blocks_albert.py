@@ -9,7 +9,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from adapter_runtime.backbone.blocks import Close
 from adapter_runtime.backbone.points import ActivatedLinear, RoutedAttention, RoutedSum
-from adapter_runtime.sites import Site
+from adapter_runtime.backbone.routing import work_at
+from adapter_runtime.sites import PlugPoint, Site
 
 
 class AlbertCore(nn.Module):
@@ -44,6 +45,18 @@ class AlbertCore(nn.Module):
         return projected
 
 
+class SwappedSum(RoutedSum):
+    """A sublayer's end where blocks take the residual for the output, and the output for it.
+
+    The `adapters` library hands them to ALBERT's attention adapters in that order.
+    """
+
+    def forward(self, h: Tensor, residual: Tensor) -> Tensor:
+        """The sublayer's output; may write into h. Shape: `[..., width]` each."""
+        is_active = work_at(self.scope, self.point) is not None
+        return super().forward(residual, h) if is_active else super().forward(h, residual)
+
+
 class AlbertBlock(nn.Module):
     """An ALBERT layer."""
 
@@ -66,8 +79,10 @@ class AlbertBlock(nn.Module):
 def albert_block(module: Any, close: Close) -> nn.Module:
     """A routed ALBERT layer."""
     attention: RoutedAttention = module.attention
-    attention_close = close(Site.ATTENTION, attention.base.LayerNorm)
-    attention.base = AlbertCore(attention.base)
+    base: Any = attention.base
+    point = PlugPoint(close.layer, Site.ATTENTION)
+    attention_close = SwappedSum(base.LayerNorm, point, close.scope)
+    attention.base = AlbertCore(base)
     ffn = nn.Sequential(ActivatedLinear(module.ffn, module.activation), module.ffn_output)
     ffn_close = close(Site.FFN, module.full_layer_layer_norm)
     return AlbertBlock(attention, attention_close, ffn, ffn_close)

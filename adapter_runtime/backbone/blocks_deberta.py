@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv1d
 from transformers.activations import ACT2FN
 
 from adapter_runtime.backbone.blocks import Close
@@ -38,6 +39,22 @@ class SeparateProjection(nn.Module):
         return query, key, value
 
 
+class Shift(nn.Module):
+    """A bias on its own.
+
+    Args:
+        bias: the frozen parameter. Shape: `[width]`.
+    """
+
+    def __init__(self, bias: nn.Parameter) -> None:
+        super().__init__()
+        self.bias = bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`x + bias`. Shape: `[..., width]` to the same."""
+        return x + self.bias
+
+
 class FusedProjection(nn.Module):
     """DeBERTa v1: one linear for queries, keys and values, head by head."""
 
@@ -45,20 +62,24 @@ class FusedProjection(nn.Module):
         super().__init__()
         self.linear = attention.in_proj
         self.num_heads: int = attention.num_attention_heads
-        shape = (self.num_heads, 1, attention.attention_head_size)
-        self.query_bias, self.value_bias = (
-            bias.detach().view(shape) for bias in (attention.q_bias, attention.v_bias)
-        )
+        self.query_shift, self.value_shift = attention.q_bias, attention.v_bias
 
     def forward(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values. Shape: `[1, tokens, width]` to `[heads, tokens, size]` each."""
         query, key, value = split_heads(self.linear(states), self.num_heads)[0].chunk(3, -1)
-        return query + self.query_bias, key, value + self.value_bias
+        return self._shifted(query, self.query_shift), key, self._shifted(value, self.value_shift)
+
+    def _shifted(self, states: Tensor, shift: RoutedModule) -> Tensor:
+        if shift.work is None:
+            bias: Tensor = shift.base.bias  # type: ignore[assignment]  # of a Shift
+            return states + bias.view(self.num_heads, 1, -1)
+        shifted = shift(states.transpose(0, 1).flatten(1))
+        return split_heads(shifted.unsqueeze(0), self.num_heads)[0]
 
 
 def split_heads(states: Tensor, num_heads: int) -> Tensor:
     """The heads apart. Shape: `[n, tokens, width]` to `[n, heads, tokens, size]`."""
-    return states.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    return states.view(*states.shape[:2], num_heads, -1).transpose(1, 2)
 
 
 class Disentangled(nn.Module):
@@ -189,7 +210,29 @@ def call_deberta(model: Any, inputs: Mapping[str, Any], spans: RowSpans) -> Tens
 
 def _convolved(layer: Any, embedded: Tensor, states: Tensor, spans: RowSpans) -> Tensor:
     """The first layer's output with what a convolution finds in each row's embeddings."""
+    conv: Any = layer.conv.base
     rows = embedded.transpose(1, 2).split_with_sizes(spans.lengths, 2)
-    found = torch.cat([layer.conv(row) for row in rows], 2).transpose(1, 2)
-    closed: Tensor = layer.LayerNorm(states + ACT2FN[layer.conv_act](found))
+    convolved = [
+        conv1d(row, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+        for row in rows
+    ]
+    # Adapters may change its bias, which is not told apart by rows.
+    found = torch.cat(convolved, 2).transpose(1, 2).flatten(0, 1)
+    shift, work = Shift(conv.bias), layer.conv.work
+    found = shift(found) if work is None else work(shift, found)
+    closed: Tensor = layer.LayerNorm(states + ACT2FN[layer.conv_act](found.view(states.shape)))
     return closed
+
+
+def part_biases(model: Any) -> None:
+    """Make modules of the biases that DeBERTa v1 holds as bare parameters, so that they are points.
+
+    Args:
+        model: the bare model, which is never run by its own code afterwards.
+    """
+    for layer in model.encoder.layer:
+        attention = layer.attention.self
+        for name in ("q_bias", "v_bias"):
+            bias = getattr(attention, name)
+            delattr(attention, name)
+            setattr(attention, name, Shift(bias))

@@ -48,6 +48,8 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
     weights = _weight_files(folder)
     model, has_pooler = _load_model(folder, architecture, dtype)
     # Not the config's own `_name_or_path`: it often names the model that this one was made from.
+    if architecture.prepare is not None:
+        architecture.prepare(model)
     facts = read_facts(model, architecture, folder.source, has_pooler)
 
     def open_tokenizer(backbone: Backbone) -> Tokenizer:

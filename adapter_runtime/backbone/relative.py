@@ -93,7 +93,7 @@ class Relative:
         if work is None:
             return cast(Tensor, module.base(self.vectors))
         states = cast(ModuleWork, work)(module.base, self.vectors.flatten(0, 1))
-        return states.unflatten(0, self.vectors.shape[:2])
+        return states.view(*self.vectors.shape[:2], -1)
 
     def scores(
         self, row: int, q: Tensor, k: Tensor, keys: Tensor | None, queries: Tensor | None

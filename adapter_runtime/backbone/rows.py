@@ -16,6 +16,9 @@ from adapter_runtime.sites import Site
 Summary = Literal["first", "last", "eos"]
 """Which token of a row stands for the whole text."""
 
+IS_PROMPTED = "is_prompted"
+"""The input that says of each token whether its row has virtual tokens. Shape of the ids."""
+
 Pooler = Callable[[Any], nn.Module | None]
 """Finds a bare model's pooler; None where it has none."""
 
@@ -101,6 +104,8 @@ class Architecture:
         is_hooked: the `adapters` library hooks it from outside (its "interface" models).
         call: runs the Hugging Face model.
         pooler: finds the pooler in a wrapped model.
+        prepare: makes modules of what adapters may change but is none; before all else.
+        marks_prompted: `call` gets `IS_PROMPTED`, where rows have virtual tokens.
         other_prefixes: attributes of the base model in task models that name it otherwise.
         lora_sites: where the `adapters` library puts what a LoRA configuration calls so.
     """
@@ -117,5 +122,7 @@ class Architecture:
     is_hooked: bool = False
     call: Call = call_model
     pooler: Pooler = own_pooler
+    prepare: Callable[[Any], None] | None = None
+    marks_prompted: bool = False
     other_prefixes: tuple[str, ...] = ()
     lora_sites: Mapping[str, Site] = field(default_factory=lambda: LORA_SITES)

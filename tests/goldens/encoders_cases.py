@@ -61,7 +61,9 @@ NORM_BEFORE: dict[str, Any] = {
 WITHOUT: dict[str, tuple[str, ...]] = {
     # The library takes these and fails in its forward.
     "deberta-v2": ("prompt_tuning", "prompt_after_bos"),
+    # It loses the shared rule of a bare interface model's Compacter, too.
     "modernbert": (
+        "compacter",
         "prefix_tuning",
         "prefix_flat",
         "prefix_gated",

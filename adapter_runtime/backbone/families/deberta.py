@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapter_runtime.backbone.blocks_deberta import (
     call_deberta,
     fused_attention,
+    part_biases,
     separate_attention,
 )
 from adapter_runtime.backbone.families.bert import BERT_LAYERS
@@ -15,6 +16,8 @@ _V1_LAYERS = Layers(
     paths=BERT_LAYERS.paths,
     modules={
         Site.QKV: "attention.self.in_proj",
+        Site.QUERY_SHIFT: "attention.self.q_bias",
+        Site.VALUE_SHIFT: "attention.self.v_bias",
         Site.RELATIVE_KEY: "attention.self.pos_proj",
         Site.RELATIVE_QUERY: "attention.self.pos_q_proj",
         Site.ATTENTION_OUT: "attention.output.dense",
@@ -46,6 +49,8 @@ _OUTSIDE = {
     Site.EMBEDDINGS_PROJECTION: "embeddings.embed_proj",
     Site.EMBEDDINGS_NORM: "embeddings.LayerNorm",
     Site.RELATIVE_NORM: "encoder.LayerNorm",
+    Site.CONVOLUTION: "encoder.conv.conv",
+    Site.CONVOLUTION_NORM: "encoder.conv.LayerNorm",
 }
 # Many have no table of positions at all.
 _POSITIONS = Positions(table=None)
@@ -58,6 +63,7 @@ DEBERTA = (
         _OUTSIDE,
         positions=_POSITIONS,
         call=call_deberta,
+        prepare=part_biases,
     ),
     Architecture(
         ("deberta-v2",),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adapter_runtime.backbone.families.bert import BERT_LAYERS
 from adapter_runtime.backbone.routing import RowSpans
-from adapter_runtime.backbone.rows import Architecture, Layers, Positions, numbered
+from adapter_runtime.backbone.rows import IS_PROMPTED, Architecture, Layers, Positions, numbered
 from adapter_runtime.sites import Site
 
 _TRAINED_MASKS = 0.15 * 0.8
@@ -20,10 +20,13 @@ _TRAINED_MASKS = 0.15 * 0.8
 def call_esm(model: Any, inputs: Mapping[str, Any], spans: RowSpans) -> Tensor:
     """The final states; the model's own embeddings count masks over a whole stream."""
     block, ids = model.embeddings, inputs["input_ids"]
-    vectors = block.word_embeddings(ids)
+    vectors = given = block.word_embeddings(ids)
     if block.token_dropout:
         vectors = _compensated(vectors, ids == block.mask_token_id, spans)
     embedded = block(inputs_embeds=vectors, position_ids=inputs["position_ids"])
+    if IS_PROMPTED in inputs:
+        # Vectors that are given from outside pass the embedding block by.
+        embedded = embedded.where(~inputs[IS_PROMPTED].bool().unsqueeze(-1), given)
     places = torch.cat([torch.arange(length, device=ids.device) for length in spans.lengths])
     states: Tensor = model(inputs_embeds=embedded, position_ids=places.unsqueeze(0))[0]
     return states
@@ -63,9 +66,12 @@ ESM = (
             Site.EMBEDDINGS_NORM: "embeddings.layer_norm",
             Site.FINAL_NORM: "encoder.emb_layer_norm_after",
             Site.POOLER: "pooler.dense",
+            # No forward runs it, yet some checkpoints train it.
+            Site.CONTACTS: "contact_head.regression",
         },
         has_types=False,
         positions=Positions(table=None, after_pad=True),
         call=call_esm,
+        marks_prompted=True,
     ),
 )
