@@ -20,6 +20,7 @@ from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
 from adapter_runtime.checkpoint.fresh import FORMAT_VERSION, new_adapter
 from adapter_runtime.checkpoint.heads_static import family_of
+from adapter_runtime.checkpoint.named_configs import expand_config
 from adapter_runtime.checkpoint.peft_to_hub import convert_peft
 from adapter_runtime.checkpoint.written_configs import written_config
 from adapter_runtime.methods.bottleneck_files import write_bottleneck
@@ -35,7 +36,7 @@ __all__ = ["new_adapter", "write_adapter"]
 WEIGHTS_FILE = "pytorch_adapter.bin"
 
 Tensors = dict[str, Tensor]
-Writer = Callable[[Sequence[Part], str, Mapping[str, Any], BackboneFacts], Tensors]
+Writer = Callable[[Sequence[Part], str, Any, BackboneFacts], Tensors]
 """The tensors of all Parts of one method: the adapter's name, its written configuration."""
 
 
@@ -65,19 +66,16 @@ def write_adapter(
     torch.save(stored, directory / WEIGHTS_FILE)
 
 
-def _bottlenecks(
-    parts: Sequence[Part], name: str, _config: Mapping[str, Any], facts: BackboneFacts
-) -> Tensors:
+def _bottlenecks(parts: Sequence[Part], name: str, _config: Any, facts: BackboneFacts) -> Tensors:
     tensors: Tensors = {}
     for part in parts:
         tensors |= write_bottleneck(part, name, facts.adapter_paths[part.point])
     return tensors
 
 
-def _products(
-    parts: Sequence[Part], name: str, config: Mapping[str, Any], facts: BackboneFacts
-) -> Tensors:
-    children = config.get("configs", [config])
+def _products(parts: Sequence[Part], name: str, config: Any, facts: BackboneFacts) -> Tensors:
+    whole = expand_config(config)
+    children = whole.get("configs", [whole])
     child = next(child for child in children if child.get("architecture") == "lora")
     tensors: Tensors = {}
     for part in parts:
@@ -86,30 +84,22 @@ def _products(
     return tensors
 
 
-def _refts(
-    parts: Sequence[Part], name: str, _config: Mapping[str, Any], facts: BackboneFacts
-) -> Tensors:
+def _refts(parts: Sequence[Part], name: str, _config: Any, facts: BackboneFacts) -> Tensors:
     tensors: Tensors = {}
     for part in parts:
         tensors |= write_reft(part, name, facts.layer_paths[part.point.layer])
     return tensors
 
 
-def _prefixes(
-    parts: Sequence[Part], name: str, _config: Mapping[str, Any], facts: BackboneFacts
-) -> Tensors:
+def _prefixes(parts: Sequence[Part], name: str, _config: Any, facts: BackboneFacts) -> Tensors:
     return write_prefix(parts, name, facts)
 
 
-def _prompts(
-    parts: Sequence[Part], name: str, _config: Mapping[str, Any], _facts: BackboneFacts
-) -> Tensors:
+def _prompts(parts: Sequence[Part], name: str, _config: Any, _facts: BackboneFacts) -> Tensors:
     return write_prompt(parts[0], name)
 
 
-def _invertibles(
-    parts: Sequence[Part], name: str, _config: Mapping[str, Any], facts: BackboneFacts
-) -> Tensors:
+def _invertibles(parts: Sequence[Part], name: str, _config: Any, facts: BackboneFacts) -> Tensors:
     has_encoder = bool(facts.config.get("is_encoder_decoder"))
     written = [write_invertible(part, name, is_in_encoder=has_encoder) for part in parts]
     return {key: tensor for tensors in written for key, tensor in tensors.items()}
@@ -127,9 +117,7 @@ _WRITERS: Mapping[str, Writer] = {
 }
 
 
-def _write_config(
-    directory: Path, name: str, config: Mapping[str, Any], facts: BackboneFacts
-) -> None:
+def _write_config(directory: Path, name: str, config: Any, facts: BackboneFacts) -> None:
     content = {
         "config": config,
         "hidden_size": facts.hidden_size,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.checkpoint.legacy import modernise
-from adapter_runtime.checkpoint.named_configs import expand_config
+from adapter_runtime.checkpoint.named_configs import NAMED_CONFIGS, expand_config
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.methods.dora import DoraSettings
 from adapter_runtime.methods.ia3 import Ia3Settings
@@ -17,25 +17,48 @@ from adapter_runtime.types import Adapter, Note, Part
 
 Config = dict[str, Any]
 Written = tuple[Config, list[Part]]
+SUBTRACTS = "subtract_projection"
+_NAMES: Mapping[str | None, str] = {
+    None: "seq_bn",
+    "bottleneck": "seq_bn",
+    "lora": "lora",
+    "prefix_tuning": "prefix_tuning",
+    "prompt_tuning": "prompt_tuning",
+    "reft": "noreft",
+}
 _MTL_KEYS = ("n_up_projection", "task_specific_matrix_type", "weights_sharpness")
 
 
-def written_config(adapter: Adapter) -> tuple[Mapping[str, Any], Sequence[Part]]:
+def written_config(adapter: Adapter) -> tuple[Any, Sequence[Part]]:
     """The configuration to write, and the Parts as it means them.
 
     Raises:
         RejectedAdapter: no configuration says what a Part does.
     """
     stored = expand_config(adapter.config.get("config"))
-    is_current = "version" in adapter.config
-    parts = list(adapter.parts)
-    if stored.get("architecture") != "union":
-        return _written(stored, parts, is_current, adapter)
-    children = []
-    for child in stored["configs"]:
-        config, parts = _written(expand_config(child), parts, True, adapter)
+    is_union = stored.get("architecture") == "union"
+    is_current = is_union or "version" in adapter.config
+    parts, children = list(adapter.parts), []
+    for child in stored["configs"] if is_union else [stored]:
+        config, parts = _written(expand_config(child), parts, is_current, adapter)
         children.append(config)
-    return {"architecture": "union", "configs": children}, parts
+    if any(not child.get(SUBTRACTS, True) for child in children):
+        return "|".join(named(child) for child in children), parts
+    return {"architecture": "union", "configs": children} if is_union else children[0], parts
+
+
+def named(config: Mapping[str, Any]) -> str:
+    """A configuration as a string, which says the one thing that the library saves no key for."""
+    name = _NAMES[config.get("architecture")]
+    if not config.get(SUBTRACTS, True):
+        name = "direft"
+    default = NAMED_CONFIGS[name]
+    changes = (
+        f"{key}={value!r}"
+        for key, value in config.items()
+        if key in default and key != SUBTRACTS and default[key] != value
+    )
+    return f"{name}[{','.join(changes)}]"
 
 
 def _written(
@@ -64,6 +87,7 @@ def _lora(config: Config, parts: list[Part], adapter: Adapter) -> Written:
     """VeRA and MTL-LoRA became plain factors; scales are those that were trained."""
     config |= {"architecture": "lora", "vera_d": None, "vera_b": None, "dtype": None}
     config = {key: value for key, value in config.items() if key not in _MTL_KEYS}
+    config["use_dora"] = any(part.method == "dora" for part in parts)
     if any(isinstance(part.settings, Ia3Settings) for part in parts):
         alphas = {part.settings.alpha for part in parts if isinstance(part.settings, Ia3Settings)}
         if len(alphas) > 1:
@@ -91,12 +115,13 @@ def _unscaled(part: Part) -> Part:
 
 
 def _reft(config: Config, parts: list[Part], _adapter: Adapter) -> Written:
-    """Projections were computed when they were read; `subtract_projection` is read everywhere."""
+    """Projections were computed when they were read."""
     kinds = [part.settings for part in parts if isinstance(part.settings, ReftSettings)]
     subtracts = all(settings.subtracts for settings in kinds)
     is_tied = not any("projection_1" in part.tensors for part in parts)
     config |= {"orthogonality": False, "dtype": None, "tied_weights": is_tied}
-    return config | {"subtract_projection": subtracts}, parts
+    config.pop(SUBTRACTS, None)
+    return config if subtracts else config | {SUBTRACTS: False}, parts
 
 
 _ARCHITECTURES: Mapping[str, Callable[[Config, list[Part], Adapter], Written]] = {
