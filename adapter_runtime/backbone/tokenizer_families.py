@@ -26,6 +26,10 @@ _ROBERTA = {
     "mask_token": "<mask>",
 }
 _T5 = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+_MARKED = _BERT | {"bos_token": "[CLS]", "eos_token": "[SEP]"}
+_ENDS = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+_QWEN = dict.fromkeys(("eos_token", "unk_token", "pad_token"), "<|endoftext|>")
+_LLAMA = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 SPECIAL_KEYS = tuple(_ROBERTA)
 """Roles of special tokens."""
 LANGUAGE = "src_lang"
@@ -43,6 +47,8 @@ class Family:
         strips_mask: a mask swallows the blank before it.
         around: roles of the tokens before and after every text, in place of the file's template;
             `src_lang` is the code of the configured language.
+        opens: the configuration says whether the begin and end tokens stand around each text, in
+            place of the file's template.
     """
 
     specials: Mapping[str, str]
@@ -50,6 +56,7 @@ class Family:
     trims_offsets: bool = False
     strips_mask: bool = False
     around: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    opens: bool = False
 
 
 _CASING = {"lowercase": ("do_lower_case", True), "strip_accents": ("strip_accents", None)}
@@ -66,6 +73,13 @@ FAMILIES: Mapping[str, Family] = {
     "MBart": Family(_ROBERTA, {}, strips_mask=True, around=((), ("eos_token", LANGUAGE))),
     "MBart50": Family(_ROBERTA, {}, strips_mask=True, around=((LANGUAGE,), ("eos_token",))),
     "T5": Family(_T5, {}),
+    "Albert": Family(_MARKED | {"unk_token": "<unk>", "pad_token": "<pad>"}, {}, strips_mask=True),
+    "Camembert": Family(_ROBERTA, {}, strips_mask=True),
+    "Deberta": Family(_MARKED, {}),
+    "DebertaV2": Family(_MARKED, {}),
+    "GPT2": Family(_ENDS, {}),
+    "Qwen2": Family(_QWEN, {}),
+    "Llama": Family(_LLAMA, {}, opens=True),
 }
 BY_MODEL_TYPE = {
     "bert": "Bert",
@@ -78,4 +92,15 @@ BY_MODEL_TYPE = {
     "mbart": "MBart",
     "t5": "T5",
     "mt5": "T5",
+    "albert": "Albert",
+    "camembert": "Camembert",
+    "deberta": "Deberta",
+    "deberta-v2": "DebertaV2",
+    "xlm-roberta-xl": "XLMRoberta",
+    "gpt2": "GPT2",
+    "llama": "Llama",
+    "mistral": "Llama",
+    "qwen2": "Qwen2",
+    "qwen3": "Qwen2",
+    "nomic_bert": "Bert",
 }

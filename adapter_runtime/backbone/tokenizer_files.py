@@ -11,7 +11,7 @@ Source: transformers 4.57 `PreTrainedTokenizerFast.__init__` and its subclasses.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,13 @@ from adapter_runtime.backbone.tokenizer_families import (
     SPECIAL_KEYS,
     Family,
 )
+from adapter_runtime.backbone.tokenizer_pieces import PIECE_FILES, can_convert, from_pieces
+from adapter_runtime.backbone.tokenizer_vocabulary import from_vocabulary, unreadable
 from adapter_runtime.errors import BackboneError
 from adapter_runtime.sources.folder import Folder
 
 TOKENIZER_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer_config.json"
 SPECIALS_FILE = "special_tokens_map.json"
-VOCABULARY_FILES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 
 _LARGEST = 1 << 30
 
@@ -69,12 +70,17 @@ def read_tokenizer(folder: Folder, model_type: str) -> TokenizerFiles:
         BackboneError: there is no readable tokenizer in the folder.
     """
     config = read_object(folder, CONFIG_FILE) if folder.has(CONFIG_FILE) else {}
-    family = _family(config, model_type)
+    name = _family_name(config, model_type)
+    family = FAMILIES.get(name, PLAIN)
     specials = _specials(folder, config, family)
     if folder.has(TOKENIZER_FILE):
-        backend = _from_json(folder, config, family, specials)
+        backend = _corrected_backend(_from_json(folder), folder, config, family, specials)
+    elif can_convert(name) and (file := find_pieces(folder)) is not None:
+        backend = _from_pieces(folder, file, name, config, specials)
+        backend = _corrected_backend(backend, folder, config, family, specials)
     else:
-        backend = _from_vocabulary(folder, family)
+        backend = from_vocabulary(folder, model_type)
+        _strip_mask(backend, family, specials)
     backend.no_truncation()
     backend.no_padding()
     side = str(config.get("truncation_side", "right"))
@@ -95,11 +101,11 @@ def _max_tokens(configured: Any) -> int | None:
     return None
 
 
-def _family(config: Mapping[str, Any], model_type: str) -> Family:
+def _family_name(config: Mapping[str, Any], model_type: str) -> str:
     name = config.get("tokenizer_class")
     if name is None:
-        return FAMILIES.get(BY_MODEL_TYPE.get(model_type, ""), PLAIN)
-    return FAMILIES.get(str(name).removesuffix("Fast").removesuffix("Tokenizer"), PLAIN)
+        return BY_MODEL_TYPE.get(model_type, "")
+    return str(name).removesuffix("Fast").removesuffix("Tokenizer")
 
 
 def _specials(folder: Folder, config: Mapping[str, Any], family: Family) -> dict[str, str]:
@@ -113,15 +119,49 @@ def _specials(folder: Folder, config: Mapping[str, Any], family: Family) -> dict
     return named
 
 
-def _from_json(
-    folder: Folder, config: Mapping[str, Any], family: Family, specials: Mapping[str, str]
-) -> Backend:
+def _from_json(folder: Folder) -> Backend:
     try:
-        backend = Backend.from_file(str(folder.path(TOKENIZER_FILE)))
+        return Backend.from_file(str(folder.path(TOKENIZER_FILE)))
     except Exception as error:  # the tokenizers library raises bare Exception
         raise BackboneError(
             f"{folder.source}: {TOKENIZER_FILE} cannot be read ({error})."
         ) from error
+
+
+def find_pieces(folder: Folder) -> str | None:
+    """The sentencepiece model of a folder, if it has one."""
+    return next((name for name in PIECE_FILES if folder.has(name)), None)
+
+
+def _from_pieces(
+    folder: Folder,
+    file: str,
+    family: str,
+    config: Mapping[str, Any],
+    specials: Mapping[str, str],
+) -> Backend:
+    try:
+        backend = from_pieces(folder.path(file), family, config, specials)
+    except Exception as error:  # a damaged model surfaces as any error of any reader below
+        raise unreadable(folder, error) from error
+    _strip_mask(backend, FAMILIES[family], specials)
+    return backend
+
+
+def _strip_mask(backend: Backend, family: Family, specials: Mapping[str, str]) -> None:
+    mask = specials.get("mask_token")
+    if mask is not None and family.strips_mask:
+        # A mask swallows the blank before it, which no vocabulary says.
+        backend.add_special_tokens([AddedToken(mask, lstrip=True, special=True)])
+
+
+def _corrected_backend(
+    backend: Backend,
+    folder: Folder,
+    config: Mapping[str, Any],
+    family: Family,
+    specials: Mapping[str, str],
+) -> Backend:
     try:
         _add_tokens(backend, config, specials)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
@@ -135,7 +175,23 @@ def _from_json(
     if family.around is not None:
         language = {LANGUAGE: str(config.get(LANGUAGE) or "en_XX")}
         backend.post_processor = _around(backend, family.around, {**specials, **language}, folder)
+    if family.opens:
+        backend.post_processor = _opening(backend, config, specials, folder)
     return backend
+
+
+def _opening(
+    backend: Backend, config: Mapping[str, Any], specials: Mapping[str, str], folder: Folder
+) -> TemplateProcessing:
+    """Llama's template: the begin and end tokens around each text, as far as they are wanted."""
+    first = [specials["bos_token"]] if config.get("add_bos_token", True) else []
+    last = [specials["eos_token"]] if config.get("add_eos_token", False) else []
+    ids = _ids((*first, *last), backend, folder)
+    return TemplateProcessing(
+        single=[*first, "$A", *last],
+        pair=[*first, "$A", *last, *first, "$B", *last],
+        special_tokens=list(ids.items()),
+    )
 
 
 def _around(
@@ -146,18 +202,23 @@ def _around(
 ) -> TemplateProcessing:
     """The tokens before and after every text and every pair, which nothing separates."""
     before, after = ([specials[role] for role in part] for part in roles)
-    ids = {token: backend.token_to_id(token) for token in (*before, *after)}
+    ids = _ids((*before, *after), backend, folder)
+    return TemplateProcessing(
+        single=[*before, "$A", *after],
+        pair=[*before, "$A", "$B", *after],
+        special_tokens=list(ids.items()),
+    )
+
+
+def _ids(tokens: Sequence[str], backend: Backend, folder: Folder) -> dict[str, int]:
+    ids = {token: backend.token_to_id(token) for token in tokens}
     lost = [token for token, number in ids.items() if number is None]
     if lost:
         raise BackboneError(
             f"{folder.source}: the tokenizer has no token {lost[0]!r}, which {CONFIG_FILE} puts "
             "around every text; fetch the files again."
         )
-    return TemplateProcessing(
-        single=[*before, "$A", *after],
-        pair=[*before, "$A", "$B", *after],
-        special_tokens=list(ids.items()),
-    )
+    return {token: number for token, number in ids.items() if number is not None}
 
 
 def _add_tokens(backend: Backend, config: Mapping[str, Any], specials: Mapping[str, str]) -> None:
@@ -208,25 +269,3 @@ def _corrected(component: Any, wanted: Mapping[str, Any]) -> Any:
     if any(state[key] != value for key, value in known.items()):
         component.__setstate__(json.dumps(state | known).encode())
     return component
-
-
-def _from_vocabulary(folder: Folder, family: Family) -> Backend:
-    from transformers import AutoTokenizer
-
-    # Without a vocabulary the automatic class makes up one of five tokens and says nothing.
-    if not any(folder.has(name) for name in VOCABULARY_FILES):
-        raise BackboneError(f"{folder.source}: there is no tokenizer; tokenizer.json is expected.")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(folder.root), local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:  # missing files surface as many kinds of errors
-        raise BackboneError(
-            f"{folder.source}: no tokenizer can be read ({error}); tokenizer.json is expected."
-        ) from error
-    backend: Backend = tokenizer.backend_tokenizer
-    mask = tokenizer.mask_token
-    if mask is not None and family.strips_mask:
-        # A mask swallows the space before it, which the automatic class forgets.
-        backend.add_special_tokens([AddedToken(mask, lstrip=True, special=True)])
-    return backend
