@@ -19,6 +19,7 @@ from adapter_runtime.sources.hub import is_hub_name
 from adapter_runtime.types import NOTHING, Adapter, Note
 
 _CONFIG = adapterhub.CONFIG_FILE
+_EMBEDDINGS = "embedding.pt"
 _OTHER_FOLDERS = {
     "adapter_fusion_config.json": (
         "fusion_only",
@@ -97,6 +98,12 @@ def examine_adapter(
     config = folder.read_json(_CONFIG)
     if not isinstance(config, Mapping):
         raise _rejected(folder, "bad_config", f"{_CONFIG} must hold a JSON object.")
+    if folder.has(_EMBEDDINGS):
+        message = (
+            f"It was trained with word embeddings of its own ({_EMBEDDINGS}), which no other task "
+            "on this backbone could share; serve it on a backbone that was saved with them."
+        )
+        raise _rejected(folder, "own_embeddings", message)
     examine = _examine_peft if kind == "peft" else _examine_adapterhub
     return examine(folder, config, facts, _meaning(folder, options))
 
