@@ -37,10 +37,10 @@ class Router(Protocol):
 
 def beside(router: Router, compositions: Sequence[Composition | None]) -> Beside:
     """The work of a stream's compositions on vectors beside its tokens, each composition once."""
-    distinct = list(dict.fromkeys(compositions))
-    numbers = [distinct.index(composition) for composition in compositions]
 
     def route(length: int) -> tuple[Work, Sequence[int]]:
+        distinct = list(dict.fromkeys(compositions))
+        numbers = [distinct.index(composition) for composition in compositions]
         starts = range(0, len(distinct) * length, length)
         spans = RowSpans(starts, [length] * len(distinct), len(distinct) * length)
         return router.route(distinct, spans), numbers
