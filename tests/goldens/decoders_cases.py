@@ -122,7 +122,7 @@ def peft_cases(family: str) -> dict[str, dict[str, Any]]:
     return {
         "lora": lora,
         "lora_default": {"kind": "lora", "r": 4, "lora_alpha": 6},
-        "lora_all_linear": lora | {"target_modules": "all-linear"},
+        "lora_all_linear": lora | {"target_modules": "all-linear", "lora_alpha": 2},
         "dora": lora | {"kind": "dora", "use_dora": True},
         "ia3": {"kind": "ia3", **_IA3[key]},
         "ia3_default": {"kind": "ia3"},
@@ -133,5 +133,6 @@ def peft_cases(family: str) -> dict[str, dict[str, Any]]:
             for name, options in {"lora": lora, **virtual}.items()
             if name != "p_tuning"
         },
-        "lora_all_linear_seq_cls": lora | {"target_modules": "all-linear", "task": "SEQ_CLS"},
+        "lora_all_linear_seq_cls": lora
+        | {"target_modules": "all-linear", "lora_alpha": 2, "task": "SEQ_CLS"},
     }
