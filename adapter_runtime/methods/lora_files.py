@@ -59,6 +59,7 @@ def read_lora(config: Mapping[str, Any], file: HubFile) -> list[Part]:
     if mode == "scale":
         return [_read_ia3(point, config, file) for point in lora_points(config, file)]
     rank = positive_integer(config.get("r", 8), "r")
+    number(config, "alpha", 8)
     # The library looks for a float, as it writes one.
     is_vera = any(isinstance(config.get(key), float) for key in ("vera_d", "vera_b"))
     read = vera_factors(rank) if is_vera else lora_factors(rank)
@@ -91,6 +92,7 @@ def read_mtl_lora(config: Mapping[str, Any], file: HubFile) -> list[Part]:
             message = f"MTL-LoRA with {what} cannot be run by the library that defines it."
             raise BadConfig(message, "unsupported_method")
     check_dtype(config)
+    number(config, "alpha", 8)
     read = mtl_factors(config)
     return [_read_product(point, config, file, read) for point in points]
 

@@ -27,9 +27,6 @@ def broken(tmp_path):
 @pytest.mark.parametrize(
     ("path", "change", "code"),
     (
-        (HUB, {"phm_layer": True}, "unsupported_method"),
-        (HUB, {"architecture": "prefix_tuning"}, "unsupported_method"),
-        (HUB, {"architecture": "reft"}, "unsupported_method"),
         (HUB, {"architecture": "nonsense"}, "unsupported_method"),
         (HUB, {"inv_adapter": "nice"}, "missing_tensor"),
         (HUB, {"non_linearity": "prelu_of_my_own"}, "unknown_activation"),
@@ -43,9 +40,6 @@ def broken(tmp_path):
         (HUB, {"residual_before_ln": "never"}, "bad_config"),
         (HUB, {"original_ln_before": False, "residual_before_ln": "post_add"}, "bad_config"),
         (HUB, {"leave_out": 3}, "bad_config"),
-        (LORA, {"use_dora": True}, "unsupported_method"),
-        (LORA, {"vera_d": 0.1}, "unsupported_method"),
-        (LORA, {"architecture": "mtl_lora"}, "unsupported_method"),
         (LORA, {"composition_mode": "multiply"}, "bad_config"),
         (LORA, {"r": 0}, "bad_config"),
         (LORA, {"alpha": None}, "bad_config"),
@@ -55,6 +49,23 @@ def broken(tmp_path):
 def test_adapterhub_values_are_refused_by_name(broken, path, change, code):
     """What we cannot compute exactly is refused with a stable code."""
     assert broken(path).inner(**change).codes() == [code]
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    (
+        (HUB, {"phm_layer": True}),
+        (HUB, {"architecture": "prefix_tuning"}),
+        (LORA, {"use_dora": True}),
+        (LORA, {"vera_d": 0.1}),
+        (LORA, {"architecture": "mtl_lora"}),
+    ),
+)
+def test_another_method_asks_for_other_tensors(broken, path, change):
+    """A configuration that is not the file's own is told by what is missing and what is left."""
+    codes = set(broken(path).inner(**change).codes())
+    assert "missing_tensor" in codes
+    assert codes <= {"missing_tensor", "unexpected_tensor", "wrong_shape", "wrong_backbone"}
 
 
 @pytest.mark.parametrize(

@@ -112,10 +112,10 @@ def test_new_adapters_of_one_seed_are_equal():
 
 
 @pytest.mark.parametrize(
-    "config", ("no_such", "compacter", "prefix_tuning", "seq_bn_inv", "lora[r=0]")
+    "config", ("no_such", "compacter", "lora[r=0]", "lora[rank=4]", "mam[r=3]")
 )
-def test_new_adapters_of_other_methods_are_refused(config):
-    """An unknown or unsupported configuration names its reason."""
+def test_new_adapters_that_cannot_be_are_refused(config):
+    """An unknown or impossible configuration names its reason."""
     with pytest.raises(RejectedAdapter):
         new_adapter("a", config, golden.backbone("bert").facts)
 
