@@ -81,6 +81,18 @@ def shift_right(ids: Tensor, spans: RowSpans, first: Callable[[Tensor], int]) ->
     return shifted
 
 
+def row_shifts(positions: Tensor, spans: RowSpans, first: int) -> Tensor:
+    """How far each token's position is moved on from those of a row that starts at `first`.
+
+    A prefix moves the decoder's positions only, so the encoder takes this off again.
+
+    Shape: `[1, tokens]` to `[1, tokens]`.
+    """
+    starts = torch.tensor(spans.starts, device=positions.device)
+    moved = positions[0, starts] - first
+    return moved[spans.token_rows.to(positions.device)].unsqueeze(0)
+
+
 def start_token(model: PreTrainedModel) -> Callable[[Tensor], int]:
     """The rule of BART and T5: every row starts with one token that the config names.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,18 +31,20 @@ class GatedDense(nn.Module):
 class RelativeBias:
     """The relative position bias of one stack during one forward.
 
-    Positions are counted as the `adapters` library counts them when it puts prefixes before a
-    row: keys from the first prefix token, queries from the row's own first token. The bias is made
-    in the first layer; from the first layer on whose prefix has another length there is none.
+    Keys are counted from the first prefix token. The `adapters` library counts queries from the
+    row's own first token all the same, PEFT moves them on by the length of its prefix. The bias is
+    made in the first layer; from the first layer on whose prefix has another length there is none.
 
     Args:
         attention: the first layer's self-attention, which owns the table.
+        shifts: the position of each row's first query.
 
     Source: transformers `T5Attention.compute_bias`; `adapters` 1.3.0 `T5AttentionWithAdapters`.
     """
 
-    def __init__(self, attention: Any) -> None:
+    def __init__(self, attention: Any, shifts: Sequence[int]) -> None:
         self._attention = attention
+        self._shifts = shifts
         self._table: Tensor | None = None
         self._keys: dict[int, int] = {}
 
@@ -50,12 +53,13 @@ class RelativeBias:
         if self._keys.setdefault(number, keys) != keys:
             self._keys[number] = 0  # equals no count of keys: the bias stays away
             return None
-        table = self._table
-        if table is None or table.shape[2] < queries or table.shape[3] < keys:
+        first, table = self._shifts[number], self._table
+        stop = first + queries
+        if table is None or table.shape[2] < stop or table.shape[3] < keys:
             known = (0, 0) if table is None else table.shape[2:]
-            table = self._attention.compute_bias(max(queries, known[0]), max(keys, known[1]))
+            table = self._attention.compute_bias(max(stop, known[0]), max(keys, known[1]))
             self._table = table
-        return table[:, :, :queries, :keys]
+        return table[:, :, first:stop, :keys]
 
 
 class NoBias:

@@ -105,6 +105,7 @@ def _reads_types(config: Mapping[str, Any]) -> bool:
 
 def _read_prefix(config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts) -> list[Part]:
     check_places(facts)
+    _check_caches(config, facts)
     length, sizes = _num_tokens(config), _sizes(config, facts)
     num_layers = positive_integer(config.get("num_layers"), "num_layers")
     points = _prefixed(facts)
@@ -129,6 +130,18 @@ def _read_prefix(config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts
         )
         for point, layer in zip(points, chosen, strict=True)
     ]
+
+
+def _check_caches(config: Mapping[str, Any], facts: BackboneFacts) -> None:
+    is_seq2seq = config.get("num_transformer_submodules") == 2
+    if facts.config.get("is_encoder_decoder") and not is_seq2seq:
+        # PEFT itself fails on T5, and on BART cross attention reads the decoder's own keys.
+        message = (
+            f"With task_type {config['task_type']} PEFT's prefix shares one cache with the cross "
+            f"attention of {facts.model_type} models; train it with SEQ_2_SEQ_LM, or another kind "
+            "of adapter, such as LoRA."
+        )
+        raise BadConfig(message, "unsupported_config")
 
 
 def _prefixed(facts: BackboneFacts) -> list[PlugPoint]:

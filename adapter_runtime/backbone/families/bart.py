@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.blocks_bart import bart_block
-from adapter_runtime.backbone.blocks_seq2seq import each_layer, last_token, shift_right, start_token
+from adapter_runtime.backbone.blocks_seq2seq import (
+    each_layer,
+    last_token,
+    row_shifts,
+    shift_right,
+    start_token,
+)
 from adapter_runtime.backbone.routing import RowSpans
 from adapter_runtime.backbone.rows import Architecture, Layers, Positions
 from adapter_runtime.sites import Site
@@ -53,7 +59,8 @@ def call_bart(model: PreTrainedModel, inputs: Mapping[str, Any], spans: RowSpans
     """The decoder's states over the encoder's, the decoder reading the input shifted right."""
     config: Any = model.config
     ids, positions = inputs["input_ids"], inputs["position_ids"]
-    memory = _stack(model.encoder, ids, positions, None)
+    shifts = row_shifts(positions, spans, _OFFSET)
+    memory = _stack(model.encoder, ids, positions - shifts, None)
     first = start_token(model) if config.model_type == "bart" else last_token(config.pad_token_id)
     return _stack(model.decoder, shift_right(ids, spans, first), positions, memory)
 

@@ -33,12 +33,13 @@ _CROSS = {
 def call_t5(model: PreTrainedModel, inputs: Mapping[str, Any], spans: RowSpans) -> Tensor:
     """The decoder's states over the encoder's, the decoder reading the input shifted right."""
     ids = inputs["input_ids"]
-    memory = _stack(model.encoder, ids, None)
-    return _stack(model.decoder, shift_right(ids, spans, start_token(model)), memory)
+    memory = _stack(model.encoder, ids, None, [0] * len(spans))
+    shifts = inputs["position_ids"][0, list(spans.starts)].tolist()
+    return _stack(model.decoder, shift_right(ids, spans, start_token(model)), memory, shifts)
 
 
-def _stack(stack: Any, ids: Tensor, memory: Tensor | None) -> Tensor:
-    bias = RelativeBias(stack.block[0].attention.core)
+def _stack(stack: Any, ids: Tensor, memory: Tensor | None, shifts: Sequence[int]) -> Tensor:
+    bias = RelativeBias(stack.block[0].attention.core, shifts)
     states = each_layer(
         stack.block, stack.embed_tokens(ids), memory, position_bias=bias, cross_bias=NoBias()
     )
@@ -106,7 +107,7 @@ T5 = (
         },
         embeddings="encoder.embed_tokens",
         has_types=False,
-        positions=Positions(table=None, are_passed=False),
+        positions=Positions(table=None),
         summary="eos",
         call=call_t5,
     ),
