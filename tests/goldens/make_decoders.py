@@ -71,7 +71,7 @@ def numbers(outputs: list[Any], head: str | None, skipped: int = 0) -> dict[str,
     }
 
 
-def refill(model: Any, case: str, parts: tuple[str, ...]) -> None:
+def refill(model: Any, case: str, parts: tuple[str, ...], std: float = STD) -> None:
     """Fill trained parameters from the case's and their names; multipliers lie around 1."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -79,7 +79,7 @@ def refill(model: Any, case: str, parts: tuple[str, ...]) -> None:
                 is_factor = "norm" in name.lower() or "ia3" in f"{case} {name}" or "scaling" in name
                 is_factor = is_factor or name.endswith((".m.weight", "magnitude_vector"))
                 mean = 1.0 if is_factor and not name.endswith("bias") else 0.0
-                values = draw(f"{case} {name}", tuple(parameter.shape), STD, mean)
+                values = draw(f"{case} {name}", tuple(parameter.shape), std, mean)
                 # Few digits, so that the archives stay small.
                 parameter.copy_((values * STEPS).round() / STEPS)
 
