@@ -9,6 +9,7 @@ from types import MappingProxyType
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources.folder import MAX_FILE_BYTES, Folder
 from adapter_runtime.sources.hub import hub_folder, is_hub_name
+from adapter_runtime.sources.old_names import hub_source, refuse_old_name
 from adapter_runtime.sources.package import package_folder
 
 SCHEMES: Mapping[str, Callable[[str, str, int], Path]] = MappingProxyType(
@@ -22,7 +23,8 @@ def resolve(source: str, base: Path | None = None, max_file_bytes: int = MAX_FIL
 
     Args:
         source: a path, `pkg://module/sub/folder`, `hf://org/name@revision/sub/folder`, or, where
-            `base` is not given and no such folder exists, a hub name such as `org/name`.
+            no such folder exists, AdapterHub's old `@org/name`, and, where `base` is not given
+            either, a hub name such as `org/name`.
         base: the folder that a relative path starts from; None means the working directory.
         max_file_bytes: larger files are refused before they are fetched or read.
 
@@ -38,6 +40,10 @@ def resolve(source: str, base: Path | None = None, max_file_bytes: int = MAX_FIL
     if not source or "\0" in source:
         raise SourceError(f"{source!r} is no Source; write a path, pkg://… or hf://….")
     path = (base or Path()) / Path(source).expanduser()
+    if (today := hub_source(source)) and not path.exists():
+        return resolve(today, base, max_file_bytes)
+    if base is None and not path.exists():
+        refuse_old_name(source)
     if base is None and not path.exists() and is_hub_name(source):
         said = f"{source} (no such folder here, so taken for a hub name)"
         return Folder(hub_folder(source, said, max_file_bytes), source, max_file_bytes)
@@ -45,7 +51,7 @@ def resolve(source: str, base: Path | None = None, max_file_bytes: int = MAX_FIL
 
 
 def absolute(source: str, base: Path) -> str:
-    """The Source with a relative path made absolute; URLs stay as they are.
+    """The Source with a relative path made absolute; URLs stay as they are, old names become URLs.
 
     Args:
         source: a Source as a task file states it.
@@ -53,4 +59,6 @@ def absolute(source: str, base: Path) -> str:
     """
     if "://" in source:
         return source
-    return str((base / Path(source).expanduser()).absolute())
+    path = (base / Path(source).expanduser()).absolute()
+    today = hub_source(source)
+    return today if today and not path.exists() else str(path)
