@@ -111,15 +111,14 @@ def test_a_missing_tensor_of_any_size_costs_no_memory():
         assert [problem.code for problem in ledger.problems()] == ["missing_tensor"]
 
 
-def test_prompt_types_are_unsupported_rather_than_of_another_backbone(tmp_path):
-    """Their file holds no module by which a backbone could be told."""
-    copy = Broken(PEFT, tmp_path / "copy").config(peft_type="PREFIX_TUNING")
+def test_prompt_types_need_no_module_to_tell_their_backbone(tmp_path):
+    """Their file holds none; the width of their vectors is all that must fit."""
+    copy = Broken(PEFT, tmp_path / "copy").config(peft_type="P_TUNING", num_virtual_tokens=4)
 
-    def replace(tensors):
-        tensors.clear()
-        tensors["prompt_embeddings"] = torch.zeros(4, 32)
-
-    assert copy.tensors(replace).codes() == ["unsupported_method"]
+    for width, codes in ((32, []), (33, ["wrong_backbone", "wrong_shape"])):
+        vectors = {"prompt_embeddings": torch.zeros(4, width)}
+        copy.tensors(lambda tensors: tensors.clear())
+        assert copy.tensors(lambda tensors, new=vectors: tensors.update(new)).codes() == codes
 
 
 def test_the_version_number_of_peft_may_be_anything(tmp_path):
