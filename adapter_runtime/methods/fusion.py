@@ -60,7 +60,8 @@ def _attend(
 ) -> Tensor:
     """The values' mixture for each token. Shape: `[tokens, width]` each."""
     scores = torch.stack([(query * key).sum(-1) for key in keys], -1)
-    shares = (scores / settings.temperature).softmax(-1)
+    # A softmax over scores of tens needs more digits than bfloat16 has.
+    shares = (scores.float() / settings.temperature).softmax(-1).to(query.dtype)
     mixed = shares[:, :1] * values[0]
     for number, value in enumerate(values[1:], 1):
         mixed = mixed + shares[:, number : number + 1] * value
