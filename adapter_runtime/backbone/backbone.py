@@ -180,6 +180,15 @@ def _most_tokens(model: PreTrainedModel, positions: Positions, first: int) -> in
     if positions.table is None:
         # Relative positions bound nothing; what such models were trained on does.
         config, trained = model.config, getattr(model.config, "n_positions", _TRAINED_TOKENS)
-        return int(getattr(config, "max_position_embeddings", trained)) - first
+        most = int(getattr(config, "max_position_embeddings", trained)) - first
+        return min(most, _unmixed_tokens(config, most))
     table = cast(nn.Embedding, model.get_submodule(positions.table))
     return table.num_embeddings - first
+
+
+def _unmixed_tokens(config: Any, most: int) -> int:
+    """The longest row that gives no other row of its batch other rotary frequencies."""
+    rotary = getattr(config, "rope_parameters", None) or {}
+    if rotary.get("rope_type") != "longrope":
+        return most
+    return int(rotary.get("original_max_position_embeddings") or most)
