@@ -233,6 +233,7 @@ def part_biases(model: Any) -> None:
     for layer in model.encoder.layer:
         attention = layer.attention.self
         for name in ("q_bias", "v_bias"):
-            bias = getattr(attention, name)
+            # The class makes them in float32, whatever the model is loaded in.
+            bias = getattr(attention, name).detach().to(attention.in_proj.weight.dtype)
             delattr(attention, name)
-            setattr(attention, name, Shift(bias))
+            setattr(attention, name, Shift(nn.Parameter(bias, requires_grad=False)))

@@ -20,7 +20,7 @@ from adapter_runtime.methods.lora_files import read_lora, read_mtl_lora
 from adapter_runtime.methods.prefix_files import read_prefix
 from adapter_runtime.methods.prompt_files import read_prompt
 from adapter_runtime.methods.reft_files import read_reft
-from adapter_runtime.types import NOTHING, Note, Part
+from adapter_runtime.types import NOTHING, Note, Part, Site
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHT_FILES = ("adapter.safetensors", "pytorch_adapter.bin")
@@ -121,6 +121,7 @@ def read_adapterhub(
             raise BadConfig(message, "wrong_backbone")
         stored = expand_config(config.get("config"))
         file = _open(config, stored, ledger, facts, options, notes)
+        notes += _unsaved_biases(facts)
         for child in _children(stored):
             # Today's library translates no activation inside a union.
             is_current = "version" in config or child is not stored
@@ -132,6 +133,18 @@ def read_adapterhub(
         ledger.problem("bad_config", "Its unions lie too deep in one another; save one union.")
         ledger.alias(ledger.unused(), "not read")
     return Reading(name, _distinct(parts, ledger), tuple(notes), str(version) if version else None)
+
+
+def _unsaved_biases(facts: BackboneFacts) -> list[Note]:
+    """What today's library adds to merged projections without a bias when it wraps a model."""
+    merged = [point for point in facts.shapes if point.site is Site.QKV]
+    if not merged or facts.biased.issuperset(merged):
+        return []
+    message = (
+        f"The adapters library may give the merged projections of {facts.model_type} backbones "
+        "random biases that it saves nowhere; here they have none, so its numbers may differ."
+    )
+    return [Note("unsaved_bias", message)]
 
 
 def _open(

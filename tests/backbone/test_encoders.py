@@ -136,3 +136,47 @@ def test_heads_that_talk_to_each_other_are_refused(tmp_path):
     AutoModel.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(BackboneError, match="talking_head"):
         load_backbone(Folder(tmp_path, "talking"), torch.device("cpu"), torch.float32)
+
+
+DEBERTAS = {
+    "v1 without relative positions": ("deberta", {"relative_attention": False}),
+    "v1 with positions in contents only": ("deberta", {"pos_att_type": ["c2p"]}),
+    "v1 with relative positions unused": ("deberta", {"pos_att_type": None}),
+    "v2 without relative positions": ("deberta-v2", {"relative_attention": False}),
+    "v2 with buckets and linears of its own": ("deberta-v2", {"position_buckets": 8}),
+    "v2 with narrow embeddings": ("deberta-v2", {"embedding_size": 16}),
+    "v3 with a convolution": ("deberta-v3", {"conv_kernel_size": 5}),
+    "v3 with contents in positions only": ("deberta-v3", {"pos_att_type": "p2c"}),
+}
+
+
+@pytest.mark.parametrize("variant", DEBERTAS)
+def test_every_variant_of_deberta_equals_the_plain_model(variant, tmp_path):
+    """Public checkpoints differ in what their attention knows of positions."""
+    name, changes = DEBERTAS[variant]
+    model = MODELS[name]
+    config = AutoConfig.for_model(model.model_type, **(model.config | changes))
+    fill_backbone(AutoModel.from_config(config)).save_pretrained(tmp_path)
+    backbone = load_backbone(Folder(tmp_path, name), torch.device("cpu"), torch.float32)
+    rows = [random_row(length, length) for length in (30, 7)]
+    with torch.inference_mode():
+        spans = RowSpans([0, 30], [30, 7], 37)
+        states = backbone.forward(rows, Routing(backbone.layout, spans, {}))
+    reference = AutoModel.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    for row, start in zip(rows, spans.starts, strict=True):
+        with torch.no_grad():
+            expected = reference(input_ids=torch.tensor([row.input_ids])).last_hidden_state[0]
+        assert largest_gap(states[start : start + len(expected)], expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_rows_run_in_bfloat16(name):
+    """Half the bytes, near enough to float32."""
+    folder = Folder(saved_backbone(name), name)
+    backbone = load_backbone(folder, torch.device("cpu"), torch.bfloat16)
+    row = random_row(9, 1)
+    with torch.inference_mode():
+        spans = RowSpans([0], [9], 9)
+        states = backbone.forward([row], Routing(backbone.layout, spans, {}))
+    assert states.dtype == torch.bfloat16
+    assert largest_gap(states.float(), output(name, row).last_hidden_state[0]) < 0.3
