@@ -127,7 +127,7 @@ def _token_parts(named: Mapping[str, Any], suffix: str, file: PeftFile) -> Itera
 
 def _refuse_tied_head(file: PeftFile) -> None:
     is_tied = file.facts.config.get("tie_word_embeddings", False)
-    if file.config.get("task_type") in _LANGUAGE_TASKS and is_tied:
+    if str(file.config.get("task_type")) in _LANGUAGE_TASKS and is_tied:
         message = (
             "The trained token vectors change the tied language model head too, which is not "
             "supported; train them with an untied head."
