@@ -81,6 +81,21 @@ def states_of(model: PreTrainedModel, rows: Sequence[Row]) -> HeadStates:
     )
 
 
+def states_of_rows(rows: Sequence[Row]) -> HeadStates:
+    """States that are nothing but their places in their rows. Shape: `[tokens, 1]`."""
+    lengths = [len(row.input_ids) for row in rows]
+    places = torch.cat([torch.arange(length, dtype=torch.float32) for length in lengths])
+    return HeadStates(
+        places.unsqueeze(1),
+        [0, *np.cumsum(lengths)[:-1].tolist()],
+        lengths,
+        pool=lambda: torch.empty(0),
+        inputs=list(rows),
+        invert=lambda x: x,
+        vocabulary=torch.empty(0),
+    )
+
+
 def run_head(head: HeadWeights, states: HeadStates, *, raw: bool = True) -> list[Arrays]:
     """A head's outcomes for all rows of the states."""
     kind = HEADS[head.spec.head_type]

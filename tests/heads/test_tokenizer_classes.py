@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from adapter_runtime.backbone.tokenizer import Tokenizer
-from adapter_runtime.errors import BackboneError
 from adapter_runtime.sources.folder import Folder
 
 GOLDENS = Path(__file__).parent.parent / "goldens" / "tokenizers"
