@@ -15,73 +15,20 @@ import numpy as np
 import peft
 import torch
 import transformers
-from adapters.composition import Stack
+from adapters.composition import Average, Fuse, Stack
 
+from tests.goldens import seq2seq_cases as wanted
 from tests.goldens.filling import draw, fill_backbone
 from tests.goldens.models import MODELS, rows
 from tests.goldens.recording import Recording
 
 STD = 0.3
 STEPS = 32
-FAMILIES = {"bart": "Bart", "mbart": "MBart", "plbart": "PLBart", "t5": "T5", "mt5": "MT5"}
 ADAPTERS = f"adapters {adapters.__version__}"
 PEFT = f"peft {peft.__version__}"
 
-_LORA = "lora[r=4,alpha=2,attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True]"
-_PREFIX = "prefix_tuning[prefix_length=3,bottleneck_size=4]"
-_CROSS = "double_seq_bn[reduction_factor=8,cross_adapter=True"
-CORE = {
-    "seq_bn": "seq_bn[reduction_factor=8]",
-    "double_seq_bn": "double_seq_bn[reduction_factor=8]",
-    "cross_seq_bn": f"{_CROSS}]",
-    "par_bn": "par_bn[reduction_factor=8]",
-    "lora": _LORA,
-    "ia3": "ia3[alpha=2,attn_matrices=['q','k','v'],output_lora=True]",
-    "prefix_tuning": _PREFIX,
-    "loreft": "loreft[r=2]",
-    "seq_bn_inv": "seq_bn_inv[reduction_factor=8]",
-}
-"""On every backbone, by case."""
-MORE = {
-    "cross_par_bn": f"{_CROSS},is_parallel=True,scaling=0.5]",
-    "cross_gated": f"{_CROSS},use_gating=True,original_ln_before=True]",
-    "cross_left_out": f"{_CROSS},leave_out=[1,2]]",
-    "compacter": "compacter[reduction_factor=8,phm_dim=2,cross_adapter=True]",
-    "factor_map": "double_seq_bn[reduction_factor={'3':16,'default':8}]",
-    "lora_left_out": "lora[r=2,alpha=3,leave_out=[1,2]]",
-    "lora_gated": "lora[r=2,attn_matrices=['q','v'],use_gating=True]",
-    "dora": "lora[r=2,alpha=3,use_dora=True]",
-    "prefix_flat": "prefix_tuning[prefix_length=3,flat=True]",
-    "prefix_gated": f"{_PREFIX[:-1]},use_gating=True,shared_gating=False]",
-    "prefix_decoder": f"{_PREFIX[:-1]},encoder_prefix=False]",
-    "prefix_no_cross": f"{_PREFIX[:-1]},cross_prefix=False]",
-    "prefix_left_out": f"{_PREFIX[:-1]},leave_out=[1,2]]",
-    "prefix_late": f"{_PREFIX[:-1]},leave_out=[0,2]]",
-    "reft_border": "noreft[r=2,layers=[1,2],suffix_positions=2]",
-    "mam": f"{_PREFIX}|par_bn[reduction_factor=8]",
-    "unipelt": f"{_PREFIX[:-1]},use_gating=True]|seq_bn[reduction_factor=8,use_gating=True]"
-    "|lora[r=2,alpha=2,use_gating=True]",
-}
-"""On `bart` and `t5` beside that."""
-FLEX = {
-    "classification": {"num_labels": 3},
-    "multilabel_classification": {"num_labels": 3, "layers": 1, "multilabel": True},
-    "question_answering": {},
-    "seq2seq_lm": {},
-}
-MAKERS = {"multilabel_classification": "classification", "question_answering": "qa"}
-STATIC = {
-    "ForSequenceClassification": "classification",
-    "ForQuestionAnswering": "question_answering",
-    "ForConditionalGeneration": "seq2seq_lm",
-}
-PEFT_NAMES = {
-    "bart": ("q_proj", "v_proj", "fc2", ["fc2"]),
-    "t5": ("q", "v", "wo", ["wo"]),
-}
 
-
-def refill(model: Any, case: str, names: Sequence[str]) -> None:
+def refill(model: Any, case: str, names: Sequence[str], std: float = STD) -> None:
     """Fill an adapter's parameters from its case's and their names; multipliers lie around 1."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -89,7 +36,7 @@ def refill(model: Any, case: str, names: Sequence[str]) -> None:
                 continue
             is_factor = "norm" in name or "ia3" in f"{case} {name}" or name.endswith("m.weight")
             mean = 1.0 if is_factor and not name.endswith("bias") else 0.0
-            values = draw(f"{case} {name}", tuple(parameter.shape), STD, mean)
+            values = draw(f"{case} {name}", tuple(parameter.shape), std, mean)
             # Few digits, so that the archives stay small.
             parameter.copy_((values * STEPS).round() / STEPS)
 
@@ -110,10 +57,8 @@ def hidden(model: Any, backbone: str) -> dict[str, list[np.ndarray]]:
     """The decoder's last states; the input of a bare T5 is shifted by its caller."""
 
     def run(input_ids: torch.Tensor) -> np.ndarray:
-        inputs = {"input_ids": input_ids}
-        if "t5" in backbone:
-            inputs["decoder_input_ids"] = model._shift_right(input_ids)
-        return model(**inputs)["last_hidden_state"][0].numpy()
+        output = model(input_ids=input_ids, **shifted(model, backbone, input_ids))
+        return output["last_hidden_state"][0].numpy()
 
     return {"hidden": each(run, backbone)}
 
@@ -122,7 +67,7 @@ def answers(model: Any, backbone: str) -> dict[str, list[np.ndarray]]:
     """A head's logits, as `--raw` names them."""
 
     def run(input_ids: torch.Tensor) -> Any:
-        return model(input_ids=input_ids, decoder_input_ids=shifted(model, input_ids))
+        return model(input_ids=input_ids, **shifted(model, backbone, input_ids))
 
     outputs = each(run, backbone)
     if "start_logits" in outputs[0]:
@@ -133,11 +78,9 @@ def answers(model: Any, backbone: str) -> dict[str, list[np.ndarray]]:
     return {"logits": [output["logits"][0].numpy() for output in outputs]}
 
 
-def shifted(model: Any, input_ids: torch.Tensor) -> torch.Tensor | None:
-    """A generation class is told its decoder's input; all others make it themselves."""
-    if "T5ForConditional" in type(model).__name__ or "T5ForConditional" in str(type(model)):
-        return model._shift_right(input_ids)
-    return None
+def shifted(model: Any, backbone: str, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What T5 must be told; the others shift their input themselves."""
+    return {"decoder_input_ids": model._shift_right(input_ids)} if "t5" in backbone else {}
 
 
 def flex_model(backbone: str) -> Any:
@@ -158,7 +101,7 @@ def adapter_cases(made: Recording, backbone: str, cases: dict[str, str]) -> None
         model.save_adapter(str(made.folder(backbone, name)), name, with_head=False)
         expected = hidden(model.base_model, backbone)
         task = {"adapter": name}
-        made.add(backbone, name, task, expected, method=name, library=ADAPTERS)
+        made.add(backbone, name, task, expected, method=wanted.word(name), library=ADAPTERS)
 
 
 def bare_cases(made: Recording, backbone: str) -> None:
@@ -173,31 +116,55 @@ def stack_cases(made: Recording, backbone: str) -> None:
     """A language adapter under a task adapter."""
     model, folders = flex_model(backbone), ["seq_bn_inv", "cross_seq_bn"]
     for name in folders:
-        model.add_adapter(name, config=CORE[name])
+        model.add_adapter(name, config=wanted.CORE[name])
         refill(model, name, [f".{name}."])
     model.set_active_adapters(Stack(*folders))
     expected = hidden(model.base_model, backbone)
     task = {"adapter": {"stack": folders}}
-    made.add(backbone, "stack", task, expected, method="stack", library=ADAPTERS)
+    made.add(backbone, "stack", task, expected, method="Stack", library=ADAPTERS)
+
+
+def composition_cases(made: Recording, backbone: str) -> None:
+    """Two adapters side by side, in cross attention too."""
+    names = ("left", "right")
+    fused = {"fuse": list(names), "fusion": "fusion"}
+    averaged = {"average": list(names), "weights": [0.3, 0.7]}
+    model = flex_model(backbone)
+    for name in names:
+        model.add_adapter(name, config=f"{wanted.CROSS},original_ln_before=True]")
+        refill(model, name, [f".{name}."])
+        model.save_adapter(str(made.folder(backbone, name)), name, with_head=False)
+    model.add_adapter_fusion(list(names))
+    refill(model, "fusion", ["adapter_fusion_layer"], std=0.1)
+    model.save_adapter_fusion(str(made.folder(backbone, "fusion")), ",".join(names))
+    trees = {
+        "AdapterFusion": (fused, Fuse(*names)),
+        "Average": (averaged, Average(*names, weights=[0.3, 0.7])),
+    }
+    for method, (task, tree) in trees.items():
+        model.set_active_adapters(tree)
+        expected = hidden(model.base_model, backbone)
+        made.add(backbone, method, {"adapter": task}, expected, method=method, library=ADAPTERS)
 
 
 def flex_cases(made: Recording, backbone: str) -> None:
     """Flexible heads, over an adapter with an invertible block."""
-    for kind, options in FLEX.items():
+    for kind, options in wanted.FLEX.items():
         model, name = flex_model(backbone), f"flex_{kind}"
         model.add_adapter(name, config="seq_bn_inv[reduction_factor=8]")
-        getattr(model, f"add_{MAKERS.get(kind, kind)}_head")(name, **options)
+        getattr(model, f"add_{wanted.MAKERS.get(kind, kind)}_head")(name, **options)
         refill(model, name, [f".{name}."])
         model.set_active_adapters(name)
         model.save_adapter(str(made.folder(backbone, name)), name, with_head=True)
         task = {"adapter": name, "head": name}
-        made.add(backbone, name, task, answers(model, backbone), head=kind, library=ADAPTERS)
+        expected, words = answers(model, backbone), {"method": "invertible", "head": kind}
+        made.add(backbone, name, task, expected, **words, library=ADAPTERS)
 
 
 def static_cases(made: Recording, backbone: str, classes: Sequence[str]) -> None:
     """Heads of Hugging Face classes, saved beside an adapter."""
     for suffix in classes:
-        family, name = FAMILIES[backbone], f"static_{suffix.removeprefix('For')}"
+        family, name = wanted.FAMILIES[backbone], f"static_{suffix.removeprefix('For')}"
         config = configuration(backbone)
         config.num_labels = 2 if "Answering" in suffix else 3
         model = getattr(transformers, family + suffix)(config)
@@ -211,7 +178,8 @@ def static_cases(made: Recording, backbone: str, classes: Sequence[str]) -> None
         model.save_adapter(str(made.folder(backbone, name)), name, with_head=True)
         task = {"adapter": name, "head": name}
         expected = answers(model, backbone)
-        made.add(backbone, name, task, expected, head=STATIC[suffix], library=ADAPTERS)
+        words = {"method": "bottleneck", "head": f"static {wanted.STATIC[suffix]}"}
+        made.add(backbone, name, task, expected, **words, library=ADAPTERS)
 
 
 def fill_base(model: Any) -> None:
@@ -222,7 +190,7 @@ def fill_base(model: Any) -> None:
 
 def peft_cases(made: Recording, backbone: str) -> None:
     """PEFT on the bare model and with an answering head."""
-    query, value, out, feedforward = PEFT_NAMES[backbone]
+    query, value, out, feedforward = wanted.PEFT_NAMES[backbone]
     lora = {"r": 2, "lora_alpha": 3, "target_modules": [query, value]}
     chosen = {
         "peft_lora": peft.LoraConfig(**lora),
@@ -242,14 +210,30 @@ def peft_cases(made: Recording, backbone: str) -> None:
         refill(model, name, names)
         save_peft(made.folder(backbone, name), model)
         expected = hidden(model.base_model.model, backbone)
-        made.add(backbone, name, {"adapter": name}, expected, method=name, library=PEFT)
+        made.add(backbone, name, {"adapter": name}, expected, method=peft_word(name), library=PEFT)
     answering_case(made, backbone, lora)
+    generation_case(made, backbone, "peft_generation", peft.LoraConfig(**lora))
+    generation_case(made, backbone, "peft_prefix", peft.PrefixTuningConfig(num_virtual_tokens=3))
+
+
+def generation_case(made: Recording, backbone: str, name: str, config: Any) -> None:
+    """A generation class, whose vocabulary is the backbone's own; prefixes go to the decoder."""
+    config.task_type = "SEQ_2_SEQ_LM"
+    family = wanted.FAMILIES[backbone]
+    model = getattr(transformers, f"{family}ForConditionalGeneration")(configuration(backbone))
+    fill_base(model)
+    model = peft.get_peft_model(model.eval(), config).eval()
+    refill(model, name, ["lora_", "prompt_encoder"])
+    save_peft(made.folder(backbone, name), model)
+    words = {"method": peft_word(name), "head": "seq2seq_lm"}
+    expected = answers(model, backbone)
+    made.add(backbone, name, {"adapter": name}, expected, **words, library=PEFT)
 
 
 def answering_case(made: Recording, backbone: str, lora: dict[str, Any]) -> None:
     """The one task type whose head PEFT saves for these models."""
     name = "peft_answering"
-    base = getattr(transformers, f"{FAMILIES[backbone]}ForQuestionAnswering")
+    base = getattr(transformers, f"{wanted.FAMILIES[backbone]}ForQuestionAnswering")
     model = base(configuration(backbone))
     fill_base(model)
     model = peft.get_peft_model(model.eval(), peft.LoraConfig(task_type="QUESTION_ANS", **lora))
@@ -257,7 +241,14 @@ def answering_case(made: Recording, backbone: str, lora: dict[str, Any]) -> None
     save_peft(made.folder(backbone, name), model)
     expected = answers(model.base_model.model, backbone)
     task = {"adapter": name, "head": name}
-    made.add(backbone, name, task, expected, head="question_answering", library=PEFT)
+    words = {"method": "PEFT lora", "head": "question_answering"}
+    made.add(backbone, name, task, expected, **words, library=PEFT)
+
+
+def peft_word(case: str) -> str:
+    """What the support table calls the method of a case."""
+    kinds = {"peft_dora": "dora", "peft_ia3": "ia3", "peft_prefix": "prefix_tuning"}
+    return f"PEFT {kinds.get(case, 'lora')}"
 
 
 def save_peft(folder: Path, model: Any) -> None:
@@ -270,13 +261,15 @@ def main() -> None:
     """Write the set."""
     torch.set_num_threads(1)
     made = Recording("seq2seq")
-    for backbone in FAMILIES:
-        is_full = backbone in PEFT_NAMES
+    for backbone in wanted.FAMILIES:
+        is_full = backbone in wanted.PEFT_NAMES
         bare_cases(made, backbone)
-        adapter_cases(made, backbone, CORE | MORE if is_full else CORE)
+        adapter_cases(made, backbone, wanted.CORE | wanted.MORE if is_full else wanted.CORE)
         stack_cases(made, backbone)
+        if is_full:
+            composition_cases(made, backbone)
         flex_cases(made, backbone)
-        static_cases(made, backbone, list(STATIC) if is_full else list(STATIC)[:1])
+        static_cases(made, backbone, list(wanted.STATIC) if is_full else list(wanted.STATIC)[:1])
         if is_full:
             peft_cases(made, backbone)
     made.write()

@@ -40,7 +40,7 @@ _T5 = {
     "d_kv": 4,
     "d_ff": 48,
     "num_layers": 2,
-    "num_heads": 4,
+    "num_heads": 8,
     "relative_attention_num_buckets": 8,
     "relative_attention_max_distance": 12,
     "decoder_start_token_id": 0,
