@@ -35,8 +35,6 @@ class Backbone:
         open_tokenizer: reads the tokenizer; called at the first use.
         sentence: settings of its sentence-transformers files, or None.
         make_digest: hashes config and weights; called at the first use.
-        read_stored: gives the folder's tensors under some first path segments, such as those of
-            a head that the bare model has no place for.
     """
 
     def __init__(
@@ -47,12 +45,10 @@ class Backbone:
         open_tokenizer: Callable[[Backbone], Tokenizer],
         sentence: SentenceSettings | None,
         make_digest: Callable[[], str],
-        read_stored: Callable[[frozenset[str]], Mapping[str, Tensor]] = lambda roots: {},
     ) -> None:
         self.facts = facts
         self.architecture = architecture
         self.sentence = sentence
-        self.read_stored = read_stored
         self.scope = RouteScope()
         self._padding_token: int | None = getattr(model.config, "pad_token_id", None)
         self.max_tokens = _most_tokens(model, architecture.positions, self.first_position)

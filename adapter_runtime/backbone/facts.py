@@ -38,6 +38,8 @@ class BackboneFacts:
         is_hooked: the `adapters` library hooks the model from outside.
         config: the model's configuration.
         word_embeddings: gives the frozen matrix of word embeddings, `[vocabulary, embedding]`.
+        stored: gives the folder's tensors under some first path segments, which the bare model
+            has no use for, such as those of a task class's head.
         has_embedding_output: there is a point behind the embedding block.
         other_prefixes: what task models may call the base model instead of `prefix`.
         lora_sites: the site of each LoRA switch outside attention, such as `intermediate_lora`.
@@ -63,6 +65,9 @@ class BackboneFacts:
     is_hooked: bool = False
     config: Mapping[str, Any] = field(default_factory=dict, compare=False)
     word_embeddings: Callable[[], Tensor] | None = field(default=None, compare=False)
+    stored: Callable[[frozenset[str]], Mapping[str, Tensor]] | None = field(
+        default=None, compare=False
+    )
     has_embedding_output: bool = True
     other_prefixes: tuple[str, ...] = ()
     lora_sites: Mapping[str, Site] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,6 +53,9 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
         architecture.prepare(model)
     facts = read_facts(model, architecture, folder.source, has_pooler)
 
+    def read_stored(roots: frozenset[str]) -> dict[str, torch.Tensor]:
+        return _read_stored(folder, weights, roots)
+
     def open_tokenizer(backbone: Backbone) -> Tokenizer:
         from adapter_runtime.backbone.tokenizer import Tokenizer
 
@@ -66,11 +70,10 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
     return Backbone(
         model.to(device),  # type: ignore[arg-type]  # its decorator loses the signature
         architecture,
-        facts,
+        replace(facts, stored=read_stored),
         open_tokenizer,
         read_sentence_settings(folder),
         lambda: folder.digest(("config.json", *weights)),
-        lambda roots: _read_stored(folder, weights, roots),
     )
 
 

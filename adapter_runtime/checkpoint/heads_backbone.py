@@ -5,7 +5,7 @@ Source: transformers `*ForMaskedLM`, `*ForCausalLM`, `*LMHeadModel`, `*ForCondit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,32 +14,37 @@ from torch import Tensor
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.heads_classes import StaticHead
 from adapter_runtime.checkpoint.heads_language import build_language, static_language
-from adapter_runtime.checkpoint.heads_static import language_heads
+from adapter_runtime.checkpoint.heads_static import LANGUAGE_TASKS, STATIC_HEADS, language_heads
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.types import HeadWeights, Kind, Note
 
 LANGUAGE_KINDS = frozenset({Kind.FILL_MASK, Kind.TEXT_GENERATION})
-LANGUAGE_TASKS: Mapping[str, Kind] = {
-    "CAUSAL_LM": Kind.TEXT_GENERATION,
-    "SEQ_2_SEQ_LM": Kind.TEXT_GENERATION,
-}
-"""PEFT task types whose adapters are trained under the backbone's own head."""
 
-ReadStored = Callable[[frozenset[str]], Mapping[str, Tensor]]
-"""Gives a backbone folder's tensors under these first path segments."""
+
+def trained_kind(config: Mapping[str, Any]) -> Kind | None:
+    """The kind of the language model head that a PEFT adapter was trained under, if it was.
+
+    Args:
+        config: the adapter's `adapter_config.json`.
+    """
+    if config.get("task_type") in LANGUAGE_TASKS:
+        return Kind.TEXT_GENERATION
+    mapping = config.get("auto_mapping")
+    name = str(mapping.get("base_model_class")) if isinstance(mapping, dict) else ""
+    head = STATIC_HEADS.get(name)
+    return HEADS[head.head_type].kinds[0] if head is not None and head.is_language else None
 
 
 def backbone_head(
-    facts: BackboneFacts, kind: Kind, read: ReadStored, options: Mapping[str, Any]
+    facts: BackboneFacts, kind: Kind, options: Mapping[str, Any]
 ) -> HeadWeights | None:
     """The backbone's own language model head; None where its folder holds none. Blocks.
 
     Args:
         facts: the backbone.
         kind: `fill-mask` or `text-generation`.
-        read: reads what the bare model did not load.
         options: the task's.
 
     Raises:
@@ -49,7 +54,8 @@ def backbone_head(
         # An encoder's causal head sees what comes after; no next token can be told from it.
         if kind not in HEADS[head.head_type].kinds or _is_second(head, facts):
             continue
-        tensors = read(frozenset(name.split(".")[0] for name in _names(head)))
+        roots = frozenset(name.split(".")[0] for name in _names(head))
+        tensors = facts.stored(roots) if facts.stored is not None else {}
         if not _is_there(head, tensors, facts):
             continue
         ledger = Ledger({name: tensors[name] for name in tensors if _belongs(name, head)})

@@ -12,19 +12,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.heads_build import HeadLayout, build_head
 from adapter_runtime.checkpoint.heads_classes import StaticHead
+from adapter_runtime.checkpoint.heads_folded import fold, foldable_modules
+from adapter_runtime.checkpoint.heads_language import build_language, static_language
 from adapter_runtime.checkpoint.heads_static import (
+    LANGUAGE_TASKS,
     STATIC_HEADS,
     TASK_SUFFIXES,
     family_of,
     head_modules,
+    language_heads,
     model_type_of,
     stack_on,
 )
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
+from adapter_runtime.methods.configuration import BadConfig
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import HeadWeights, Note
 
@@ -44,7 +51,10 @@ def head_tensor_names(
         names: every tensor name in the file.
         facts: the backbone.
     """
-    return frozenset(name for name in names if _is_head_path(_path(name), facts))
+    paths = {_path(name): name for name in names}
+    own = {name for path, name in paths.items() if _is_head_path(path, facts)}
+    inside = tuple(f"{module}." for module in foldable_modules(paths, facts) - facts.modules.keys())
+    return frozenset(own | {name for path, name in paths.items() if path.startswith(inside)})
 
 
 def read_peft_head(
@@ -61,22 +71,60 @@ def read_peft_head(
         RejectedAdapter: the head is unknown, incomplete, or was never saved.
     """
     names = head_tensor_names(config, tensors, facts)
-    saved = {_path(name): tensors[name] for name in sorted(names)}
+    saved, problems = _folded({_path(name): tensors[name] for name in sorted(names)}, config, facts)
+    if problems:
+        raise RejectedAdapter(folder.source, problems)
     trained = [path for path in saved if _COPIES.isdisjoint(path.split("."))]
     class_name = _class_name(folder, config, facts, is_needed=bool(trained))
     if class_name is None:
         return None
     head = STATIC_HEADS[class_name]
-    _check_saved(folder, head, class_name, trained)
-    ledger = Ledger(saved)
+    if head.is_language and not trained:
+        return None  # It was trained under the backbone's own.
+    borrowed = _from_backbone(head, trained, facts)
+    ledger = Ledger({**saved, **borrowed})
     ledger.alias([path for path in saved if path not in trained], "bias of a wrapper")
-    settings = replace(stack_on(head, facts), reads_types=_reads_types(config, options))
-    layout = HeadLayout("", head.head_type, settings, head.modules, head.norms)
     digest = folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
-    found = build_head(layout, ledger, facts, labels, options, digest)
+    if head.is_language:
+        layout = static_language(head, facts, ledger)
+        found = build_language(layout, ledger, facts, options, digest)
+    else:
+        _check_saved(folder, head, class_name, [*trained, *borrowed])
+        settings = replace(stack_on(head, facts), reads_types=_reads_types(config, options))
+        stack = HeadLayout("", head.head_type, settings, head.modules, head.norms)
+        found = build_head(stack, ledger, facts, labels, options, digest)
     if problems := ledger.problems():
         raise RejectedAdapter(folder.source, problems)
-    return found
+    if not borrowed:
+        return found
+    message = f"{', '.join(borrowed)}: the file holds none, so they are those of the backbone."
+    return replace(found, notes=(*found.notes, Note("backbone_head", message)))
+
+
+def _folded(
+    tensors: Mapping[str, Tensor], config: Mapping[str, Any], facts: BackboneFacts
+) -> tuple[Mapping[str, Tensor], tuple[Note, ...]]:
+    try:
+        saved, ledger = fold(config, tensors, facts)
+    except BadConfig as error:
+        return {}, (Note(error.code, str(error)),)
+    return saved, tuple(note for note in ledger.problems() if note.code != "unexpected_tensor")
+
+
+def _from_backbone(
+    head: StaticHead, trained: Sequence[str], facts: BackboneFacts
+) -> Mapping[str, Tensor]:
+    """The layers that PEFT leaves alone, where the backbone's folder brought them to training.
+
+    Such as ModernBERT's prediction head, which is pre-trained, and no name that PEFT saves.
+    """
+    modules = [
+        module for module in (*head.modules, *head.norms) if f"{module}.weight" not in trained
+    ]
+    if facts.stored is None or not modules:
+        return {}
+    stored = facts.stored(frozenset(module.split(".")[0] for module in modules))
+    return {name: stored[name] for name in sorted(stored) if name.rpartition(".")[0] in modules}
 
 
 def _reads_types(config: Mapping[str, Any], options: Mapping[str, Any]) -> bool:
@@ -112,6 +160,8 @@ def _class_name(
     suffix, family = TASK_SUFFIXES.get(str(config.get("task_type"))), family_of(facts.model_type)
     if suffix is not None and family is not None:
         return f"{family}{suffix}"
+    if is_needed and (language := _language_class(config, facts)) is not None:
+        return language
     if is_needed:
         message = (
             "The file holds a classifier, but neither task_type nor auto_mapping in "
@@ -122,8 +172,17 @@ def _class_name(
     return None
 
 
+def _language_class(config: Mapping[str, Any], facts: BackboneFacts) -> str | None:
+    """The class of a language model's task type: that with the vocabulary alone as its head."""
+    if str(config.get("task_type")) not in LANGUAGE_TASKS:
+        return None
+    classes = language_heads(facts.model_type).items()
+    return next((name for name, head in classes if head.modules == ("lm_head",)), None)
+
+
 def _check_saved(folder: Folder, head: StaticHead, class_name: str, trained: Sequence[str]) -> None:
-    missing = [module for module in head.modules if f"{module}.weight" not in trained]
+    modules = (*head.modules, *head.norms)
+    missing = [module for module in modules if f"{module}.weight" not in trained]
     if missing:
         message = (
             f"{class_name} needs {', '.join(missing)}, which the file does not hold: that part of "

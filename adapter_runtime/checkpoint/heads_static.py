@@ -43,6 +43,9 @@ TASK_SUFFIXES: Mapping[str, str] = {
 }
 """PEFT task types to the task class that they are trained on."""
 
+LANGUAGE_TASKS = frozenset({"CAUSAL_LM", "SEQ_2_SEQ_LM"})
+"""PEFT task types whose adapters are trained under the backbone's own language model head."""
+
 STATIC_HEADS: Mapping[str, StaticHead] = {
     f"{family}{suffix}": head
     for family, heads in BY_FAMILY.items()

@@ -11,8 +11,8 @@ from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.checkpoint.heads import embedding_head
 from adapter_runtime.checkpoint.heads_backbone import (
     LANGUAGE_KINDS,
-    LANGUAGE_TASKS,
     backbone_head,
+    trained_kind,
 )
 from adapter_runtime.compositions import last_leaf
 from adapter_runtime.engine.composing import read_composition
@@ -111,11 +111,10 @@ def _own_head(
     spec: TaskSpec, backbone: Backbone, adapters: Sequence[Adapter]
 ) -> HeadWeights | None:
     """The backbone's language model head, where one is asked for or an adapter trained under it."""
-    config = adapters[-1].config if adapters else {}
-    kind = spec.kind or LANGUAGE_TASKS.get(str(config.get("task_type")))
+    kind = spec.kind or (trained_kind(adapters[-1].config) if adapters else None)
     if kind not in LANGUAGE_KINDS:
         return None
-    return backbone_head(backbone.facts, kind, backbone.read_stored, spec.options)
+    return backbone_head(backbone.facts, kind, spec.options)
 
 
 def _last_sources(tree: Composition | None) -> list[str]:
