@@ -111,6 +111,20 @@ _STATIC: dict[str, dict[str, str]] = {
 INVERTIBLE = ("bert", "roberta", "xlm-roberta", "electra", "distilbert")
 """Backbones with a language adapter's invertible block around masked words."""
 
+PEFT_TASKS = {"CAUSAL_LM": "causal_lm", "SEQ_2_SEQ_LM": "seq2seq_lm"}
+PEFT_LANGUAGE: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("gpt2", "LMHeadModel", "CAUSAL_LM", {"target_modules": ["c_attn"], "fan_in_fan_out": True}),
+    ("bart", "ForConditionalGeneration", "SEQ_2_SEQ_LM", {"target_modules": ["q_proj", "v_proj"]}),
+    ("t5", "ForConditionalGeneration", "SEQ_2_SEQ_LM", {"target_modules": ["q", "v"]}),
+    (
+        "llama",
+        "ForCausalLM",
+        "CAUSAL_LM",
+        {"target_modules": ["q_proj", "v_proj"], "modules_to_save": ["lm_head"]},
+    ),
+)
+"""Backbone, class, PEFT's task type and further settings of its LoRA."""
+
 _VARIANTS = {
     "albert-groups": 1,
     "deberta-v3": 1,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import adapters
+import peft
 import torch
 import transformers
 from adapters.methods.lora import LoRAMergedLinear
@@ -20,6 +21,8 @@ from tests.goldens.heads_cases import (
     FLEX,
     INVERTIBLE,
     LABELS,
+    PEFT_LANGUAGE,
+    PEFT_TASKS,
     TASK_CLASSES,
     flex_cases,
     static_cases,
@@ -27,7 +30,7 @@ from tests.goldens.heads_cases import (
 from tests.goldens.models import MODELS, InputRow, rows
 from tests.goldens.recording import Recording
 
-LIBRARY = "adapters 1.3.0"
+LIBRARY, PEFT = "adapters 1.3.0", "peft 0.21.2"
 Expected = dict[str, list[Any]]
 
 
@@ -193,6 +196,24 @@ def fill_adapter(model: Any) -> None:
                 parameter.copy_((draw(key, tuple(parameter.shape), 0.3) * 32).round() / 32)
 
 
+def peft_language(made: Recording, name: str, suffix: str, task: str, **lora: Any) -> None:
+    """A PEFT LoRA on a language model: its logits are those of the model's own vocabulary."""
+    family, head_type = FLEX[MODELS[name].model_type], PEFT_TASKS[task]
+    model = getattr(transformers, f"{family}{suffix}")(config_of(name))
+    fill_backbone(model.base_model if name != "t5" else model)
+    model.tie_weights()
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(task_type=task, r=4, **lora))
+    with torch.no_grad():
+        for key, parameter in wrapped.named_parameters():
+            if "lora_" in key or "modules_to_save" in key:
+                parameter.copy_((draw(key, tuple(parameter.shape), 0.3) * 32).round() / 32)
+    wrapped.eval()
+    case = f"peft-{'saved' if 'modules_to_save' in lora else 'tied'}"
+    wrapped.save_pretrained(str(made.folder(name, case)))
+    answers = expected(wrapped.base_model.model, name, head_type)
+    made.add(name, case, {"adapter": case}, answers, method="lora", head=head_type, library=PEFT)
+
+
 def make() -> None:
     """The whole set."""
     torch.set_num_threads(1)
@@ -204,6 +225,8 @@ def make() -> None:
             static(made, name, suffix, head_type)
     for name in INVERTIBLE:
         inverse(made, name)
+    for name, suffix, task, lora in PEFT_LANGUAGE:
+        peft_language(made, name, suffix, task, **lora)
     made.write()
 
 
