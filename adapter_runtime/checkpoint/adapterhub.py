@@ -19,6 +19,7 @@ from adapter_runtime.methods.invertible_files import holds_invertible, read_inve
 from adapter_runtime.methods.lora_files import read_lora, read_mtl_lora
 from adapter_runtime.methods.prefix_files import read_prefix
 from adapter_runtime.methods.prompt_files import read_prompt
+from adapter_runtime.methods.reft_files import KEY as UNSAVED_KEY
 from adapter_runtime.methods.reft_files import read_reft
 from adapter_runtime.types import NOTHING, Note, Part, Site
 
@@ -179,7 +180,9 @@ def _children(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if not isinstance(children, (list, tuple)) or not children:
         raise BadConfig("A union needs a list of configurations under configs.")
     for child in children:
-        yield from _children(expand_config(child))
+        # Inside a union the library knows its own keys only, also of what it named itself.
+        own = {key: value for key, value in expand_config(child).items() if key != UNSAVED_KEY}
+        yield from _children(own)
 
 
 def _read_one(

@@ -18,14 +18,6 @@ from adapter_runtime.types import Adapter, Note, Part
 Config = dict[str, Any]
 Written = tuple[Config, list[Part]]
 SUBTRACTS = "subtract_projection"
-_NAMES: Mapping[str | None, str] = {
-    None: "seq_bn",
-    "bottleneck": "seq_bn",
-    "lora": "lora",
-    "prefix_tuning": "prefix_tuning",
-    "prompt_tuning": "prompt_tuning",
-    "reft": "noreft",
-}
 _MTL_KEYS = ("n_up_projection", "task_specific_matrix_type", "weights_sharpness")
 
 
@@ -42,23 +34,22 @@ def written_config(adapter: Adapter) -> tuple[Any, Sequence[Part]]:
     for child in stored["configs"] if is_union else [stored]:
         config, parts = _written(expand_config(child), parts, is_current, adapter)
         children.append(config)
-    if any(not child.get(SUBTRACTS, True) for child in children):
-        return "|".join(named(child) for child in children), parts
-    return {"architecture": "union", "configs": children} if is_union else children[0], parts
+    if all(child.get(SUBTRACTS, True) for child in children):
+        return {"architecture": "union", "configs": children} if is_union else children[0], parts
+    if is_union:
+        raise _inexpressible(adapter, "the library knows no DiReFT inside a union")
+    return named(children[0]), parts
 
 
 def named(config: Mapping[str, Any]) -> str:
-    """A configuration as a string, which says the one thing that the library saves no key for."""
-    name = _NAMES[config.get("architecture")]
-    if not config.get(SUBTRACTS, True):
-        name = "direft"
-    default = NAMED_CONFIGS[name]
+    """DiReFT as a string: its name says what the library has no key for."""
+    default = NAMED_CONFIGS["direft"]
     changes = (
         f"{key}={value!r}"
         for key, value in config.items()
         if key in default and key != SUBTRACTS and default[key] != value
     )
-    return f"{name}[{','.join(changes)}]"
+    return f"direft[{','.join(changes)}]"
 
 
 def _written(

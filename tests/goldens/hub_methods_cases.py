@@ -75,6 +75,8 @@ ON_BERT: dict[str, tuple[str, str]] = {
         "noreft[r=2,prefix_positions=6,suffix_positions=6,tied_weights=True]",
     ),
     "direft": ("direft", "direft[r=4,suffix_positions=2]"),
+    # The library forgets inside a union what makes it DiReFT, before it trains.
+    "union_direft": ("union", "direft[r=2]|seq_bn[reduction_factor=8]"),
     "union_reft_bottleneck": (
         "union",
         "loreft[r=2]|seq_bn[reduction_factor=8]|ia3[alpha=2,attn_matrices=['q','k']]",
@@ -89,6 +91,33 @@ ON_BERT: dict[str, tuple[str, str]] = {
         "seq_bn[reduction_factor=4,use_gating=True]|lora[r=4,alpha=2,use_gating=True]",
     ),
 }
+
+_PART = "attn_matrices=['v','q']"
+_THIRDS: dict[str, tuple[str, str]] = {
+    "lora_reversed": ("lora", f"lora[r=3,alpha=7,{_PART},output_lora=True]"),
+    "lora_one_third": ("lora", "lora[r=2,alpha=3,attn_matrices=['k']]"),
+    "lora_part_gated": ("lora", f"lora[r=3,{_PART},use_gating=True]"),
+    "ia3_part": ("ia3", f"ia3[alpha=3,{_PART}]"),
+    "ia3_part_gated": ("ia3", f"ia3[alpha=3,{_PART},use_gating=True]"),
+}
+MERGED: dict[str, dict[str, tuple[str, str]]] = {
+    "gpt2": {
+        **_THIRDS,
+        "dora_ignored": ("dora", "dora[r=3,alpha=5,attn_matrices=['v']]"),
+        "vera_ffn": ("vera", "vera[r=3,selfattn_lora=False,output_lora=True]"),
+        "mtl_lora_ffn": ("mtl_lora", "mtl_lora[selfattn_lora=False,output_lora=True]"),
+    },
+    "deberta": {
+        **_THIRDS,
+        "dora_ignored": ("dora", f"dora[{_LORA}]"),
+    },
+    "modernbert": {
+        **_THIRDS,
+        "dora_ignored": ("dora", f"dora[{_LORA}]"),
+        "dora_ignored_in_part": ("dora", f"dora[{_ALL}]"),
+    },
+}
+"""Backbones whose queries, keys and values come from one projection."""
 
 STACKS: dict[str, tuple[str, ...]] = {
     "compacters": ("compacter", "compacter_plus_plus"),

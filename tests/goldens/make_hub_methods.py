@@ -15,6 +15,7 @@ import adapters
 import torch
 import transformers
 from adapters.composition import Stack
+from adapters.methods.lora import LoRALinear, LoRAMergedLinear
 
 from tests.goldens import hub_methods_cases as wanted
 from tests.goldens.filling import draw, fill_backbone
@@ -26,6 +27,7 @@ STD = 0.3
 STEPS = 32
 OTHERS = ("roberta", "distilbert", "electra")
 FACTORS = ("norm", "scaling", ".m.weight", "lora_B")
+BIASLESS = ("deberta", "modernbert")
 HOMES: dict[str, Path] = {}
 """Where the adapters of BERT lie, by case."""
 
@@ -34,9 +36,22 @@ def flex_model(backbone: str) -> Any:
     """A filled flexible model of the `adapters` library."""
     model = MODELS[backbone]
     config = transformers.AutoConfig.for_model(model.model_type, **model.config)
-    flex = adapters.AutoAdapterModel.from_config(config)
+    if backbone == "modernbert":
+        flex: Any = transformers.ModernBertModel(config)
+        adapters.init(flex)
+    else:
+        flex = adapters.AutoAdapterModel.from_config(config)
     fill_backbone(flex.base_model)
+    if backbone in BIASLESS:
+        clear_biases(flex)
     return flex.eval()
+
+
+def clear_biases(model: Any) -> None:
+    """Without the biases that only the library's merged projections have; its loading does so."""
+    for module in model.modules():
+        if isinstance(module, LoRAMergedLinear):
+            module.bias.data.zero_()
 
 
 @torch.no_grad()
@@ -86,7 +101,7 @@ def single_cases(made: Recording, backbone: str, cases: dict[str, tuple[str, str
         model = added(backbone, name, config)
         home = made.folder(backbone, name)
         save(model, name, home)
-        if backbone == "bert":
+        if backbone in ("bert", "gpt2"):
             HOMES[name] = home
         task: dict[str, Any] = {"adapter": name}
         if method == "direft":
@@ -134,6 +149,28 @@ def legacy_cases(made: Recording) -> None:
         made.add("bert", name, task, expected, method="legacy", library=LIBRARY)
 
 
+def merged_history_cases(made: Recording) -> None:
+    """Merged projections were scaled when others were not; today's repair hits them as well."""
+    source, name = "lora_reversed", "legacy_merged_1_0"
+    folder = made.folder("gpt2", name)
+    shutil.copytree(HOMES[source], folder, dirs_exist_ok=True)
+    model = flex_model("gpt2")
+    model.set_active_adapters(model.load_adapter(str(folder), with_head=False))
+    # Its linears outside attention were not scaled.
+    for module in model.modules():
+        if isinstance(module, LoRALinear):
+            for lora in module.loras.values():
+                lora.scaling = 1.0
+    trained = {"hidden": states(model, "gpt2")}
+    rewrite(folder, lambda config: config.update(version="adapters.1.0.1"), {})
+    made.add("gpt2", name, {"adapter": name}, trained, method="legacy", library=LIBRARY)
+    model = flex_model("gpt2")
+    model.set_active_adapters(model.load_adapter(str(folder), with_head=False))
+    task = {"adapter": name, "options": {"lora_scaling": "adapters"}}
+    repaired = {"hidden": states(model, "gpt2")}
+    made.add("gpt2", f"{name}_repaired", task, repaired, method="legacy", library=LIBRARY)
+
+
 def rewrite(folder: Path, edit: Any, renames: dict[str, str]) -> None:
     """Apply a legacy case's edits to a saved folder."""
     path = folder / "adapter_config.json"
@@ -155,6 +192,9 @@ def main() -> None:
     stack_cases(made)
     reloaded_cases(made)
     legacy_cases(made)
+    for backbone, cases in wanted.MERGED.items():
+        single_cases(made, backbone, cases)
+    merged_history_cases(made)
     for backbone in OTHERS:
         single_cases(made, backbone, wanted.EVERYWHERE)
     made.write()
