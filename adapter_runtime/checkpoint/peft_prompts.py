@@ -33,6 +33,11 @@ _WORDS = PlugPoint(MODEL_LEVEL, Site.WORD_EMBEDDINGS)
 _TYPED_TASKS = frozenset(("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS"))
 """Task types whose PEFT models hand token types on, or whose heads say that they do not."""
 
+_WITHOUT_PAST = frozenset(
+    ("albert", "deberta", "deberta-v2", "distilbert", "esm", "modernbert", "mpnet", "nomic_bert")
+)
+"""Families whose models take no past keys and values, so that PEFT cannot run a prefix."""
+
 Read = Callable[[Mapping[str, Any], Ledger, BackboneFacts], list[Part]]
 
 
@@ -104,11 +109,10 @@ def _reads_types(config: Mapping[str, Any]) -> bool:
 
 
 def _read_prefix(config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts) -> list[Part]:
-    check_places(facts)
     _check_caches(config, facts)
-    length, sizes = _num_tokens(config), _sizes(config, facts)
-    num_layers = positive_integer(config.get("num_layers"), "num_layers")
-    points = _prefixed(facts)
+    check_places(facts)
+    length, sizes, points = _num_tokens(config), _sizes(config, facts), _prefixed(facts)
+    num_layers = _size(config, "num_layers", len(points))
     if num_layers != len(points):
         message = (
             f"num_layers is {num_layers}; this backbone has {len(points)} layers that take a "
@@ -133,6 +137,12 @@ def _read_prefix(config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts
 
 
 def _check_caches(config: Mapping[str, Any], facts: BackboneFacts) -> None:
+    if facts.model_type in _WITHOUT_PAST:
+        message = (
+            f"PEFT cannot run a prefix on {facts.model_type} models, which take no past keys and "
+            "values; train prompt tuning or another kind of adapter, such as LoRA."
+        )
+        raise BadConfig(message, "unsupported_point")
     is_seq2seq = config.get("num_transformer_submodules") == 2
     if facts.config.get("is_encoder_decoder") and not is_seq2seq:
         # PEFT itself fails on T5, and on BART cross attention reads the decoder's own keys.
@@ -165,9 +175,9 @@ def _layer_numbers(config: Mapping[str, Any], num_layers: int) -> list[int]:
 
 def _sizes(config: Mapping[str, Any], facts: BackboneFacts) -> KeySizes:
     """The key sizes that the file states, which must be those of the backbone."""
-    width = positive_integer(config.get("token_dim"), "token_dim")
-    heads = positive_integer(config.get("num_attention_heads"), "num_attention_heads")
     sizes = key_sizes(facts)
+    width = _size(config, "token_dim", sizes.width)
+    heads = _size(config, "num_attention_heads", sizes.num_heads)
     if (width, heads) != (sizes.width, sizes.num_heads):
         message = (
             f"Its prefixes have {heads} heads and width {width}; this backbone's keys have "
@@ -175,6 +185,12 @@ def _sizes(config: Mapping[str, Any], facts: BackboneFacts) -> KeySizes:
         )
         raise BadConfig(message, "wrong_backbone")
     return sizes
+
+
+def _size(config: Mapping[str, Any], key: str, own: int) -> int:
+    """A size that the file states, or the backbone's own for null, as PEFT fills it in."""
+    stated = config.get(key)
+    return own if stated is None else positive_integer(stated, key)
 
 
 PROMPT_TYPES: Mapping[str, Read] = {

@@ -95,9 +95,11 @@ def answer(output: Any, virtual: Virtual) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def answers(model: Any, inputs: Sequence[InputRow], virtual: Virtual) -> Mapping[str, list[Any]]:
+def answers(
+    model: Any, inputs: Sequence[InputRow], virtual: Virtual, **options: Any
+) -> Mapping[str, list[Any]]:
     """What a library computes, member by member."""
-    found = [answer(model(**batch(row), return_dict=True), virtual) for row in inputs]
+    found = [answer(model(**batch(row), **options, return_dict=True), virtual) for row in inputs]
     return {member: [row[member] for row in found] for member in found[0]}
 
 
@@ -198,7 +200,8 @@ def peft_case(
     if task_type == "QUESTION_ANS":
         # PEFT hands no token types on, and so our encoding makes none.
         inputs = [row._replace(type_ids=None) for row in rows(backbone)]
-    expected = answers(model, inputs or rows(backbone), virtual)
+    chosen = {"task_ids": torch.tensor([0])} if name == "multitask" else {}
+    expected = answers(model, inputs or rows(backbone), virtual, **chosen)
     head = TASKS[task_type][1]
     options = {"method": method, "head": head, "inputs": inputs, "library": PEFT}
     made.add(backbone, case, {"adapter": case}, expected, **options)
@@ -206,6 +209,27 @@ def peft_case(
 
 def make_backbone(made: Recording, backbone: str) -> None:
     """Every case of one backbone."""
+    has_pads = "pad_token_id" in MODELS[backbone].config
+    if backbone != "mpnet":
+        adapter_cases(made, backbone, has_pads=has_pads)
+    for name in peft_configs(backbone):
+        for task_type in TASKS:
+            if is_run_by_peft(backbone, name, task_type):
+                peft_case(made, backbone, name, task_type)
+        if has_pads and name in ("prompt", "prefix"):
+            peft_case(made, backbone, name, "FEATURE_EXTRACTION", with_pads(backbone))
+
+
+def is_run_by_peft(backbone: str, name: str, task_type: str) -> bool:
+    """Whether PEFT can run what it saves."""
+    if name == "multitask":
+        return task_type == "SEQ_CLS"  # The others do not hand the task's number on.
+    # PEFT takes the second output for a pooled one: off BERT it is the keys and values.
+    return backbone == "bert" or not (name.startswith("prefix") and task_type == "SEQ_CLS")
+
+
+def adapter_cases(made: Recording, backbone: str, *, has_pads: bool) -> None:
+    """Every case of the `adapters` library."""
     for name in CONFIGS:
         adapter_case(made, backbone, name)
     for name in STACKS:
@@ -213,15 +237,8 @@ def make_backbone(made: Recording, backbone: str) -> None:
     for name in HEADED if backbone == "bert" else ("prompt",):
         for kind in HEADS:
             head_case(made, backbone, name, kind)
-    for name in peft_configs(backbone):
-        for task_type in TASKS:
-            # PEFT takes the second output for a pooled one: off BERT it is the keys and values.
-            if backbone == "bert" or (name[:6], task_type) != ("prefix", "SEQ_CLS"):
-                peft_case(made, backbone, name, task_type)
-    if "pad_token_id" in MODELS[backbone].config:
-        for name in ("prompt", "prefix"):
-            padded_case(made, backbone, name)
-            peft_case(made, backbone, name, "FEATURE_EXTRACTION", with_pads(backbone))
+    for name in ("prompt", "prefix") if has_pads else ():
+        padded_case(made, backbone, name)
 
 
 def written_case(made: Recording, backbone: str, written: Path) -> None:

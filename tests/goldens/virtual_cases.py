@@ -15,8 +15,9 @@ FAMILIES = {
     "xlm-roberta": "XLMRoberta",
     "electra": "Electra",
     "distilbert": "DistilBert",
+    "mpnet": "MPNet",
 }
-"""Backbones to the prefix of their task classes."""
+"""Backbones to the prefix of their task classes; the `adapters` library lacks the last."""
 
 PREFIX = {"prefix_length": 3, "bottleneck_size": 8}
 PROMPT = {"prompt_length": 3}
@@ -97,7 +98,6 @@ STACKS = {
 HEADS = {"classification": 3, "tagging": 3, "question_answering": 2}
 HEADED = ("prefix", "prompt", "prompt_after_bos", "invertible")
 
-
 TASKS = {
     "FEATURE_EXTRACTION": ("Model", None),
     "SEQ_CLS": ("ForSequenceClassification", "classification"),
@@ -125,7 +125,10 @@ def peft_configs(backbone: str) -> dict[str, tuple[str, Any, dict[str, Any]]]:
             mlp | {"encoder_reparameterization_type": "LSTM"},
         ),
     }
-    if backbone != "distilbert":
+    if backbone == "bert":
+        options = tokens | {"num_tasks": 1, "num_ranks": 2}
+        found["multitask"] = ("PEFT prompt tuning", peft.MultitaskPromptTuningConfig, options)
+    if backbone not in ("distilbert", "mpnet"):
         found["prefix"] = ("PEFT prefix tuning", peft.PrefixTuningConfig, tokens)
         found["prefix_projected"] = (
             "PEFT prefix tuning",

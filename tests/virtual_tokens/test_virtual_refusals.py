@@ -65,6 +65,7 @@ def test_configurations_that_do_not_fit_are_refused(name, changes, code, tmp_pat
         ("peft_prefix_feature_extraction", {"num_attention_heads": 2}, "wrong_backbone"),
         ("peft_prefix_feature_extraction", {"token_dim": 64}, "wrong_backbone"),
         ("peft_prefix_feature_extraction", {"peft_type": "CARTRIDGE"}, "unsupported_method"),
+        ("peft_prefix_feature_extraction", {"num_layers": None, "token_dim": None}, None),
         ("peft_prompt_seq_cls", {"peft_type": "P_TUNING"}, None),
     ),
 )
@@ -90,6 +91,15 @@ def test_multi_task_prompts_are_served_where_there_is_one_task(tmp_path):
     assert torch.equal(part.tensors["vectors"], saved["prompt_embeddings"] * product)
     several = copy.config(lambda config: config.update(num_tasks=2))
     assert codes(several) == ["unsupported_config"]
+
+
+@pytest.mark.parametrize("backbone", ("distilbert", "mpnet", "albert", "deberta-v2", "modernbert"))
+def test_prefixes_that_peft_itself_cannot_run_are_refused(backbone, tmp_path):
+    """Such a file can be saved, but no number of PEFT's belongs to it."""
+    path = Changed("peft_prefix_feature_extraction", tmp_path).path
+    (problem,) = examine(path, backbone).problems[:1]
+    assert problem.code == "unsupported_point"
+    assert backbone in problem.message
 
 
 @pytest.mark.parametrize("name", ("prefix", "prompt", "invertible"))
