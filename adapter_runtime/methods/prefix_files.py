@@ -26,7 +26,7 @@ from adapter_runtime.methods.configuration import (
 )
 from adapter_runtime.methods.prefix import PrefixSettings, PrefixTuning
 from adapter_runtime.methods.stacks import activation
-from adapter_runtime.types import Part, PlugPoint, Site
+from adapter_runtime.types import Note, Part, PlugPoint, Site
 
 _SITES = (Site.KEYS_VALUES, Site.CROSS_KEYS_VALUES)
 _HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads", "encoder_attention_heads")
@@ -94,6 +94,12 @@ def read_prefix(config: Mapping[str, Any], file: HubFile) -> list[Part]:
         pool = _read_pool(config, file, where, length, len(points))
         for point, states in zip(points, pool, strict=False):
             parts.append(_read_part(point, states, config, file))
+    if any(_is_counted(part.point, file.facts) for part in parts):
+        message = (
+            "The library's causal masks count its prefix as a row's first tokens, so that a token "
+            "sees a part of the prefix only, and rows as long as a window see none; so do we."
+        )
+        file.notes.append(Note("prefix_counted", message))
     return sorted(parts, key=lambda part: part.point.layer)
 
 

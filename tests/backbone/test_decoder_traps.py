@@ -96,7 +96,9 @@ def test_t35_heads_differ_in_the_token_that_they_read(backbone):
 @pytest.mark.parametrize("backbone", ("gpt2", "llama", "mistral"))
 def test_t41_causal_masks_count_adapterhubs_prefixes_only(backbone):
     """The library's masks take a prefix for tokens; PEFT's lies in the past of all of them."""
-    assert all(part.settings.is_counted for part in read(backbone, "prefix_flat").parts)
+    counted = read(backbone, "prefix_flat")
+    assert all(part.settings.is_counted for part in counted.parts)
+    assert [note.code for note in counted.notes] == ["prefix_counted"]
     assert not any(part.settings.is_counted for part in read(backbone, "peft_prefix").parts)
 
 
