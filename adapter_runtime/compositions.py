@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 MAX_DEPTH = 4
 MAX_CHILDREN = 16
+MAX_LEAVES = 64
 
 MEAN_MODES = ("adapters", "mean")
 REFUSED: Mapping[str, str] = {
@@ -244,6 +246,8 @@ def nesting_problem(tree: Composition, depth: int = 0, *, is_flat: bool = False)
     """
     if isinstance(tree, Leaf):
         return None
+    if depth == 0 and sum(1 for _ in islice(leaves(tree), MAX_LEAVES + 1)) > MAX_LEAVES:
+        return f"a composition holds at most {MAX_LEAVES} adapters"
     name = type(tree).__name__
     if depth >= MAX_DEPTH or not 1 <= len(tree.children) <= MAX_CHILDREN:
         return f"compositions nest at most {MAX_DEPTH} deep with 1 to {MAX_CHILDREN} children each"

@@ -106,6 +106,7 @@ IMPOSSIBLE = {
     "average in average": ({"average": [{"average": ["a"]}]}, "Average cannot hold Average"),
     "average in fuse": ({"fuse": [{"average": ["a"]}], "fusion": "f"}, "Fuse cannot hold Average"),
     "tree in merge": ({"merge": [{"stack": ["a"]}]}, "Merge cannot hold Stack"),
+    "wide": ({"stack": [{"stack": ["a"] * 16}] * 5}, "at most 64 adapters"),
     "deep": ({"average": [{"stack": [{"fuse": ["a"], "fusion": "f"}]}]}, "Stack cannot hold Fuse"),
 }
 
