@@ -82,7 +82,7 @@ def read_peft_head(
     if head.is_language and not trained:
         return None  # It was trained under the backbone's own.
     borrowed = _from_backbone(head, trained, facts)
-    ledger = Ledger({**saved, **borrowed})
+    ledger = Ledger({**borrowed, **saved})
     ledger.alias([path for path in saved if path not in trained], "bias of a wrapper")
     digest = folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
     if head.is_language:

@@ -44,7 +44,12 @@ def _embeddings(targets: Targets, file: PeftFile) -> Iterator[tuple[str, PlugPoi
             yield path, point
 
 
-def _rank_and_scale(path: str, file: PeftFile) -> tuple[int, float]:
+def rank_and_scale(path: str, file: PeftFile) -> tuple[int, float]:
+    """The rank of a module's factors, and the factor of their product.
+
+    Raises:
+        BadConfig: a configuration value cannot be used.
+    """
     config, module = file.config, file.module(path)
     rank = pattern_value(config.get("rank_pattern"), module, config.get("r", 8), "rank_pattern")
     rank = positive_integer(rank, "r")
@@ -56,7 +61,7 @@ def _rank_and_scale(path: str, file: PeftFile) -> tuple[int, float]:
 
 
 def _linear_part(path: str, point: PlugPoint, bias: Tensor | None, file: PeftFile) -> Part:
-    rank, scale = _rank_and_scale(path, file)
+    rank, scale = rank_and_scale(path, file)
     width_out, width_in = file.facts.linears[path]
     take = file.ledger.take
     tensors = {
@@ -78,7 +83,7 @@ def _linear_part(path: str, point: PlugPoint, bias: Tensor | None, file: PeftFil
 def _embedding_part(path: str, point: PlugPoint, file: PeftFile) -> Part:
     if boolean(file.config, "lora_bias"):
         raise BadConfig("lora_bias cannot be used on an embedding table.")
-    rank, scale = _rank_and_scale(path, file)
+    rank, scale = rank_and_scale(path, file)
     vocabulary, width = file.facts.shapes[point]
     take = file.ledger.take
     tensors = {
