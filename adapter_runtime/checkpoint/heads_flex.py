@@ -43,6 +43,12 @@ _OTHER_TYPES = ("image_classification",)
 _EPS = 1e-12
 
 
+def flexible_scale(head_type: str, facts: BackboneFacts) -> float:
+    """The factor on the states before a flexible head; classes have none before their answers."""
+    is_scaled = head_type in _PER_TOKEN or head_type in LANGUAGE_TYPES
+    return output_scale(facts) if is_scaled else 1.0
+
+
 def flex_layout(
     name: str, config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts, where: str
 ) -> HeadLayout | LanguageLayout | ParsingLayout:
@@ -66,7 +72,7 @@ def flex_layout(
         return _language_layout(name, config, facts, where)
     settings = stack_settings(config, where)
     summary, marker = summary_of(facts, is_static=False)
-    scale = output_scale(facts) if head_type in _PER_TOKEN else 1.0
+    scale = flexible_scale(head_type, facts)
     settings = replace(settings, summary=summary, marker=marker, scale=scale)
     indices = _layer_indices(ledger, f"heads.{name}.", settings)
     return HeadLayout(

@@ -19,6 +19,7 @@ from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.heads_adapterhub import CONFIG_FILE, PICKLE_FILE
 from adapter_runtime.checkpoint.heads_build import LABELLED, default_labels
 from adapter_runtime.checkpoint.heads_flex import (
+    flexible_scale,
     language_indices,
     layer_indices,
     stack_settings,
@@ -70,7 +71,8 @@ def new_head(
         raise SettingsError(f"A new head may be one of {', '.join(STACKS)}, not {head_type!r}.")
     summary, marker = summary_of(facts, is_static=False)
     stack = stack_settings({**settings, "head_type": head_type}, name)
-    stack = replace(stack, summary=summary, marker=marker)
+    scale = flexible_scale(head_type, facts)
+    stack = replace(stack, summary=summary, marker=marker, scale=scale)
     if stack.use_pooler and not facts.has_pooler:
         raise SettingsError(f"use_pooler: {facts.model_name} has no trained pooler.")
     num_out = _num_out(head_type, settings, labels)
@@ -99,7 +101,7 @@ def write_head(head: HeadWeights, directory: Path, facts: BackboneFacts, name: s
         SettingsError: the `adapters` library has no form for it.
     """
     family = family_of(facts.model_type)
-    if not head.tensors or family not in FLEX_FAMILIES or not _is_writable(head):
+    if family not in FLEX_FAMILIES or not _is_writable(head):
         raise SettingsError(
             f"The adapters library has no such {head.spec.head_type} head for {facts.model_type}; "
             f"heads with weights on {', '.join(sorted(FLEX_FAMILIES))} can be written."
@@ -122,6 +124,8 @@ def write_head(head: HeadWeights, directory: Path, facts: BackboneFacts, name: s
 def _is_writable(head: HeadWeights) -> bool:
     """Flexible heads have no LayerNorm between plain layers, and always read the usual token."""
     settings = head.spec.settings
+    if not head.tensors and not isinstance(settings, LanguageSettings):
+        return False
     return not isinstance(settings, StackSettings) or settings.norm_eps is None
 
 
@@ -173,6 +177,10 @@ def _named_tensors(head: HeadWeights, name: str, facts: BackboneFacts) -> dict[s
     settings = head.spec.settings
     if isinstance(settings, LanguageSettings) and settings.is_tied and facts.word_embeddings:
         stored[_stored(head, DECODER)] = facts.word_embeddings().float()
+    if isinstance(settings, StackSettings):
+        # A class's head may read states that the flexible one reads scaled.
+        factor = settings.scale / flexible_scale(head.spec.head_type, facts)
+        stored[_stored(head, "0.weight")] = stored[_stored(head, "0.weight")] * factor
     return {
         f"heads.{name}.{key}": tensor.detach().cpu().clone().contiguous()
         for key, tensor in stored.items()
