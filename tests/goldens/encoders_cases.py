@@ -27,6 +27,7 @@ METHODS: dict[str, tuple[str, str]] = {
     "compacter": ("compacter", "compacter[reduction_factor=4,phm_dim=2]"),
     "loreft": ("reft", "loreft[r=2,prefix_positions=2,suffix_positions=1]"),
     "dora": ("dora", "dora[r=4,alpha=6]"),
+    "vera": ("vera", "vera[r=4,init_weights_seed=5]"),
     "prefix_tuning": ("prefix_tuning", f"prefix_tuning[{_PREFIX}]"),
     "prefix_flat": ("prefix_tuning", "prefix_tuning_flat[prefix_length=2]"),
     "prefix_gated": ("prefix_tuning", f"prefix_tuning[{_PREFIX},{_GATED},shared_gating=False]"),
@@ -75,7 +76,8 @@ WITHOUT: dict[str, tuple[str, ...]] = {
 }
 MERGED = frozenset({"deberta", "modernbert"})
 """Query, key and value are one linear."""
-NO_DORA = ("dora",)
+NOT_MERGED = ("dora", "vera")
+"""Methods that the library lacks for one linear of three."""
 
 ADAPTER_FAMILIES = {
     "albert": "Albert",
@@ -85,21 +87,27 @@ ADAPTER_FAMILIES = {
     "deberta-v3": "DebertaV2",
     "modernbert": "ModernBert",
 }
+POOLED = ("albert", "albert-groups")
+"""Backbones whose flexible heads may read a pooler."""
 """Backbones that the `adapters` library knows, and their class names."""
 PEFT_FAMILIES = ADAPTER_FAMILIES | {
+    "modernbert-mean": "ModernBert",
     "camembert": "Camembert",
     "xlm-roberta-xl": "XLMRobertaXL",
     "esm": "Esm",
 }
 
-FLEX_HEADS: dict[str, dict[str, Any]] = {
-    "classification": {"num_labels": 3},
-    "multilabel_classification": {"num_labels": 3},
-    "tagging": {"num_labels": 3},
-    "question_answering": {},
-    "multiple_choice": {"num_choices": 2},
-    "masked_lm": {},
+FLEX_HEADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "flex_classification": ("classification", {"num_labels": 3}),
+    "flex_classification_pooled": ("classification", {"num_labels": 3, "use_pooler": True}),
+    "flex_multilabel_classification": ("multilabel_classification", {"num_labels": 3}),
+    "flex_tagging": ("tagging", {"num_labels": 3}),
+    "flex_question_answering": ("question_answering", {}),
+    "flex_multiple_choice": ("multiple_choice", {"num_choices": 2}),
+    "flex_multiple_choice_pooled": ("multiple_choice", {"num_choices": 2, "use_pooler": True}),
+    "flex_masked_lm": ("masked_lm", {}),
 }
+"""By name: the head, and how users add it."""
 
 STATIC_HEADS = {
     "ForSequenceClassification": "classification",
@@ -119,6 +127,7 @@ PEFT_TARGETS = {
     "deberta-v2": _QUERY_VALUE_PROJ,
     "deberta-v3": _QUERY_VALUE_PROJ,
     "modernbert": ["Wqkv"],
+    "modernbert-mean": ["Wqkv", "mlp.Wo"],
     "camembert": _QUERY_VALUE,
     "xlm-roberta-xl": _QUERY_VALUE,
     "esm": _QUERY_VALUE,

@@ -101,7 +101,7 @@ def methods(backbone: str) -> dict[str, tuple[str, Any]]:
         name: entry
         for name, entry in wanted.METHODS.items()
         if name not in wanted.WITHOUT.get(backbone, ())
-        and not (name == "dora" and backbone in wanted.MERGED)
+        and not (name in wanted.NOT_MERGED and backbone in wanted.MERGED)
     }
     if backbone == "modernbert":
         found["norm_before"] = ("bottleneck", adapters.BnConfig(**wanted.NORM_BEFORE))
@@ -144,11 +144,11 @@ def head_numbers(model: Any, backbone: str, head_type: str, num_choices: int) ->
 
 def flex_cases(record: Recording, backbone: str) -> None:
     """Every flexible head over one adapter."""
-    for head_type, options in wanted.FLEX_HEADS.items():
+    for name, (head_type, options) in wanted.FLEX_HEADS.items():
         model = flex_model(backbone)
-        if head_type not in model.head_types:
+        is_pooled = "use_pooler" in options and backbone not in wanted.POOLED
+        if head_type not in model.head_types or is_pooled:
             continue
-        name = f"flex_{head_type}"
         model.add_adapter(name, config="seq_bn[reduction_factor=4]")
         add_head(model, head_type, name, options)
         model.eval()
@@ -225,9 +225,8 @@ def peft_cases(record: Recording, backbone: str) -> None:
         if (backbone, task) in wanted.PEFT_MISSING:
             continue
         saved = ["pooler"] if model_type.startswith("deberta") and task == "SEQ_CLS" else None
-        saved = ["head"] if backbone == "modernbert" and task != "QUESTION_ANS" else saved
-        if backbone == "modernbert" and task == "QUESTION_ANS":
-            saved = ["head", "classifier"]
+        if model_type == "modernbert":
+            saved = ["head", "classifier"] if task == "QUESTION_ANS" else ["head"]
         chosen = peft.LoraConfig(target_modules=targets, modules_to_save=saved, **lora)
         peft_case(record, backbone, task.lower(), chosen, task)
 
@@ -248,7 +247,7 @@ def peft_case(record: Recording, backbone: str, short: str, chosen: Any, task: s
     entry: dict[str, Any] = {"adapter": f"./{name}"}
     # PEFT's own answering model drops token types; the model that it wraps does not.
     runs = model if chosen.is_prompt_learning else model.base_model
-    method = f"PEFT {chosen.peft_type.value.lower()}"
+    method = f"PEFT {'dora' if short == 'dora' else chosen.peft_type.value.lower()}"
     if task == "FEATURE_EXTRACTION":
         hidden = arrays(compute(runs, backbone), "last_hidden_state")
         virtual = getattr(chosen, "num_virtual_tokens", 0) if short == "prompt" else 0

@@ -67,6 +67,21 @@ _LLAMA = {
     "bos_token_id": 3,
     "eos_token_id": 4,
 }
+_MODERNBERT = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+    "local_attention": 4,
+    "global_attn_every_n_layers": 3,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "cls_token_id": 1,
+    "sep_token_id": 2,
+}
 
 
 class Model(NamedTuple):
@@ -139,22 +154,18 @@ MODELS: dict[str, Model] = {
             "norm_rel_ebd": "layer_norm",
         },
     ),
-    "modernbert": Model(
+    "modernbert": Model("modernbert", _MODERNBERT),
+    "modernbert-mean": Model(
         "modernbert",
-        {
-            "vocab_size": 99,
-            "hidden_size": 32,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "intermediate_size": 48,
-            "max_position_embeddings": 64,
-            "local_attention": 4,
-            "global_attn_every_n_layers": 3,
-            "pad_token_id": 0,
-            "bos_token_id": 1,
-            "eos_token_id": 2,
-            "cls_token_id": 1,
-            "sep_token_id": 2,
+        _MODERNBERT
+        | {
+            "classifier_pooling": "mean",
+            "classifier_bias": True,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "norm_bias": True,
+            "global_rope_theta": 1000.0,
+            "local_rope_theta": 100.0,
         },
     ),
     "camembert": Model("camembert", _ROBERTA),

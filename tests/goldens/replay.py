@@ -106,9 +106,7 @@ def engine(backbone: str, *, is_fast: bool = True) -> LocalEngine:
 @cache
 def _version(group: str, name: str, entry: str, backbone: str, is_fast: bool) -> TaskVersion:
     task = {"name": name.replace("/", "-"), **json.loads(entry)}
-    return engine(backbone, is_fast=is_fast).prepare(
-        read_entry(task, checkpoints(group, backbone))
-    )
+    return engine(backbone, is_fast=is_fast).prepare(read_entry(task, checkpoints(group, backbone)))
 
 
 def version_of(case: Case, *, is_fast: bool = True) -> TaskVersion:
@@ -150,5 +148,7 @@ def gap(case: Case, row: int, raw: Mapping[str, Any]) -> float:
     for member in case.entry["members"]:
         expected = case.expected(member)[row]
         assert found[member].shape == expected.shape, (member, found[member].shape, expected.shape)
-        worst = max(worst, float(np.abs(found[member] - expected).max(initial=0.0)))
+        difference = np.abs(found[member] - expected)
+        assert not np.isnan(difference).any(), member
+        worst = max(worst, float(difference.max(initial=0.0)))
     return worst
