@@ -28,6 +28,7 @@ from tests.goldens.virtual_cases import (
     FAMILIES,
     HEADED,
     HEADS,
+    MASKED,
     STACKS,
     TASKS,
     peft_configs,
@@ -156,9 +157,9 @@ def head_case(made: Recording, backbone: str, name: str, kind: str) -> None:
     method, config = CONFIGS[name]
     model = flex_model(backbone)
     model.add_adapter(case, config=config)
-    getattr(model, {"question_answering": "add_qa_head"}.get(kind, f"add_{kind}_head"))(
-        case, num_labels=HEADS[kind]
-    )
+    options = {"num_labels": HEADS[kind]} if kind in HEADS else {}
+    add = {"question_answering": "add_qa_head"}.get(kind, f"add_{kind}_head")
+    getattr(model, add)(case, **options)
     refill(model, case, [f".{case}."])
     model.set_active_adapters(case)
     model.save_adapter(str(made.folder(backbone, case)), case)
@@ -237,6 +238,8 @@ def adapter_cases(made: Recording, backbone: str, *, has_pads: bool) -> None:
     for name in HEADED if backbone == "bert" else ("prompt",):
         for kind in HEADS:
             head_case(made, backbone, name, kind)
+    for name in MASKED if backbone in ("bert", "electra") else ():
+        head_case(made, backbone, name, "masked_lm")
     for name in ("prompt", "prefix") if has_pads else ():
         padded_case(made, backbone, name)
 

@@ -97,6 +97,8 @@ STACKS = {
 }
 HEADS = {"classification": 3, "tagging": 3, "question_answering": 2}
 HEADED = ("prefix", "prompt", "prompt_after_bos", "invertible")
+MASKED = ("prompt_after_bos", "invertible", "prompt_beside_invertible")
+"""Adapters with a head for masked words, which lies beyond the inverse of a block."""
 
 TASKS = {
     "FEATURE_EXTRACTION": ("Model", None),
