@@ -28,9 +28,11 @@ def read_prompt(config: Mapping[str, Any], file: HubFile) -> list[Part]:
     """
     facts = file.facts
     if facts.is_hooked or facts.model_type in _WITHOUT or not facts.has_embedding_output:
+        # PEFT's prompts replace token ids, which decoders of two stacks are fed with.
+        peft = "" if facts.config.get("is_encoder_decoder") else "PEFT's prompt tuning, or "
         message = (
             f"The adapters library has no prompt tuning for {facts.model_type} backbones; "
-            "use PEFT's prompt tuning, or prefix tuning."
+            f"use {peft}prefix tuning."
         )
         raise BadConfig(message, "unsupported_point")
     combine = config.get("combine", "prefix")
