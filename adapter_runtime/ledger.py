@@ -93,8 +93,9 @@ class Ledger:
         self._used.update((name, reason) for name in names if name in self._tensors)
 
     def problem(self, code: str, message: str) -> None:
-        """Remember one reason to reject the checkpoint."""
-        self._problems.append(Note(code, message))
+        """Remember one reason to reject the checkpoint; once is enough."""
+        if (note := Note(code, message)) not in self._problems:
+            self._problems.append(note)
 
     @property
     def is_sound(self) -> bool:

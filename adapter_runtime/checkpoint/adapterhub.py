@@ -6,15 +6,16 @@ Source: https://docs.adapterhub.ml/loading.html.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint.interfaces import apply_interface
 from adapter_runtime.checkpoint.legacy import bare_name, ignored_scaling, modernise
 from adapter_runtime.checkpoint.named_configs import expand_config
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.bottleneck_files import read_bottleneck
-from adapter_runtime.methods.configuration import BadConfig, HubFile
+from adapter_runtime.methods.configuration import BadConfig, HubFile, Residuals
 from adapter_runtime.methods.invertible_files import holds_invertible, read_invertible
 from adapter_runtime.methods.lora_files import read_lora, read_mtl_lora
 from adapter_runtime.methods.prefix_files import read_prefix
@@ -102,6 +103,7 @@ def read_adapterhub(
     ledger: Ledger,
     facts: BackboneFacts,
     options: Mapping[str, Any] = NOTHING,
+    interface: Any = None,
 ) -> Reading:
     """The Parts of an AdapterHub checkpoint; problems go to the ledger.
 
@@ -110,6 +112,7 @@ def read_adapterhub(
         ledger: from `open_ledger`.
         facts: the backbone.
         options: from `meaning`.
+        interface: the content of `adapter_interface.json`; None where there is none.
     """
     name, version = str(config.get("name") or ""), config.get("version")
     notes: list[Note] = []
@@ -117,11 +120,15 @@ def read_adapterhub(
     try:
         if not name:
             raise BadConfig("The adapter's name is missing from adapter_config.json.")
+        residuals = Residuals.SEEN
+        if interface is not None:
+            facts, residuals = apply_interface(interface, facts)
         if not facts.adapter_paths:
             message = f"The adapters library does not know {facts.model_type} backbones."
             raise BadConfig(message, "wrong_backbone")
         stored = expand_config(config.get("config"))
-        file = _open(config, stored, ledger, facts, options, notes)
+        file = replace(_open(config, stored, ledger, facts, options), residuals=residuals)
+        notes = file.notes
         notes += _unsaved_biases(facts)
         for child in _children(stored):
             # Today's library translates no activation inside a union.
@@ -154,7 +161,6 @@ def _open(
     ledger: Ledger,
     facts: BackboneFacts,
     options: Mapping[str, Any],
-    notes: list[Note],
 ) -> HubFile:
     is_as_trained = options.get("lora_scaling", LORA_SCALINGS[0]) == LORA_SCALINGS[0]
     is_unscaled = ignored_scaling(config.get("version"), is_as_trained)
@@ -168,7 +174,6 @@ def _open(
         # Merged projections were always scaled; the repair of 1.3 hits them all the same.
         is_merged_unscaled=is_unscaled and not is_as_trained,
         options=options,
-        notes=notes,
     )
 
 

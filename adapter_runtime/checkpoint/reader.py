@@ -11,6 +11,7 @@ from typing import Any
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint import adapterhub, peft
 from adapter_runtime.checkpoint.files import find_file, read_tensors
+from adapter_runtime.checkpoint.interfaces import INTERFACE_FILE
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.configuration import BadConfig
@@ -116,7 +117,8 @@ def _examine_adapterhub(
         return Examination(None, tuple(problems), NOTHING, "adapterhub")
     weights = _weights(folder, adapterhub.WEIGHT_FILES, peft.WEIGHT_FILES)
     ledger = adapterhub.open_ledger(read_tensors(folder, weights), facts)
-    reading = adapterhub.read_adapterhub(config, ledger, facts, meaning)
+    interface = folder.read_json(INTERFACE_FILE) if folder.has(INTERFACE_FILE) else None
+    reading = adapterhub.read_adapterhub(config, ledger, facts, meaning, interface)
     adapter = Adapter(
         name=reading.name,
         digest=_digest(folder, weights, meaning),
@@ -188,7 +190,7 @@ def _meaning(folder: Folder, options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _digest(folder: Folder, weights: str, meaning: Mapping[str, Any]) -> str:
-    digest = folder.digest((_CONFIG, weights))
+    digest = folder.digest((_CONFIG, INTERFACE_FILE, weights))
     if not meaning:
         return digest
     return hashlib.sha256(f"{digest} {sorted(meaning.items())}".encode()).hexdigest()

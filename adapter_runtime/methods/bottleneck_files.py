@@ -21,6 +21,7 @@ from adapter_runtime.methods.configuration import (
     MAX_WIDTH,
     BadConfig,
     HubFile,
+    Residuals,
     activation_name,
     as_number,
     boolean,
@@ -61,9 +62,9 @@ def read_bottleneck(config: Mapping[str, Any], file: HubFile) -> list[Part]:
 
 
 def _settings(config: Mapping[str, Any], file: HubFile) -> BottleneckSettings:
-    scaling = config.get("scaling", 1.0)
+    scaling, is_hooked = config.get("scaling", 1.0), file.is_hooked
     closes = boolean(config, "original_ln_after", True)
-    if file.facts.is_hooked and not closes:
+    if is_hooked and not closes:
         message = (
             f"The library hooks {file.facts.model_type} from outside and cannot run "
             "original_ln_after: false there; set it to true."
@@ -72,7 +73,7 @@ def _settings(config: Mapping[str, Any], file: HubFile) -> BottleneckSettings:
     settings = BottleneckSettings(
         activation=activation_name(config["non_linearity"]),
         is_parallel=boolean(config, "is_parallel"),
-        original_ln_before=boolean(config, "original_ln_before"),
+        original_ln_before=_reads_residual(config, file),
         # Residual and norm of a hooked sublayer are the model's own, behind the block.
         original_ln_after=closes and not file.facts.is_hooked,
         residual_before_ln=config.get("residual_before_ln", True),
@@ -84,6 +85,21 @@ def _settings(config: Mapping[str, Any], file: HubFile) -> BottleneckSettings:
     )
     _check_residual(settings)
     return settings
+
+
+def _reads_residual(config: Mapping[str, Any], file: HubFile) -> bool:
+    """Whether blocks read the sum of sublayer and residual, as far as they saw the residual."""
+    reads, is_parallel = boolean(config, "original_ln_before"), boolean(config, "is_parallel")
+    if file.residuals is Residuals.SEEN or not (reads or is_parallel):
+        return reads
+    is_odd = file.residuals is Residuals.ODD or config.get("residual_before_ln") == "post_add"
+    if is_odd or is_parallel:
+        message = (
+            "Its interface does not show us the residual that its blocks read; train it with "
+            "original_ln_before: false and is_parallel: false."
+        )
+        raise BadConfig(message, "foreign_interface")
+    return False
 
 
 def _check_residual(settings: BottleneckSettings) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
@@ -118,6 +120,15 @@ def activation_name(name: Any) -> str:
     return str(name).lower()
 
 
+class Residuals(StrEnum):
+    """What the blocks of a file saw of their sublayer's residual and norm."""
+
+    SEEN = "seen"
+    UNSEEN = "unseen"
+    ODD = "odd"
+    """A user's interface gave them something that we do not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class HubFile:
     """An AdapterHub checkpoint as methods read it.
@@ -128,6 +139,7 @@ class HubFile:
         ledger: its tensors, by names without the base model's prefix.
         is_lora_unscaled: the library that trained it ignored `alpha / r`.
         is_merged_unscaled: likewise where queries, keys and values are one projection.
+        residuals: what its blocks saw of residuals.
         options: the task's.
         notes: what readers tell about quirks that they applied; they add to it.
     """
@@ -137,8 +149,14 @@ class HubFile:
     ledger: Ledger
     is_lora_unscaled: bool = False
     is_merged_unscaled: bool = False
+    residuals: Residuals = Residuals.SEEN
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     notes: list[Note] = field(default_factory=list)
+
+    @property
+    def is_hooked(self) -> bool:
+        """The library hooked the model, so residual and norm behind a block are the model's own."""
+        return self.facts.is_hooked or self.residuals is not Residuals.SEEN
 
     def points(self, config: Mapping[str, Any], sites: Sequence[Site]) -> Iterator[PlugPoint]:
         """The points at these sites in every layer that the configuration does not leave out.
@@ -160,4 +178,12 @@ class HubFile:
 
     def take_shared(self, name: str, shape: Sequence[int]) -> Tensor:
         """A tensor that all layers of the adapter share."""
-        return self.ledger.take(f"shared_parameters.{self.name}.{name}", shape)
+        full = f"shared_parameters.{self.name}.{name}"
+        if full in self.ledger:
+            return self.ledger.take(full, shape)
+        self.ledger.problem(
+            "missing_tensor",
+            f"{full} of shape {list(shape)} is missing: the adapters library leaves it out when it "
+            "saves from a bare model; save it again from a model with a head.",
+        )
+        return torch.zeros(()).expand(tuple(shape))
