@@ -80,9 +80,12 @@ def _as_trained(
 ) -> tuple[Layout, tuple[Note, ...]]:
     """Before version 3 a flexible head's `gelu` was its tanh form; in `adapters` it is exact."""
     is_old = "version" not in config and isinstance(config.get("config"), dict)
-    if isinstance(layout, ParsingLayout) or not is_old:
+    if isinstance(layout, ParsingLayout) or not is_old or layout.settings.layers < 2:
         return layout, ()
-    if layout.settings.activation != "gelu" or layout.settings.layers < 2:
+    name = (layout.settings.activation or "").lower()
+    if name == "gelu_orig":
+        return _activated(layout, "gelu"), ()
+    if name != "gelu":
         return layout, ()
     if options.get("head_gelu", ACTIVATIONS[0]) != ACTIVATIONS[0]:
         message = "The head's gelu is computed in its exact form, as adapters 1.x does."
@@ -91,11 +94,13 @@ def _as_trained(
         "A head without a version was trained with the tanh form of gelu, which is computed; "
         "options.head_gelu: adapters takes the exact form, as adapters 1.x does."
     )
-    note = Note("legacy_gelu", message)
+    return _activated(layout, "gelu_new"), (Note("legacy_gelu", message),)
+
+
+def _activated(layout: HeadLayout | LanguageLayout, name: str) -> Layout:
     if isinstance(layout, LanguageLayout):
-        changed = replace(layout.settings, activation="gelu_new")
-        return replace(layout, settings=changed), (note,)
-    return replace(layout, settings=replace(layout.settings, activation="gelu_new")), (note,)
+        return replace(layout, settings=replace(layout.settings, activation=name))
+    return replace(layout, settings=replace(layout.settings, activation=name))
 
 
 def _check_class(folder: Folder, config: Mapping[str, Any], facts: BackboneFacts) -> None:

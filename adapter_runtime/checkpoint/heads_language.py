@@ -156,10 +156,21 @@ def _find_tie(
         return True, ()
     if facts.config.get("tie_word_embeddings", True) is False:
         return False, ()
+    return False, (_differs(ledger, name, facts),)
+
+
+def _differs(ledger: Ledger, name: str, facts: BackboneFacts) -> Note:
+    shape = ledger.shape(name) or (0,)
+    if shape[0] != facts.vocab_size:
+        message = (
+            f"The head's vocabulary has {shape[0]} tokens, the backbone's {facts.vocab_size}: its "
+            "answers are right only if it was trained with the same tokenizer."
+        )
+        return Note("other_vocabulary", message)
     message = (
         "The vocabulary's matrix differs from the backbone's embeddings, so the head keeps its own."
     )
-    return False, (Note("private_decoder", message),)
+    return Note("private_decoder", message)
 
 
 def _equals(ledger: Ledger, name: str, matrix: torch.Tensor) -> bool:

@@ -17,7 +17,7 @@ from adapter_runtime.backbone.tokenizer import Tokenizer
 from adapter_runtime.heads.answers import LabelScore
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.inputs import fit_row, one_of, read_parameters, read_texts, whole_number
-from adapter_runtime.heads.layers import StackSettings, row_logits
+from adapter_runtime.heads.layers import StackSettings, row_logits, softmax
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 
@@ -26,13 +26,6 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     # A logit far below zero overflows the exponential, and 1 / infinity is the right answer.
     with np.errstate(over="ignore"):
         result: np.ndarray = 1.0 / (1.0 + np.exp(-logits))
-    return result
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Logits as probabilities that sum to 1."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 

@@ -22,7 +22,6 @@ from adapter_runtime.backbone.tokenizer import Tokenizer
 from adapter_runtime.errors import InvalidInput, RowFailed
 from adapter_runtime.heads.answers import ParsedWord
 from adapter_runtime.heads.base import HeadStates
-from adapter_runtime.heads.classification import softmax
 from adapter_runtime.heads.inputs import (
     read_fields,
     read_list,
@@ -31,7 +30,7 @@ from adapter_runtime.heads.inputs import (
     refuse_unless_truncating,
     row_limit,
 )
-from adapter_runtime.heads.layers import as_array
+from adapter_runtime.heads.layers import as_array, softmax
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow, Row
 
 ARCS, RELATIONS = "arcs.weight", "rels.weight"

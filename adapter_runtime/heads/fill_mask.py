@@ -18,6 +18,7 @@ from adapter_runtime.heads.answers import MaskFill
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.inputs import fit_row, read_parameters, read_text, whole_number, words
 from adapter_runtime.heads.language import language_logits
+from adapter_runtime.heads.layers import softmax
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 _MAX_FILLS = 10_000
@@ -126,8 +127,7 @@ def _target_ids(targets: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]
 
 
 def _fills(masked: MaskedText, place: int, logits: np.ndarray, top_k: int) -> list[MaskFill]:
-    scores = np.exp(logits - logits.max())
-    scores = scores / scores.sum()
+    scores = softmax(logits)
     choices = np.arange(len(scores)) if masked.targets is None else np.array(masked.targets)
     best = np.argsort(-scores[choices], kind="stable")[:top_k]
     return [_fill(masked, place, int(choices[one]), float(scores[choices[one]])) for one in best]

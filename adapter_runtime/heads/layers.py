@@ -159,6 +159,13 @@ def as_array(values: Tensor) -> np.ndarray:
     return values.detach().float().cpu().numpy()
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Logits as probabilities that sum to 1."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
+    return result
+
+
 @lru_cache(maxsize=64)
 def activation(name: str) -> Callable[[Tensor], Tensor]:
     """An activation by the name that the `adapters` library knows it by.

@@ -188,6 +188,25 @@ def inverse(made: Recording, name: str) -> None:
     made.add(name, case, task, answers, method="invertible", head="masked_lm", library=LIBRARY)
 
 
+def static_inverse(made: Recording, name: str) -> None:
+    """The same in a task class, which does without the inverse since version 0.1."""
+    case = "inverse-static"
+    class_name = f"{FLEX[MODELS[name].model_type]}ForMaskedLM"
+    model = getattr(transformers, class_name)(config_of(name))
+    adapters.init(model)
+    model.add_adapter("task", config="seq_bn_inv[reduction_factor=8]")
+    fill_base(model.base_model, name)
+    model.tie_weights()
+    parameters = [one for one in model.named_parameters() if not in_base(one[1], model.base_model)]
+    fill_head(parameters, model.base_model)
+    fill_adapter(model)
+    model.set_active_adapters("task")
+    model.eval().save_adapter(str(made.folder(name, case)), "task")
+    task = {"adapter": case, "options": {"mlm_inverse": False}}
+    answers = expected(model, name, "masked_lm")
+    made.add(name, case, task, answers, method="invertible", head="masked_lm", library=LIBRARY)
+
+
 def fill_adapter(model: Any) -> None:
     """Adapter weights by name."""
     with torch.no_grad():
@@ -225,6 +244,8 @@ def make() -> None:
             static(made, name, suffix, head_type)
     for name in INVERTIBLE:
         inverse(made, name)
+    for name in ("bert", "roberta"):
+        static_inverse(made, name)
     for name, suffix, task, lora in PEFT_LANGUAGE:
         peft_language(made, name, suffix, task, **lora)
     made.write()
