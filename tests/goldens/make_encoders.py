@@ -209,7 +209,7 @@ def peft_cases(record: Recording, backbone: str) -> None:
     lora = {"r": 4, "lora_alpha": 6}
     plain = {
         "lora": peft.LoraConfig(target_modules=targets, **lora),
-        "all_linear": peft.LoraConfig(target_modules="all-linear", **lora),
+        "all_linear": peft.LoraConfig(target_modules="all-linear", r=4, lora_alpha=2),
         "bias_all": peft.LoraConfig(target_modules=targets, bias="all", **lora),
         "ia3": peft.IA3Config(target_modules=ia3, feedforward_modules=feedforward),
         "dora": peft.LoraConfig(target_modules=targets, use_dora=True, **lora),
