@@ -105,7 +105,7 @@ def _num_tokens(config: Mapping[str, Any]) -> int:
 
 
 def _reads_types(config: Mapping[str, Any]) -> bool:
-    return config["task_type"] in _TYPED_TASKS
+    return str(config["task_type"]) in _TYPED_TASKS
 
 
 def _read_prefix(config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts) -> list[Part]:
@@ -147,9 +147,9 @@ def _check_caches(config: Mapping[str, Any], facts: BackboneFacts) -> None:
     if facts.config.get("is_encoder_decoder") and not is_seq2seq:
         # PEFT itself fails on T5, and on BART cross attention reads the decoder's own keys.
         message = (
-            f"With task_type {config['task_type']} PEFT's prefix shares one cache with the cross "
-            f"attention of {facts.model_type} models; train it with SEQ_2_SEQ_LM, or another kind "
-            "of adapter, such as LoRA."
+            f"With task_type {str(config['task_type'])[:200]} PEFT's prefix shares one cache with "
+            f"the cross attention of {facts.model_type} models; train it with SEQ_2_SEQ_LM, or "
+            "another kind of adapter, such as LoRA."
         )
         raise BadConfig(message, "unsupported_config")
 

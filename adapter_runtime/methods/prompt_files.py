@@ -35,9 +35,9 @@ def read_prompt(config: Mapping[str, Any], file: HubFile) -> list[Part]:
             f"use {peft}prefix tuning."
         )
         raise BadConfig(message, "unsupported_point")
-    combine = config.get("combine", "prefix")
+    combine = str(config.get("combine", "prefix"))
     if combine not in _PLACES:
-        raise BadConfig(f"combine must be one of {', '.join(_PLACES)}, not {combine!r:.200}.")
+        raise BadConfig(f"combine must be one of {', '.join(_PLACES)}, not {combine[:200]!r}.")
     length = positive_integer(config.get("prompt_length", 10), "prompt_length")
     vectors = file.ledger.take(tensor_name(file.name), (length, facts.embedding_size))
     return [Part(Prompt.name, _POINT, PromptSettings(_PLACES[combine]), {"vectors": vectors})]
