@@ -98,6 +98,15 @@ STATIC_HEADS = {
     "causal_lm": "ForCausalLM",
 }
 
+_NAMES = {
+    "gpt2": {"words": "wte", "projection": "c_proj", "layers": "h", "norms": ["ln_1", "ln_f"]},
+    "other": {
+        "words": "embed_tokens",
+        "projection": "down_proj",
+        "layers": "layers",
+        "norms": ["input_layernorm", "norm"],
+    },
+}
 _ATTENTION = {"gpt2": ["c_attn"], "other": ["q_proj", "v_proj"]}
 _IA3 = {
     "gpt2": {"target_modules": ["c_attn", "mlp.c_proj"], "feedforward_modules": ["mlp.c_proj"]},
@@ -108,9 +117,9 @@ _IA3 = {
 }
 
 
-def peft_cases(family: str) -> dict[str, dict[str, Any]]:
-    """The PEFT configurations of a family, by name; `kind` and `task` are not PEFT's."""
-    key = "gpt2" if family == "gpt2" else "other"
+def peft_cases(backbone: str) -> dict[str, dict[str, Any]]:
+    """The PEFT configurations of a backbone, by name; `kind` and `task` are not PEFT's."""
+    key = "gpt2" if backbone.startswith("gpt2") else "other"
     lora = {"kind": "lora", "r": 4, "lora_alpha": 6, "target_modules": _ATTENTION[key]}
     names = {"prompt": "PROMPT_TUNING", "p_tuning": "P_TUNING", "prefix": "PREFIX_TUNING"}
     virtual = {
@@ -133,6 +142,31 @@ def peft_cases(family: str) -> dict[str, dict[str, Any]]:
             for name, options in {"lora": lora, **virtual}.items()
             if name != "p_tuning"
         },
+        **(_peft_variants(lora, _NAMES[key]) if backbone in ("gpt2", "llama", "qwen2") else {}),
         "lora_all_linear_seq_cls": lora
         | {"target_modules": "all-linear", "lora_alpha": 2, "task": "SEQ_CLS"},
+    }
+
+
+def _peft_variants(lora: dict[str, Any], names: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    words, projection = names["words"], names["projection"]
+    return {
+        "rslora": lora | {"use_rslora": True, "target_modules": [projection]},
+        "lora_layer": lora | {"layers_to_transform": [1], "layers_pattern": names["layers"]},
+        "lora_pattern": lora
+        | {"target_modules": rf".*\.1\..*{projection}", "rank_pattern": {projection: 2}},
+        "lora_bias": lora | {"lora_bias": True, "init_lora_weights": True},
+        "lora_words": lora | {"target_modules": [words, projection]},
+        "bias_lora_only": lora | {"bias": "lora_only"},
+        "bias_all": lora | {"bias": "all"},
+        "saved_words": lora | {"modules_to_save": [words]},
+        "ln_tuning": {"kind": "ln_tuning", "target_modules": names["norms"]},
+        "vera": {"kind": "vera", "r": 4, "target_modules": [projection]},
+        "adalora": {
+            "kind": "adalora",
+            "init_r": 4,
+            "target_r": 4,
+            "total_step": 10,
+            "target_modules": lora["target_modules"],
+        },
     }

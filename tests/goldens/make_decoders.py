@@ -38,11 +38,22 @@ PEFT_CONFIGS = {
     "lora": peft.LoraConfig,
     "dora": peft.LoraConfig,
     "ia3": peft.IA3Config,
+    "ln_tuning": peft.LNTuningConfig,
+    "vera": peft.VeraConfig,
+    "adalora": peft.AdaLoraConfig,
     "PROMPT_TUNING": peft.PromptTuningConfig,
     "P_TUNING": peft.PromptEncoderConfig,
     "PREFIX_TUNING": peft.PrefixTuningConfig,
 }
-TRAINED = ("lora_", "ia3_", "modules_to_save", "prompt_encoder", "embedding.weight")
+TRAINED = (
+    "lora_",
+    "ia3_",
+    "modules_to_save",
+    "prompt_encoder",
+    "embedding.weight",
+    "vera_",
+    "ln_tuning",
+)
 
 
 def config(backbone: str, **more: Any) -> Any:
@@ -227,7 +238,7 @@ def static_cases(record: Recording, backbone: str) -> None:
 
 def peft_cases(record: Recording, backbone: str) -> None:
     """Every PEFT checkpoint of a backbone."""
-    for case, chosen in wanted.peft_cases(MODELS[backbone].model_type).items():
+    for case, chosen in wanted.peft_cases(backbone).items():
         name, options = f"peft_{case}", dict(chosen)
         kind, task = options.pop("kind"), options.pop("task", "FEATURE_EXTRACTION")
         if backbone in wanted.PADDED and task != "SEQ_CLS":
@@ -238,7 +249,8 @@ def peft_cases(record: Recording, backbone: str) -> None:
         suffix, head = KINDS[task]
         settings = PEFT_CONFIGS[kind](task_type=task, **options)
         model = peft.get_peft_model(task_model(backbone, suffix), settings).eval()
-        refill(model, name, TRAINED)
+        biases = {"all": (".bias",), "lora_only": ("base_layer.bias",)}
+        refill(model, name, TRAINED + biases.get(options.get("bias", ""), ()))
         folder = record.folder(backbone, name)
         model.save_pretrained(str(folder))
         Path(folder, "README.md").unlink(missing_ok=True)
