@@ -10,6 +10,8 @@ class Site(StrEnum):
     """A kind of plug point, named alike on every architecture."""
 
     WORD_EMBEDDINGS = "word_embeddings"
+    POSITION_EMBEDDINGS = "position_embeddings"
+    TYPE_EMBEDDINGS = "type_embeddings"
     EMBEDDINGS_NORM = "embeddings_norm"
     EMBEDDINGS = "embeddings"
     DECODER_EMBEDDINGS_NORM = "decoder_embeddings_norm"
@@ -56,6 +58,8 @@ SUBLAYER_SITES = frozenset({Site.ATTENTION, Site.CROSS, Site.FFN})
 """Where a sublayer ends: residual sum and, in post-LN models, LayerNorm."""
 ATTENTION_SITES = frozenset({Site.KEYS_VALUES, Site.CROSS_KEYS_VALUES})
 """Where keys and values are put before a row's own."""
+EMBEDDING_SITES = frozenset({Site.WORD_EMBEDDINGS, Site.POSITION_EMBEDDINGS, Site.TYPE_EMBEDDINGS})
+"""Where a table is read: what comes in are ids of its rows."""
 MODEL_LEVEL = -1
 """The layer number of points outside the layers (embeddings, pooler)."""
 

@@ -20,7 +20,7 @@ from adapter_runtime.backbone.points import (
 )
 from adapter_runtime.backbone.routing import RouteScope
 from adapter_runtime.backbone.rows import Architecture, Layers
-from adapter_runtime.sites import MODEL_LEVEL, PlugPoint, Site
+from adapter_runtime.sites import EMBEDDING_SITES, MODEL_LEVEL, PlugPoint, Site
 
 EMBEDDINGS = PlugPoint(MODEL_LEVEL, Site.EMBEDDINGS)
 WORD_EMBEDDINGS = PlugPoint(MODEL_LEVEL, Site.WORD_EMBEDDINGS)
@@ -121,7 +121,7 @@ def wrap(
     bases: dict[PlugPoint, nn.Module] = {VOCABULARY: IDENTITY}
     for path, point in facts.modules.items():
         bases[point] = fuse(model.get_submodule(path))
-        routed = RoutedEmbedding if point.site is Site.WORD_EMBEDDINGS else RoutedModule
+        routed = RoutedEmbedding if point.site in EMBEDDING_SITES else RoutedModule
         model.set_submodule(path, routed(bases[point], point, scope))
     for layer, root, rows in _layers(architecture, model.config):
         _wrap_layer(model, layer, root, rows, scope)

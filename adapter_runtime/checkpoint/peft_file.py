@@ -15,6 +15,7 @@ from adapter_runtime.checkpoint.peft_prompts import PROMPT_TYPES
 from adapter_runtime.checkpoint.peft_targets import Targets, names_of
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.configuration import BadConfig
+from adapter_runtime.sites import EMBEDDING_SITES
 from adapter_runtime.types import Note, PlugPoint, Site
 
 WRAPPER = "base_model.model."
@@ -109,9 +110,6 @@ class PeftFile:
             if self.facts.shapes[point]
             and any(outer.endswith(names) for outer in with_outer(self.module(path)))
         )
-
-
-EMBEDDING_SITES = frozenset({Site.WORD_EMBEDDINGS})
 
 
 def with_outer(path: str) -> Iterator[str]:

@@ -17,11 +17,12 @@ from adapter_runtime.checkpoint.peft_targets import Targets
 from adapter_runtime.methods.configuration import BadConfig, boolean
 from adapter_runtime.methods.replacement import Replacement, ReplacementSettings
 from adapter_runtime.methods.token_rows import TokenRows, TokenRowsSettings
-from adapter_runtime.types import Part, PlugPoint
+from adapter_runtime.types import MODEL_LEVEL, Part, PlugPoint, Site
 
 _TRANSPOSED = frozenset({"gpt2"})
 """Backbones whose linears store their weights the other way round."""
 _LANGUAGE_TASKS = frozenset({"CAUSAL_LM", "SEQ_2_SEQ_LM"})
+WORDS = PlugPoint(MODEL_LEVEL, Site.WORD_EMBEDDINGS)
 COPIES = frozenset({"original_module", "modules_to_save"})
 """With `bias="all"` PEFT saves biases of its wrappers too: the replaced module's and the copy's."""
 
@@ -92,7 +93,8 @@ def read_token_rows(file: PeftFile) -> list[Part]:
     indices = file.config.get("trainable_token_indices")
     if indices is None:
         return []
-    named = indices if isinstance(indices, Mapping) else {"": indices}
+    words = file.facts.paths.get(WORDS, "")
+    named = indices if isinstance(indices, Mapping) else {file.module(words): indices}
     return list(_token_parts(named, "token_adapter.trainable_tokens_delta", file))
 
 
@@ -106,7 +108,9 @@ def read_trainable_tokens(file: PeftFile) -> list[Part]:
     names = file.config.get("target_modules")
     targets = Targets.read(file.config, ()) if names else None
     paths = [
-        path for path, _ in file.embeddings() if targets is None or file.module(path) in targets
+        file.module(path)
+        for path, point in file.embeddings()
+        if (point == WORDS if targets is None else file.module(path) in targets)
     ]
     return list(_token_parts(dict.fromkeys(paths, indices), "trainable_tokens_delta", file))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.sites import MODEL_LEVEL, Site
+from adapter_runtime.sites import EMBEDDING_SITES, MODEL_LEVEL, Site
 from adapter_runtime.types import Adapter, HeadWeights, Note, Part
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def num_parameters(part: Part) -> int:
     return sum(tensor.numel() for tensor in part.tensors.values())
 
 
-_PER_ROW = frozenset({Site.KEYS_VALUES, Site.CROSS_KEYS_VALUES, Site.WORD_EMBEDDINGS, Site.POOLER})
+_PER_ROW = EMBEDDING_SITES | {Site.KEYS_VALUES, Site.CROSS_KEYS_VALUES, Site.POOLER}
 
 
 def _products(parts: Iterable[Part]) -> int:

@@ -18,7 +18,8 @@ from adapter_runtime.backbone.linears import is_linear, weight_shape
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import Everywhere, ModuleTable
 from adapter_runtime.methods.stacks import StackedTable, embedding_scale, grouped_down
-from adapter_runtime.types import Part, Site
+from adapter_runtime.sites import EMBEDDING_SITES
+from adapter_runtime.types import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ class Replacement(Everywhere):
         self, part: Part, base: nn.Module, device: torch.device, dtype: torch.dtype
     ) -> ModuleTable:
         """An empty table over the frozen module."""
-        if part.point.site is Site.WORD_EMBEDDINGS:
+        if part.point.site in EMBEDDING_SITES:
             return EmbeddingReplacementTable(base, device, dtype)
         return ReplacementTable(base, device, dtype)
 

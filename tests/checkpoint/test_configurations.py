@@ -164,17 +164,17 @@ def test_harmless_peft_values_are_accepted(broken, change):
 
 
 def test_saved_modules_that_are_no_head_are_named(broken):
-    """A table of positions, where nothing of ours acts, is not quietly dropped."""
-    saved = ["classifier", "position_embeddings"]
+    """A table where nothing of ours acts is not quietly dropped."""
+    saved = ["classifier", "image_embeddings"]
     copy = broken("bert/peft_seq_cls_lora").config(modules_to_save=saved)
 
     def add_positions(tensors):
-        name = "base_model.model.bert.embeddings.position_embeddings.weight"
+        name = "base_model.model.bert.embeddings.image_embeddings.weight"
         tensors[name] = tensors["base_model.model.classifier.weight"].clone()
 
     found = copy.tensors(add_positions).problems()
     assert [code for code, _ in found] == ["unsupported_module"]
-    assert "position_embeddings" in found[0][1]
+    assert "image_embeddings" in found[0][1]
 
 
 def targets(**config):

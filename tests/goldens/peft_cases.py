@@ -97,11 +97,8 @@ def _everywhere(backbone: str) -> Iterator[Case]:
     )
     embeddings = _lora(target_modules=["word_embeddings", query])
     yield Case("embeddings", embeddings, method="PEFT embedding LoRA")
-    yield Case(
-        "saved_embeddings",
-        pair | {"modules_to_save": ["word_embeddings"]},
-        method="modules_to_save",
-    )
+    tables = {"modules_to_save": ["word_embeddings", "position_embeddings"]}
+    yield Case("saved_embeddings", pair | tables, method="modules_to_save")
 
 
 def _on_bert() -> Iterator[Case]:
@@ -149,6 +146,9 @@ def _bert_dora() -> Iterator[Case]:
     yield Case("dora_biases", _lora(**dora, bias="all"), task="SEQ_CLS", method="PEFT DoRA")
     embeddings = _lora(use_dora=True, target_modules=["word_embeddings", "key"])
     yield Case("dora_embeddings", embeddings, method="PEFT DoRA")
+    tables = ["position_embeddings", "token_type_embeddings", "word_embeddings"]
+    yield Case("tables", _lora(target_modules=tables), method="PEFT embedding LoRA")
+    yield Case("dora_tables", _lora(target_modules=tables, use_dora=True, r=2), method="PEFT DoRA")
 
 
 def _bert_others() -> Iterator[Case]:
@@ -194,6 +194,7 @@ def _bert_saved() -> Iterator[Case]:
         ("saved_pooler", ["pooler"], "SEQ_CLS"),
         ("saved_linear", ["0.output.dense", "1.attention.self.key"], "FEATURE_EXTRACTION"),
         ("saved_layer", ["layer.1"], "FEATURE_EXTRACTION"),
+        ("saved_block", ["bert.embeddings"], "SEQ_CLS"),
         ("saved_by_ending", ["mbeddings.word_embeddings", "e.dense"], "SEQ_CLS"),
     ):
         yield Case(name, pair | {"modules_to_save": saved}, task=task, method="modules_to_save")

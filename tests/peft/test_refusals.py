@@ -8,8 +8,7 @@ import torch
 from tests.peft import files
 
 TARGET = "encoder.layer.0.attention.self.query"
-POSITIONS = "embeddings.position_embeddings"
-HEAD = {"base_model.model.classifier.weight": torch.ones(3, 32)}
+OTHER = "embeddings.image_embeddings"
 
 
 @pytest.mark.parametrize(
@@ -132,8 +131,8 @@ def test_another_familys_library_is_another_backbone():
 @pytest.mark.parametrize(
     ("name", "options", "code"),
     (
-        (f"{POSITIONS}.lora_embedding_A", {}, "unsupported_module"),
-        (f"{POSITIONS}.weight", {"modules_to_save": ["position_embeddings"]}, "unsupported_module"),
+        (f"{OTHER}.lora_embedding_A", {}, "unsupported_module"),
+        (f"{OTHER}.weight", {"modules_to_save": ["image_embeddings"]}, "unsupported_module"),
         ("classifier.lora_A.weight", {}, "missing_head"),
         ("encoder.layer.7.attention.self.query.lora_A.weight", {}, "unexpected_tensor"),
         (f"{TARGET}.weight", {}, "unexpected_tensor"),

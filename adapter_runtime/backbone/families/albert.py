@@ -46,6 +46,8 @@ ALBERT = (
         ),
         outside={
             Site.WORD_EMBEDDINGS: "embeddings.word_embeddings",
+            Site.POSITION_EMBEDDINGS: "embeddings.position_embeddings",
+            Site.TYPE_EMBEDDINGS: "embeddings.token_type_embeddings",
             Site.EMBEDDINGS_NORM: "embeddings.LayerNorm",
             Site.EMBEDDINGS_PROJECTION: "encoder.embedding_hidden_mapping_in",
             Site.POOLER: "pooler",

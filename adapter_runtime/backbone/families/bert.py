@@ -29,6 +29,8 @@ BERT_LAYERS = Layers(
 )
 BERT_OUTSIDE = {
     Site.WORD_EMBEDDINGS: "embeddings.word_embeddings",
+    Site.POSITION_EMBEDDINGS: "embeddings.position_embeddings",
+    Site.TYPE_EMBEDDINGS: "embeddings.token_type_embeddings",
     Site.EMBEDDINGS_NORM: "embeddings.LayerNorm",
     Site.EMBEDDINGS_PROJECTION: "embeddings_project",
     Site.POOLER: "pooler.dense",

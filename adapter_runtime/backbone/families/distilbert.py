@@ -33,6 +33,7 @@ DISTILBERT = (
         ),
         outside={
             Site.WORD_EMBEDDINGS: "embeddings.word_embeddings",
+            Site.POSITION_EMBEDDINGS: "embeddings.position_embeddings",
             Site.EMBEDDINGS_NORM: "embeddings.LayerNorm",
         },
         has_types=False,

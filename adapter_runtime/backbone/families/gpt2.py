@@ -26,7 +26,11 @@ GPT2 = (
                 attentions={Site.KEYS_VALUES: "attn"},
             ),
         ),
-        outside={Site.WORD_EMBEDDINGS: "wte", Site.FINAL_NORM: "ln_f"},
+        outside={
+            Site.WORD_EMBEDDINGS: "wte",
+            Site.POSITION_EMBEDDINGS: "wpe",
+            Site.FINAL_NORM: "ln_f",
+        },
         # What leaves the dropout is the sum of words and positions.
         embeddings="drop",
         has_types=False,

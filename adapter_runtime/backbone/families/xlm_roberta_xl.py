@@ -31,6 +31,8 @@ XLM_ROBERTA_XL = (
         ),
         outside={
             Site.WORD_EMBEDDINGS: "embeddings.word_embeddings",
+            Site.POSITION_EMBEDDINGS: "embeddings.position_embeddings",
+            Site.TYPE_EMBEDDINGS: "embeddings.token_type_embeddings",
             Site.FINAL_NORM: "encoder.LayerNorm",
             Site.POOLER: "pooler.dense",
         },
