@@ -9,6 +9,7 @@ from typing import Any
 from adapter_runtime.checkpoint.legacy import modernise
 from adapter_runtime.checkpoint.named_configs import NAMED_CONFIGS, expand_config
 from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.methods.bottleneck import BottleneckSettings
 from adapter_runtime.methods.dora import DoraSettings
 from adapter_runtime.methods.ia3 import Ia3Settings
 from adapter_runtime.methods.lora import LoraSettings
@@ -65,6 +66,14 @@ def _bottleneck(config: Config, parts: list[Part], _adapter: Adapter) -> Written
     config["scaling"] = scaling if isinstance(scaling, str) else float(scaling)
     if not any(part.method == "invertible" for part in parts):
         config["inv_adapter"] = None
+    # A user's interface may have hidden the residual, whatever the configuration asked for.
+    reads = {
+        part.settings.original_ln_before
+        for part in parts
+        if isinstance(part.settings, BottleneckSettings) and not part.settings.is_parallel
+    }
+    if reads == {False}:
+        config["original_ln_before"] = False
     # Kronecker products were unfolded when they were read.
     return config | {"phm_layer": False}, parts
 

@@ -119,6 +119,44 @@ MERGED: dict[str, dict[str, tuple[str, str]]] = {
 }
 """Backbones whose queries, keys and values come from one projection."""
 
+_INTERFACE: Config = {
+    "adapter_methods": ["bottleneck", "lora", "reft", "invertible"],
+    "model_embeddings": "embeddings",
+    "model_layers": "encoder.layer",
+    "layer_self_attn": "attention",
+    "layer_cross_attn": None,
+    "layer_intermediate_proj": "intermediate.dense",
+    "layer_output_proj": "output.dense",
+}
+INTERFACES: dict[str, Config] = {
+    "bert": _INTERFACE
+    | {
+        "attn_q_proj": "self.query",
+        "attn_k_proj": "self.key",
+        "attn_v_proj": "self.value",
+        "attn_o_proj": "output.dense",
+    },
+    "mpnet": _INTERFACE
+    | {
+        "attn_q_proj": "attn.q",
+        "attn_k_proj": "attn.k",
+        "attn_v_proj": "attn.v",
+        "attn_o_proj": "attn.o",
+    },
+}
+"""A user's interface, by backbone; it shows blocks no residual."""
+HOOKED: dict[str, tuple[str, str]] = {
+    "hooked_seq_bn": ("bottleneck", "seq_bn[reduction_factor=4]"),
+    "hooked_double_seq_bn": ("bottleneck", "double_seq_bn[reduction_factor=4,use_gating=True]"),
+    "hooked_no_residual": (
+        "bottleneck",
+        "seq_bn[reduction_factor=4,residual_before_ln=False,ln_after=True]",
+    ),
+    "hooked_lora": ("lora", f"lora[{_ALL}]"),
+    "hooked_loreft": ("loreft", "loreft[r=2,suffix_positions=1]"),
+    "hooked_compacter": ("compacter", f"{_BOTH}phm_dim=4,shared_phm_rule=False]"),
+}
+
 STACKS: dict[str, tuple[str, ...]] = {
     "compacters": ("compacter", "compacter_plus_plus"),
     "dora_last": ("lora_dtype", "dora_default"),

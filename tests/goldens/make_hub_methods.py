@@ -149,6 +149,31 @@ def legacy_cases(made: Recording) -> None:
         made.add("bert", name, task, expected, method="legacy", library=LIBRARY)
 
 
+def hooked_model(backbone: str) -> Any:
+    """A filled bare model, hooked by a user's interface."""
+    model = MODELS[backbone]
+    config = transformers.AutoConfig.for_model(model.model_type, **model.config)
+    bare = transformers.AutoModel.from_config(config)
+    interface = adapters.AdapterModelInterface(**wanted.INTERFACES[backbone])
+    adapters.init(bare, interface=interface)
+    fill_backbone(bare)
+    return bare.eval()
+
+
+def hooked_cases(made: Recording) -> None:
+    """Models that the library does not know, or shall not."""
+    for backbone in wanted.INTERFACES:
+        for name, (method, config) in wanted.HOOKED.items():
+            torch.manual_seed(0)
+            model = hooked_model(backbone)
+            model.add_adapter(name, config=adapters.AdapterConfig.load(config))
+            refill(model, name, is_scaling=False)
+            model.set_active_adapters(name)
+            model.save_adapter(str(made.folder(backbone, name)), name)
+            expected = {"hidden": states(model, backbone)}
+            made.add(backbone, name, {"adapter": name}, expected, method=method, library=LIBRARY)
+
+
 def merged_history_cases(made: Recording) -> None:
     """Merged projections were scaled when others were not; today's repair hits them as well."""
     source, name = "lora_reversed", "legacy_merged_1_0"
@@ -195,6 +220,7 @@ def main() -> None:
     for backbone, cases in wanted.MERGED.items():
         single_cases(made, backbone, cases)
     merged_history_cases(made)
+    hooked_cases(made)
     for backbone in OTHERS:
         single_cases(made, backbone, wanted.EVERYWHERE)
     made.write()
