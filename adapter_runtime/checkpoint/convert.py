@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.files import read_tensors
@@ -18,6 +20,7 @@ from adapter_runtime.checkpoint.heads import read_head, write_head
 from adapter_runtime.checkpoint.reader import read_adapter, read_config_kind
 from adapter_runtime.checkpoint.writer import write_adapter
 from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.heads.layers import StackSettings
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Adapter, HeadWeights, Note, Part
 
@@ -155,8 +158,17 @@ def _same_part(before: Part, after: Part) -> bool:
 def _same_head(before: HeadWeights | None, after: HeadWeights | None) -> bool:
     if before is None or after is None:
         return before is after
+    old, new = _unscaled(before), _unscaled(after)
     return (
         before.spec.labels == after.spec.labels
-        and before.tensors.keys() == after.tensors.keys()
-        and all(tensor.equal(after.tensors[name]) for name, tensor in before.tensors.items())
+        and old.keys() == new.keys()
+        and all(torch.allclose(tensor, new[name], 1e-6, 1e-7) for name, tensor in old.items())
     )
+
+
+def _unscaled(head: HeadWeights) -> dict[str, Tensor]:
+    """A head's tensors with the factor on the states before it folded in."""
+    tensors, settings = dict(head.tensors), head.spec.settings
+    if isinstance(settings, StackSettings):
+        tensors["0.weight"] = tensors["0.weight"] * settings.scale
+    return tensors
