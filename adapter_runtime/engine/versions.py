@@ -98,8 +98,11 @@ def find_head(
             return own
         if spec.head is not None or spec.kind not in (None, *EMBEDDING_KINDS):
             where = sources[-1] if sources else spec.name
+            neither = (
+                " and the backbone's folder none either" if spec.kind in LANGUAGE_KINDS else ""
+            )
             problem = Note(
-                "missing_head", f"{where} holds no prediction head; name one with `head:`."
+                "missing_head", f"{where} holds no prediction head{neither}; name one with `head:`."
             )
             raise RejectedAdapter(spec.name, [problem])
     head = embedding_head(backbone.sentence, spec.options)

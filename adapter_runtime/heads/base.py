@@ -107,5 +107,5 @@ class HeadKind(Protocol):
         ...
 
     def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
-        """The `--raw` members: `logits` or `hidden`, unpadded nested lists."""
+        """The `--raw` members: `logits` or `hidden`, unpadded nested lists or arrays."""
         ...

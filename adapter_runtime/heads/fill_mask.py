@@ -106,8 +106,8 @@ class FillMaskHead:
         return found[0] if len(found) == 1 else found
 
     def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
-        """`logits [tokens][vocab]`."""
-        return {"logits": outcomes[0]["logits"].tolist()}
+        """`logits [tokens, vocab]`, an array: as lists a real vocabulary would fill the memory."""
+        return {"logits": outcomes[0]["logits"]}
 
 
 def _no_mask(tokenizer: Tokenizer) -> InvalidInput:

@@ -96,5 +96,5 @@ class GenerationHead:
         return [GeneratedText(text + found if is_whole else found)]
 
     def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
-        """`logits [tokens][vocab]`."""
-        return {"logits": outcomes[0]["logits"].tolist()}
+        """`logits [tokens, vocab]`, an array: as lists a real vocabulary would fill the memory."""
+        return {"logits": outcomes[0]["logits"]}

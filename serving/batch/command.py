@@ -17,7 +17,8 @@ from serving.logs import set_up_logs
 from serving.opening import Opener, open_backbone, open_tasks, read_tasks
 from serving.settings import Settings
 
-CHUNK_LINES = 1024
+CHUNK_LINES, RAW_CHUNK_LINES = 1024, 64
+"""Lines whose answers are in memory together; a language model's raw answer to one is large."""
 
 
 def batch(
@@ -54,7 +55,7 @@ def batch(
     try:
         with written_whole(target) as writer, _progress() as progress:
             bar = progress.add_task("scoring", total=reading.total)
-            for chunk in chunks(reading.records, CHUNK_LINES):
+            for chunk in chunks(reading.records, RAW_CHUNK_LINES if raw else CHUNK_LINES):
                 lines = scorer.score(chunk)
                 writer.write(lines)
                 num_lines += len(lines)
