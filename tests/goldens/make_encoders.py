@@ -69,6 +69,9 @@ def refill(model: Any, case: str, parts: list[str]) -> None:
                 values = draw(f"{case} {name}", tuple(parameter.shape), STD, mean)
                 # Few digits, so that the archives stay small.
                 parameter.copy_((values * STEPS).round() / STEPS)
+                if name.endswith("parametrizations.weight.original"):
+                    # torch keeps the signs of an orthogonal matrix there.
+                    parameter.fill_diagonal_(1.0)
 
 
 def flex_model(backbone: str) -> Any:
