@@ -150,7 +150,7 @@ def adapter_cases(record: Recording, backbone: str) -> None:
         model.set_active_adapters(Stack(*members))
         expected = numbers(compute(model, rows(backbone)), None)
         task = {"adapter": {"stack": [f"./{member}" for member in members]}}
-        record.add(backbone, f"stack_{name}", task, expected, method="stack", library=ADAPTERS)
+        record.add(backbone, f"stack_{name}", task, expected, method="Stack", library=ADAPTERS)
 
 
 def flex_cases(record: Recording, backbone: str) -> None:
@@ -260,7 +260,7 @@ def peft_cases(record: Recording, backbone: str) -> None:
         entry = {"adapter": f"./{name}"}
         if head == "causal_lm":
             entry["kind"] = "text-generation"
-        about = {"method": kind.lower(), "head": head, "library": PEFT}
+        about = {"method": f"PEFT {kind.lower()}", "head": head, "library": PEFT}
         record.add(backbone, name, entry, expected, inputs=inputs, **about)
 
 
