@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, auto
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.fusions import fused_names
 from adapter_runtime.compositions import last_leaf
-from adapter_runtime.engine.trees import Chain, Link, Mean, Mix, Node, nodes_at, units
+from adapter_runtime.engine.trees import Chain, Link, Node, nodes_at, units
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import (
@@ -166,15 +167,29 @@ def _reads_the_chain(part: Part) -> bool:
 
 
 def _is_of_one_kind(node: Node[Part]) -> bool:
-    """Whether no average mixes bare factors with products, which have other shapes upstream."""
+    """Whether no average mixes factors for all tokens with products for each, as upstream."""
+    return _reach(node, None) is not _Reach.MIXED
+
+
+class _Reach(Enum):
+    """What a chain has made so far: one row of factors, or a state for each token."""
+
+    ROW = auto()
+    TOKENS = auto()
+    MIXED = auto()
+
+
+def _reach(node: Node[Part], came: _Reach | None) -> _Reach | None:
     if isinstance(node, Link):
-        return True
-    if isinstance(node, Mean):
-        kinds = {all(unit.method == _FACTORS for unit in units(child)) for child in node.children}
-        if len(kinds) > 1:
-            return False
-    assert not isinstance(node, Mix), "Fusions stand at sublayer points. This is a bug."
-    return all(map(_is_of_one_kind, node.children))
+        if came is not None:
+            return came
+        return _Reach.ROW if node.unit.method == _FACTORS else _Reach.TOKENS
+    if isinstance(node, Chain):
+        for child in node.children:
+            came = _reach(child, came)
+        return came
+    found = {_reach(child, came) for child in node.children}
+    return found.pop() if len(found) == 1 else _Reach.MIXED
 
 
 def _average_notes(tree: Composition) -> Iterator[Note]:

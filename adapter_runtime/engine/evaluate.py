@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from adapter_runtime.engine.trees import Chain, Link, Mean, Node, units
 from adapter_runtime.methods.base import Applied, Entry
 
+_EMPTY = "A pruned tree has units. This is a bug."
+
 
 class ModuleUnit(Protocol):
     """One adapter at a module point, bound to its tokens."""
@@ -64,25 +66,27 @@ def after_module(
 ) -> Tensor:
     """The module's output; may write into y where the units do."""
     for node in nodes:
-        hidden = cast(Tensor, _step(node, x, None))
-        y = _last(node).finish(y, hidden, base)
+        hidden, last = _step(node, x, None, None)
+        assert hidden is not None, _EMPTY
+        assert last is not None, _EMPTY
+        y = last.finish(y, hidden, base)
     return y
 
 
-def _step(node: Node[ModuleUnit], x: Tensor, hidden: Tensor | None) -> Tensor | None:
+def _step(
+    node: Node[ModuleUnit], x: Tensor, hidden: Tensor | None, last: ModuleUnit | None
+) -> tuple[Tensor | None, ModuleUnit | None]:
+    """What the chain has made after this node, and which unit made it."""
     if isinstance(node, Link):
-        return node.unit.step(x, hidden)
-    if isinstance(node, Mean):
-        return _weighted(node, [cast(Tensor, _step(child, x, hidden)) for child in node.children])
-    assert isinstance(node, Chain), "Fusions stand at sublayer points. This is a bug."
-    for child in node.children:
-        hidden = _step(child, x, hidden)
-    return hidden
-
-
-def _last(node: Node[ModuleUnit]) -> ModuleUnit:
-    *_, last = units(node)
-    return last
+        return node.unit.step(x, hidden), node.unit
+    if isinstance(node, Chain):
+        for child in node.children:
+            hidden, last = _step(child, x, hidden, last)
+        return hidden, last
+    assert isinstance(node, Mean), "Fusions stand at sublayer points. This is a bug."
+    results = [_step(child, x, hidden, last) for child in node.children]
+    total = _weighted(node, [cast(Tensor, result) for result, _ in results])
+    return total, next((unit for _, unit in reversed(results) if unit is not None), None)
 
 
 def _weighted(node: Mean[object], results: Sequence[Tensor]) -> Tensor:
@@ -95,7 +99,7 @@ def _weighted(node: Mean[object], results: Sequence[Tensor]) -> Tensor:
 def sublayer(node: Node[SublayerUnit], h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
     """The sublayer's output. Shape: `[tokens, width]` each."""
     end = _Sublayer(residual, norm).run(node, _State(h, None, None))
-    assert end.last is not None, "A pruned tree has units. This is a bug."
+    assert end.last is not None, _EMPTY
     return end.last.finish(end.h, residual, norm, h)
 
 

@@ -91,7 +91,7 @@ def nodes_at(
     if tree is None or not names:
         return ()
     if point.site in SUBLAYER_SITES:
-        return _whole(prune(tree, iter(placed), is_open=True))
+        return _whole(prune(tree, iter(placed), is_open=True, enters=True))
     if point.site in ATTENTION_SITES:
         return (Chain(tuple(Link(unit) for units in placed for unit in units)),)
     chains = dict.fromkeys(methods[name].chain for name in methods if name in names)
@@ -99,7 +99,7 @@ def nodes_at(
     for chain in chains:
         own = [[unit for unit in units if methods[unit.method].chain == chain] for units in placed]
         is_first_only = any(methods[unit.method].first_only for units in own for unit in units)
-        nodes += _first(own[0]) if is_first_only else _whole(prune(tree, iter(own), is_open=False))
+        nodes += _first(own[0]) if is_first_only else _whole(prune(tree, iter(own)))
     return tuple(nodes)
 
 
@@ -112,7 +112,11 @@ def _first(units: Sequence[Unit]) -> tuple[Node[Unit], ...]:
 
 
 def prune(
-    tree: Composition, placed: Iterator[Sequence[Unit]], *, is_open: bool
+    tree: Composition,
+    placed: Iterator[Sequence[Unit]],
+    *,
+    is_open: bool = False,
+    enters: bool = False,
 ) -> Node[Unit] | None:
     """The tree without the leaves that have nothing here; None where none has.
 
@@ -121,16 +125,17 @@ def prune(
         placed: takes the units of each leaf in turn, in the order of `leaves`.
         is_open: there is a state that a stack without units can hand on; beside others it then
             counts with what came in, as in the `adapters` library.
+        enters: some unit has to say what the children of an average or a fusion read.
     """
     if isinstance(tree, Leaf):
         links = tuple(map(Link, next(placed)))
         return links[0] if len(links) == 1 else Chain(links) if links else None
     if isinstance(tree, Stack):
-        return _prune_stack(tree, placed, is_open)
+        return _prune_stack(tree, placed, is_open, enters)
     assert not isinstance(tree, Merge), "Merges are adapters by now. This is a bug."
-    found = [prune(child, placed, is_open=is_open) for child in tree.children]
+    found = [prune(child, placed, is_open=is_open, enters=enters) for child in tree.children]
     fusion = next(placed) if isinstance(tree, Fuse) else ()
-    if not any(found):
+    if not any(found) and (enters or not is_open or isinstance(tree, Fuse)):
         return None
     for number, child in enumerate(tree.children):
         if found[number] is None and is_open and isinstance(child, Stack):
@@ -138,15 +143,16 @@ def prune(
     children = tuple(node for node in found if node is not None)
     if isinstance(tree, Fuse):
         return Mix(children, fusion[0])
-    return Mean(children, _shares(tree, [node is not None for node in found]))
+    is_kept = [node is not None for node in found]
+    return Mean(children, _shares(tree, is_kept)) if children else None
 
 
 def _prune_stack(
-    tree: Stack, placed: Iterator[Sequence[Unit]], is_open: bool
+    tree: Stack, placed: Iterator[Sequence[Unit]], is_open: bool, enters: bool
 ) -> Chain[Unit] | None:
     children: list[Node[Unit]] = []
     for child in tree.children:
-        node = prune(child, placed, is_open=is_open or bool(children))
+        node = prune(child, placed, is_open=is_open or bool(children), enters=enters)
         if node is not None:
             children.append(node)
     return Chain(tuple(children)) if children else None

@@ -129,6 +129,8 @@ AVERAGES = {
     "lora_in_stack": stack("lora_a", average("lora_b", "lora_a")),
     "dora_last": average("lora_v", "dora_a"),
     "dora_first": average("dora_a", "lora_gate"),
+    "lora_and_ia3": stack("lora_a", average("lora_b", "ia3_b")),
+    "lora_nobody": stack("dora_a", "ia3_gate", average(stack("ia3_b"), "ia3_a")),
     "ia3": average("ia3_a", "ia3_b"),
     "ia3_gated": average("ia3_gate", "ia3_b", weights=[1, 2]),
 }
