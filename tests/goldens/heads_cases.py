@@ -130,6 +130,7 @@ _VARIANTS = {
     "deberta-v3": 1,
     "gpt2-padded": 1,
     "llama-padded": 1,
+    "modernbert-mean": 1,
 }
 """Backbones of a type that another name stands for already, and how many cases they still get."""
 

@@ -47,7 +47,8 @@ def fill_base(base: Any, name: str) -> None:
     saves; its `from_pretrained` makes it zero.
     """
     fill_backbone(base)
-    if MODELS[name].model_type not in ("deberta", "modernbert"):
+    model = MODELS[name]
+    if model.model_type not in ("deberta", "modernbert") or "attention_bias" in model.config:
         return
     with torch.no_grad():
         for module in base.modules():
