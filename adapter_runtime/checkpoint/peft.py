@@ -16,6 +16,7 @@ from adapter_runtime.checkpoint.peft_folded import read_adalora, read_vera
 from adapter_runtime.checkpoint.peft_ia3 import read_ia3
 from adapter_runtime.checkpoint.peft_leftovers import name_leftovers
 from adapter_runtime.checkpoint.peft_lora import read_lora
+from adapter_runtime.checkpoint.peft_lycoris import read_loha, read_lokr
 from adapter_runtime.checkpoint.peft_prompts import PROMPT_TYPES, read_prompt_learning
 from adapter_runtime.checkpoint.peft_saved import (
     read_ln_tuning,
@@ -59,6 +60,8 @@ _READERS: Mapping[str, Callable[[PeftFile], list[Part]]] = {
     "LORA": read_lora,
     "ADALORA": read_adalora,
     "VERA": read_vera,
+    "LOHA": read_loha,
+    "LOKR": read_lokr,
     "IA3": read_ia3,
     "LN_TUNING": read_ln_tuning,
     "TRAINABLE_TOKENS": read_trainable_tokens,

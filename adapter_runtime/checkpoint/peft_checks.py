@@ -37,7 +37,7 @@ _OTHER_PRODUCT = "adds a product of another form than LoRA's"
 _REASONS: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("OFT", "BOFT", "HRA", "ROAD", "PSOFT"), _ROTATES)
     | dict.fromkeys(("FOURIERFT", "WAVEFT", "C3A", "VBLORA", "UNILORA", "TINYLORA"), _RESAMPLES)
-    | dict.fromkeys(("LOHA", "LOKR", "HIRA", "MISS", "BONE", "RANDLORA", "PVERA"), _OTHER_PRODUCT)
+    | dict.fromkeys(("HIRA", "MISS", "BONE", "RANDLORA", "PVERA"), _OTHER_PRODUCT)
     | dict.fromkeys(("FROD", "GRALORA", "DELORA", "ADAMSS", "LILY", "GLORA"), _OTHER_PRODUCT)
     | dict.fromkeys(("PEANUT", "DEFT"), _OTHER_PRODUCT)
     | dict.fromkeys(("XLORA", "POLY"), "mixes several adapters by a router of its own")

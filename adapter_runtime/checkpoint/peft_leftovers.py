@@ -6,7 +6,16 @@ from adapter_runtime.checkpoint.heads_static import head_modules
 from adapter_runtime.checkpoint.peft_file import WRAPPER, PeftFile, with_outer
 from adapter_runtime.checkpoint.peft_targets import names_of
 
-_ON_LINEARS = (".lora_A", ".lora_B", ".lora_E", ".lora_magnitude_vector", ".ia3_", ".vera_lambda_")
+_ON_LINEARS = (
+    ".lora_A",
+    ".lora_B",
+    ".lora_E",
+    ".lora_magnitude_vector",
+    ".ia3_",
+    ".vera_lambda_",
+    ".hada_",
+    ".lokr_",
+)
 _ON_OTHERS = (".lora_embedding_", ".ln_tuning_layers.", ".token_adapter.", ".trainable_tokens_")
 """How a method's own tensors begin, behind the module's path."""
 

@@ -105,6 +105,7 @@ def _on_bert() -> Iterator[Case]:
     yield from _bert_lora()
     yield from _bert_dora()
     yield from _bert_others()
+    yield from _bert_lycoris()
     yield from _bert_saved()
     yield from _bert_files()
 
@@ -185,6 +186,16 @@ def _bert_others() -> Iterator[Case]:
         "SEQ_CLS",
         method="PEFT VeRA",
     )
+
+
+def _bert_lycoris() -> Iterator[Case]:
+    some = {"r": 3, "alpha": 5, "target_modules": ["query", "dense"]}
+    patterns = {"rank_pattern": {"query": 2}, "alpha_pattern": {"output.dense": 7}}
+    yield Case("loha", some | patterns, "LOHA", "SEQ_CLS", method="LoHa")
+    yield Case("loha_wide", some | {"r": 7}, "LOHA", method="LoHa")
+    yield Case("lokr", some | patterns, "LOKR", "TOKEN_CLS", method="LoKr")
+    both = {"r": 1, "decompose_both": True, "decompose_factor": 8}
+    yield Case("lokr_both", some | both, "LOKR", method="LoKr")
 
 
 def _bert_saved() -> Iterator[Case]:

@@ -14,7 +14,10 @@ from tests.peft import files
 LIMITS = settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-KINDS = ("LORA", "IA3", "ADALORA", "VERA", "LN_TUNING", "TRAINABLE_TOKENS", "PROMPT_TUNING")
+KINDS = (
+    *("LORA", "IA3", "ADALORA", "VERA", "LOHA", "LOKR"),
+    *("LN_TUNING", "TRAINABLE_TOKENS", "PROMPT_TUNING"),
+)
 KEYS = (
     *("r", "init_r", "lora_alpha", "target_modules", "exclude_modules", "feedforward_modules"),
     *("layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "bias"),
@@ -51,6 +54,7 @@ SUFFIXES = (
     *("lora_A.weight", "lora_B.weight", "lora_B.bias", "lora_A", "lora_E", "lora_embedding_A"),
     *("lora_embedding_B", "lora_magnitude_vector", "ia3_l", "vera_lambda_b", "vera_lambda_d"),
     *("weight", "bias", "base_layer.weight", "base_layer.bias", "ln_tuning_layers.weight"),
+    *("hada_w1_a", "hada_w1_b", "lokr_w1", "lokr_w2", "lokr_w2_a", "lokr_w2_b"),
     *("token_adapter.trainable_tokens_delta", "modules_to_save.bias", "ranknum"),
 )
 NAMES = st.one_of(

@@ -73,7 +73,7 @@ def test_settings_that_cannot_be_served_are_refused(options, code):
 @pytest.mark.parametrize(
     "kind",
     (
-        *("LOHA", "LOKR", "OFT", "BOFT", "HRA", "FOURIERFT", "XLORA", "POLY", "VBLORA", "MISS"),
+        *("OFT", "BOFT", "HRA", "FOURIERFT", "XLORA", "POLY", "VBLORA", "MISS"),
         *(
             "ROAD",
             "RANDLORA",
