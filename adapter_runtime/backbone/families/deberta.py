@@ -46,6 +46,8 @@ _V2_LAYERS = Layers(
 )
 _OUTSIDE = {
     Site.WORD_EMBEDDINGS: "embeddings.word_embeddings",
+    Site.POSITION_EMBEDDINGS: "embeddings.position_embeddings",
+    Site.TYPE_EMBEDDINGS: "embeddings.token_type_embeddings",
     Site.EMBEDDINGS_PROJECTION: "embeddings.embed_proj",
     Site.EMBEDDINGS_NORM: "embeddings.LayerNorm",
     Site.RELATIVE_NORM: "encoder.LayerNorm",

@@ -63,6 +63,7 @@ ESM = (
         ),
         outside={
             Site.WORD_EMBEDDINGS: "embeddings.word_embeddings",
+            Site.POSITION_EMBEDDINGS: "embeddings.position_embeddings",
             Site.EMBEDDINGS_NORM: "embeddings.layer_norm",
             Site.FINAL_NORM: "encoder.emb_layer_norm_after",
             Site.POOLER: "pooler.dense",

@@ -30,6 +30,7 @@ NOMIC = (
         ),
         outside={
             Site.WORD_EMBEDDINGS: "embeddings.word_embeddings",
+            Site.TYPE_EMBEDDINGS: "embeddings.token_type_embeddings",
             Site.EMBEDDINGS_NORM: "embeddings.LayerNorm",
             Site.POOLER: "pooler.dense",
         },
