@@ -196,6 +196,21 @@ def slow(folder: Path) -> Iterator[tuple[str, str, Any, tuple[str, ...]]]:
     )
 
 
+def proteins(folder: Path) -> Any:
+    """ESM's tokenizer, which has no fast form: letters cut out wherever they stand."""
+    tokens = [
+        "<cls>",
+        "<pad>",
+        "<eos>",
+        "<unk>",
+        *"LAGVSERTIDPKQNFYMHWCXBUZO.-",
+        "<null_1>",
+        "<mask>",
+    ]
+    (folder / "vocab.txt").write_text("\n".join(tokens))
+    return transformers.EsmTokenizer(str(folder / "vocab.txt"))
+
+
 def _as(model: Path, name: str) -> Path:
     path = model.with_name(name)
     shutil.copy(model, path)
@@ -240,6 +255,9 @@ def make() -> None:
         cases[name] = {"model_type": model_type, **expected(tokenizer)}
         keep(home, raw, name, files)
         cases[f"{name}-vocabulary"] = cases[name]
+    esm = proteins(raw)
+    esm.save_pretrained(home / "esm")
+    cases["esm"] = {"model_type": "esm", **expected(esm)}
     HERE.mkdir(exist_ok=True)
     with zipfile.ZipFile(
         HERE / "folders.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9
