@@ -82,23 +82,38 @@ def read_peft_head(
     if head.is_language and not trained:
         return None  # It was trained under the backbone's own.
     borrowed = _from_backbone(head, trained, facts)
+    if not head.is_language:
+        _check_saved(folder, head, class_name, [*trained, *borrowed])
     ledger = Ledger({**borrowed, **saved})
     ledger.alias([path for path in saved if path not in trained], "bias of a wrapper")
-    digest = folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
-    if head.is_language:
-        layout = static_language(head, facts, ledger)
-        found = build_language(layout, ledger, facts, options, digest)
-    else:
-        _check_saved(folder, head, class_name, [*trained, *borrowed])
-        settings = replace(stack_on(head, facts), reads_types=_reads_types(config, options))
-        stack = HeadLayout("", head.head_type, settings, head.modules, head.norms)
-        found = build_head(stack, ledger, facts, labels, options, digest)
+    found = _built(head, config, ledger, facts, labels, options, _digest(folder))
     if problems := ledger.problems():
         raise RejectedAdapter(folder.source, problems)
     if not borrowed:
         return found
     message = f"{', '.join(borrowed)}: the file holds none, so they are those of the backbone."
     return replace(found, notes=(*found.notes, Note("backbone_head", message)))
+
+
+def _built(
+    head: StaticHead,
+    config: Mapping[str, Any],
+    ledger: Ledger,
+    facts: BackboneFacts,
+    labels: Sequence[str] | None,
+    options: Mapping[str, Any],
+    digest: str,
+) -> HeadWeights:
+    if head.is_language:
+        layout = static_language(head, facts, ledger)
+        return build_language(layout, ledger, facts, options, digest)
+    settings = replace(stack_on(head, facts), reads_types=_reads_types(config, options))
+    stack = HeadLayout("", head.head_type, settings, head.modules, head.norms)
+    return build_head(stack, ledger, facts, labels, options, digest)
+
+
+def _digest(folder: Folder) -> str:
+    return folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
 
 
 def _folded(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.peft import files
 
 LIMITS = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 KINDS = (
     *("LORA", "IA3", "ADALORA", "VERA", "LOHA", "LOKR"),
