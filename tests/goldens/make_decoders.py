@@ -93,6 +93,9 @@ def refill(model: Any, case: str, parts: tuple[str, ...], std: float = STD) -> N
                 values = draw(f"{case} {name}", tuple(parameter.shape), std, mean)
                 # Few digits, so that the archives stay small.
                 parameter.copy_((values * STEPS).round() / STEPS)
+                if name.endswith("parametrizations.weight.original"):
+                    # torch keeps the signs of an orthogonal matrix there.
+                    parameter.fill_diagonal_(1.0)
 
 
 def base_model(backbone: str) -> Any:
@@ -124,6 +127,7 @@ def methods(backbone: str) -> dict[str, tuple[str, Any]]:
 
 def add(model: Any, name: str, chosen: str) -> None:
     """Add a filled adapter, active."""
+    torch.manual_seed(0)  # the orthogonal matrix of a ReFT is left as it is drawn
     model.add_adapter(name, config=chosen)
     refill(model, name, (f".{name}.",))
     model.set_active_adapters(name)
