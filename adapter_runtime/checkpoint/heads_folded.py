@@ -32,7 +32,13 @@ def foldable_modules(paths: Collection[str], facts: BackboneFacts) -> frozenset[
         facts: the backbone.
     """
     adapted = {path.removesuffix(_FACTOR) for path in paths if path.endswith(_FACTOR)}
-    return frozenset(module for module in adapted if _is_known(module, paths, facts))
+    outside = {module for module in adapted if not _is_in_base(module, facts)}
+    return frozenset(module for module in outside if _is_known(module, paths, facts))
+
+
+def _is_in_base(module: str, facts: BackboneFacts) -> bool:
+    """Whether a module is the backbone's own; a folder may hold that under its name there too."""
+    return module in facts.linears or module.split(".")[0] in (facts.prefix, *facts.other_prefixes)
 
 
 def _is_known(module: str, paths: Collection[str], facts: BackboneFacts) -> bool:

@@ -8,15 +8,26 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-from adapter_runtime import Encoded, RejectedAdapter, TaskVersion, WorkItem
+from adapter_runtime import (
+    Encoded,
+    EngineConfig,
+    RejectedAdapter,
+    TaskVersion,
+    WorkItem,
+    open_engine,
+)
 from adapter_runtime.heads.layers import StackSettings
 from serving.catalog.entries import read_entry
 from serving.convert import convert
 from serving.settings import load_settings
 from tests.goldens import replay
+from tests.goldens.filling import fill_backbone
+from tests.goldens.models import MODELS
 
 WIDTH = 32
+GENERATED = "peft_generation"
 
 
 def golden(backbone: str, name: str) -> replay.Case:
@@ -69,6 +80,24 @@ def test_converting_an_answering_class_keeps_its_numbers(name, tmp_path):
         (outcome,) = engine.run([WorkItem(version, row, raw=True)]).outcomes
         raw = engine.raw(version, Encoded((row,)), [outcome])
         assert replay.gap(case, number, raw) < 1e-4
+
+
+@pytest.mark.parametrize("backbone", ("bart", "mbart", "t5"))
+def test_a_backbone_saved_as_a_task_class_is_the_same_backbone(backbone, tmp_path):
+    """Its folder names every module once more, under the task class; LoRA on them is no head's."""
+    model, case = MODELS[backbone], golden(backbone, "bare" if backbone == "mbart" else GENERATED)
+    config = AutoConfig.for_model(model.model_type, **model.config)
+    task_class = AutoModelForSeq2SeqLM.from_config(config)
+    fill_backbone(task_class, "" if backbone == "t5" else "model")
+    task_class.save_pretrained(tmp_path)
+    engine = open_engine(str(tmp_path), EngineConfig(streams=1))
+    task = {"name": "x", **case.entry["task"]}
+    version = engine.prepare(read_entry(task, replay.checkpoints("seq2seq", backbone)))
+    for number, row in enumerate(case.rows()):
+        (outcome,) = engine.run([WorkItem(version, row, raw=True)]).outcomes
+        raw = engine.raw(version, Encoded((row,)), [outcome])
+        assert replay.gap(case, number, raw) < 1e-4
+    engine.close()
 
 
 def edited(backbone: str, name: str, target: Path, **changes: object) -> Path:
