@@ -7,12 +7,17 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
-from adapter_runtime import RejectedAdapter
+from adapter_runtime import Encoded, RejectedAdapter, WorkItem
 from adapter_runtime.methods.lora import Lora
 from adapter_runtime.types import PlugPoint, Site
 from serving.catalog.entries import read_entry
+from tests.backbone.tiny import random_row
+from tests.engine_forward.collect import largest_gap
 from tests.goldens import replay
+from tests.goldens.filling import draw
 
 TOLERANCE = 2e-5  # fp32
 
@@ -107,8 +112,6 @@ def test_families_that_the_library_does_not_know_have_no_adapterhub_files(backbo
 
 def test_biases_without_a_module_are_read_where_older_peft_saved_them(tmp_path):
     """DeBERTa v1 adds such biases to queries and values."""
-    from safetensors.torch import load_file, save_file
-
     source = replay.checkpoints("encoders", "deberta") / "peft_bias_all"
     shutil.copytree(source, tmp_path / "x")
     tensors = load_file(source / "adapter_model.safetensors")
@@ -119,3 +122,34 @@ def test_biases_without_a_module_are_read_where_older_peft_saved_them(tmp_path):
     points = {part.point for part in engine.library.item(version.composition.ref).parts}
     assert PlugPoint(1, Site.VALUE_SHIFT) in points
     assert PlugPoint(1, Site.QUERY_SHIFT) not in points
+
+
+def test_lora_on_nomic_equals_weights_with_the_product_added(tmp_path):
+    """No library of the goldens knows the family, so its own weights are the reference."""
+    name = "nomic"
+    targets = [
+        f"layers.1.{path}" for path in ("self_attn.q_proj", "mlp.gate_proj", "mlp.down_proj")
+    ]
+    plain = AutoModel.from_pretrained(replay.saved_backbone(name)).eval()
+    tensors = {}
+    for path in targets:
+        weight = plain.get_submodule(path).weight
+        down = draw(f"{path} down", (2, weight.shape[1]), 0.3)
+        up = draw(f"{path} up", (weight.shape[0], 2), 0.3)
+        tensors[f"base_model.model.{path}.lora_A.weight"] = down
+        tensors[f"base_model.model.{path}.lora_B.weight"] = up
+        with torch.no_grad():
+            weight.add_(up @ down, alpha=1.5)
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "target_modules": targets}
+    config |= {"task_type": "FEATURE_EXTRACTION"}
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "adapter_config.json").write_text(json.dumps(config))
+    save_file(tensors, tmp_path / "x" / "adapter_model.safetensors")
+    engine = replay.engine(name)
+    version = engine.prepare(read_entry({"name": "x", "adapter": "./x"}, tmp_path))
+    row = random_row(11, 2, has_types=True)
+    (outcome,) = engine.run([WorkItem(version, row, raw=True)]).outcomes
+    found = torch.tensor(engine.raw(version, Encoded((row,)), [outcome])["hidden"])
+    with torch.no_grad():
+        expected = plain(torch.tensor([row.input_ids]), token_type_ids=torch.tensor([row.type_ids]))
+    assert largest_gap(found, expected.last_hidden_state[0]) < TOLERANCE
