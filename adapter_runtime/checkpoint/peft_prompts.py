@@ -89,8 +89,9 @@ def _prompt(config: Mapping[str, Any], facts: BackboneFacts, vectors: Tensor) ->
 def _check_prompt_places(config: Mapping[str, Any], facts: BackboneFacts) -> None:
     if facts.config.get("is_encoder_decoder"):
         message = (
-            f"PEFT's prompts replace the token ids that {facts.model_type} models need for their "
-            "decoder; train another kind of adapter, such as LoRA."
+            "PEFT's prompts lengthen the encoder's rows and not the decoder's, which "
+            f"{facts.model_type} backbones cannot do here; train prefix tuning with SEQ_2_SEQ_LM, "
+            "or another kind of adapter, such as LoRA."
         )
         raise BadConfig(message, "unsupported_point")
     if _WORDS not in facts.paths:
