@@ -53,6 +53,8 @@ def read_bottleneck(config: Mapping[str, Any], file: HubFile) -> list[Part]:
     widths = [_width(config, point.layer, wide) for point in points]
     if compacter is not None:
         check_sizes(compacter, widths, wide)
+    if not points:
+        file.alias_shared()
     _check_norms(settings, points, file)
     scaling = config.get("scaling", 1.0)
     return [

@@ -187,3 +187,10 @@ class HubFile:
             "saves from a bare model; save it again from a model with a head.",
         )
         return torch.zeros(()).expand(tuple(shape))
+
+    def alias_shared(self) -> None:
+        """What all layers share is in the file also where no layer reads it."""
+        start = f"shared_parameters.{self.name}."
+        self.ledger.alias(
+            (name for name in self.ledger.names() if name.startswith(start)), "not needed"
+        )

@@ -268,3 +268,11 @@ def test_a_checkpoint_named_by_string_reads_as_its_object():
     adapter = read_adapter(Folder(root, "houlsby"), facts(), {})
     assert activations(adapter) == {"swish"}
     assert len(adapter.parts) == 4
+
+
+def test_shared_tensors_may_have_no_reader():
+    """A Compacter with all layers left out still carries its rule."""
+    tensors, config = stored("compacter")
+    shared = {name: value for name, value in tensors.items() if "shared_parameters" in name}
+    config["config"]["leave_out"] = [0, 1]
+    assert problems(shared, config) == []
