@@ -201,3 +201,48 @@ SIDE_BY_SIDE = {
 
 Its first child's flags govern all: the children of one entry have equal ones.
 """
+
+MERGED_QKV = ("deberta", "modernbert", "gpt2")
+"""Where the library lets no two LoRA share a linear."""
+NO_SVD = (*MERGED_QKV, "deberta-v2")
+BACKBONES = (
+    "distilbert",
+    "roberta",
+    "electra",
+    "albert",
+    "deberta",
+    "deberta-v2",
+    "modernbert",
+    "gpt2",
+    "llama",
+    "mistral",
+)
+
+
+def others(backbone: str) -> dict[str, tuple[Any, str]]:
+    """The trees of an architecture beside BERT, and what the support table calls them."""
+    pair = ("double_a", "double_b")
+    found = {
+        "stack": (stack(*pair), "Stack"),
+        "average": (average(*pair, weights=[1, 3]), "Average"),
+        "average_lora": (average("lora_a", "lora_b"), "Average"),
+        "fuse": (fuse(*pair, fusion="fusion"), "AdapterFusion"),
+        "merge": (merge(*pair), "weight merging"),
+        "merge_lora_negate": (
+            merge(
+                "lora_a",
+                "lora_b",
+                weights=[0.5, -0.25],
+                normalize_weights=False,
+                strategy="lora_linear_only_negate_b",
+            ),
+            "weight merging",
+        ),
+        "merge_lora": (
+            merge("lora_a", "lora_b", strategy="lora_delta_w_svd", svd_rank=5),
+            "weight merging",
+        ),
+    }
+    missing = ("average_lora",) if backbone in MERGED_QKV else ()
+    missing += ("merge_lora",) if backbone in NO_SVD else ()
+    return {name: case for name, case in found.items() if name not in missing}

@@ -23,21 +23,6 @@ from tests.goldens.recording import Recording
 LIBRARY = f"adapters {adapters.__version__}"
 STD = 0.3
 STEPS = 32
-MERGED_QKV = ("deberta", "modernbert", "gpt2")
-"""Where the library lets no two LoRA share a linear."""
-NO_SVD = (*MERGED_QKV, "deberta-v2")
-OTHERS = (
-    "distilbert",
-    "roberta",
-    "electra",
-    "albert",
-    "deberta",
-    "deberta-v2",
-    "modernbert",
-    "gpt2",
-    "llama",
-    "mistral",
-)
 
 
 def new_model(backbone: str) -> Any:
@@ -254,38 +239,8 @@ def make_other(recording: Recording, backbone: str) -> None:
     maker.add_adapters(wanted.OTHERS)
     maker.add_fusion("fusion", ["double_a", "double_b"], "dynamic")
     maker.save_fusion("fusion")
-    for name, (entry, method) in _others().items():
-        is_missing = (name, backbone) in {
-            *(("average_lora", each) for each in MERGED_QKV),
-            *(("merge_lora", each) for each in NO_SVD),
-        }
-        if not is_missing:
-            maker.record(name, entry, method)
-
-
-def _others() -> dict[str, tuple[Any, str]]:
-    pair = ("double_a", "double_b")
-    return {
-        "stack": (wanted.stack(*pair), "Stack"),
-        "average": (wanted.average(*pair, weights=[1, 3]), "Average"),
-        "average_lora": (wanted.average("lora_a", "lora_b"), "Average"),
-        "fuse": (wanted.fuse(*pair, fusion="fusion"), "AdapterFusion"),
-        "merge": (wanted.merge(*pair), "weight merging"),
-        "merge_lora_negate": (
-            wanted.merge(
-                "lora_a",
-                "lora_b",
-                weights=[0.5, -0.25],
-                normalize_weights=False,
-                strategy="lora_linear_only_negate_b",
-            ),
-            "weight merging",
-        ),
-        "merge_lora": (
-            wanted.merge("lora_a", "lora_b", strategy="lora_delta_w_svd", svd_rank=5),
-            "weight merging",
-        ),
-    }
+    for name, (entry, method) in wanted.others(backbone).items():
+        maker.record(name, entry, method)
 
 
 def main() -> None:
@@ -293,7 +248,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recording = Recording("composition")
     make_bert(recording)
-    for backbone in OTHERS:
+    for backbone in wanted.BACKBONES:
         make_other(recording, backbone)
     recording.write()
 
