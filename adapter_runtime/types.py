@@ -153,11 +153,15 @@ class HeadSpec:
 
 @dataclass(frozen=True, slots=True)
 class HeadWeights:
-    """A head's spec and its float32 host tensors under the head's canonical names."""
+    """A head's spec and its float32 host tensors under the head's canonical names.
+
+    `accounts` is each stored tensor's fate: `used`, or why it is passed over.
+    """
 
     spec: HeadSpec
     tensors: Mapping[str, Tensor]
     notes: tuple[Note, ...] = ()
+    accounts: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def num_bytes(self) -> int:

@@ -102,7 +102,7 @@ def _note(note: Note) -> dict[str, str]:
 def _fact_lines(name: str, value: Any, indent: str = "  ") -> list[str]:
     """A fact as lines: mappings are indented, long lists of tensors are counted."""
     label = f"{indent}{name.replace('_', ' ')}"
-    if name == "tensors" and isinstance(value, Mapping):
+    if name in ("tensors", "accounts") and isinstance(value, Mapping):
         return [f"{label:<24} {_tally(value)}"]
     if isinstance(value, Mapping):
         inner = [line for key in value for line in _fact_lines(key, value[key], indent + "  ")]

@@ -57,7 +57,7 @@ def read_adapterhub_head(
     head = _build(layout, ledger, facts, labels, options, digest)
     if problems := ledger.problems():
         raise RejectedAdapter(folder.source, problems)
-    return replace(head, notes=(*head.notes, *notes))
+    return replace(head, notes=(*head.notes, *notes), accounts=ledger.accounts())
 
 
 def _build(

@@ -66,12 +66,13 @@ def about_fingerprint(adapter: Adapter, facts: BackboneFacts) -> Mapping[str, An
 
 
 def about_head(head: HeadWeights) -> Mapping[str, Any]:
-    """A head's type, size and tensors."""
+    """A head's type, size and tensors, and what became of each tensor of its file."""
     return {
         "type": head.spec.head_type,
         "name": head.spec.name,
         "num_labels": len(head.spec.labels),
         "tensors": {name: list(tensor.shape) for name, tensor in head.tensors.items()},
+        "accounts": dict(head.accounts),
     }
 
 

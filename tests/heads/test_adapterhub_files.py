@@ -223,3 +223,13 @@ def test_labels_are_only_made_for_rows_that_exist(tmp_path: Path) -> None:
     config, tensors = files()
     config["config"] |= {"num_labels": 1 << 24, "label2id": None}
     assert "[wrong_shape]" in problem(config, tensors, tmp_path)
+
+
+def test_every_stored_tensor_has_an_account(tmp_path: Path) -> None:
+    """What the doctor says about a head's file: used, or why not."""
+    config, tensors = files()
+    tensors["heads.task2.1.weight"] = torch.zeros(2, 2)
+    accounts = read(config, tensors, tmp_path).accounts
+    assert set(accounts) == set(tensors)
+    assert accounts["heads.task2.1.weight"] == "another head"
+    assert set(accounts.values()) == {"used", "another head"}
