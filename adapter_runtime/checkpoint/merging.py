@@ -73,7 +73,11 @@ def merge_adapters(
         merged = _merge_files(folders, adapters, merge, facts, options)
     else:
         _check_lora(adapters, where)
-        merged = replace(adapters[0], parts=_merge_parts(adapters, merge, where))
+        merged = replace(
+            adapters[0],
+            parts=_merge_parts(adapters, merge, where),
+            config=_with_rank(adapters[0].config, merge.svd_rank),
+        )
     notes = dict.fromkeys(note for adapter in adapters for note in adapter.notes)
     name = "+".join(adapter.name for adapter in adapters)
     return replace(merged, name=name, digest=_digest(adapters, merge), notes=tuple(notes))
@@ -174,6 +178,14 @@ def _merge_parts(adapters: Sequence[Adapter], merge: Merge, where: str) -> tuple
             columns.setdefault(part.point, []).append(part)
     combine = _negate_b if merge.strategy == _NEGATE_B else _svd
     return tuple(combine(parts, merge, where) for parts in columns.values())
+
+
+def _with_rank(config: Mapping[str, Any], rank: int | None) -> Mapping[str, Any]:
+    """A checkpoint's configuration as it would be saved after the merge."""
+    stored = config.get("config")
+    if rank is None or stored is None:
+        return config
+    return {**config, "config": {**expand_config(stored), "r": rank}}
 
 
 def _negate_b(parts: Sequence[Part], merge: Merge, where: str) -> Part:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +97,20 @@ def test_average_adapter_adds_an_adapter(
     assert runtime.active_adapters == Leaf("merged")
     assert gap(runtime, name) < TOLERANCE
     runtime.delete_adapter("merged")
+
+
+def test_a_merged_adapter_can_be_saved(runtime: AdapterRuntime, tmp_path: Path) -> None:
+    """With its new rank and its scale."""
+    options: dict[str, Any] = {"combine_strategy": "lora_delta_w_svd", "svd_rank": 3}
+    runtime.average_adapter("cut", ["lora_a", "lora_b"], **options)
+    runtime.save_adapter(tmp_path / "cut", "cut", with_head=False)
+    runtime.load_adapter(str(tmp_path / "cut"), "again")
+    row = torch.tensor([[5, 6, 7]])
+    states = [
+        runtime.forward(row, adapter_names=name, head=None).last_hidden_state
+        for name in ("cut", "again")
+    ]
+    assert torch.allclose(*states, atol=1e-6)
 
 
 def test_average_adapter_takes_adapters_without_files(runtime: AdapterRuntime) -> None:
