@@ -47,3 +47,12 @@ def test_ids_become_the_same_text(name: str) -> None:
     """The answers of language models are texts."""
     case = CASES[name]
     assert case["decoded"] == [tokenizer_of(name).text(ids) for ids in case["ids"]]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith(("albert", "deberta"))])
+def test_the_second_text_has_a_type_of_its_own(name: str) -> None:
+    """Where the backbone tells texts by it."""
+    case = CASES[name]
+    found = [list(tokenizer_of(name).encode(*texts)[0].types) for texts in case["texts"]]
+    assert case["types"] == found
+    assert 1 in found[-1]
