@@ -43,7 +43,11 @@ def read_peft(
         refuse_unsupported(config, _READERS)
         file = PeftFile(config, facts, ledger, task_prefix(config, ledger, facts), notes)
         ledger.alias(head_tensor_names(config, ledger.names(), facts), "head")
-        parts += _READERS[str(config["peft_type"])](file)
+        kind = str(config["peft_type"])
+        parts += _READERS[kind](file)
+        if kind in _FOLDED:
+            message = f"{_FOLDED[kind]} is read as plain LoRA that computes the same."
+            notes.append(Note("folded_method", message))
         parts += read_saved(file) + read_token_rows(file)
         name_leftovers(file)
     except BadConfig as error:
@@ -56,6 +60,7 @@ def _read_prompts(file: PeftFile) -> list[Part]:
     return read_prompt_learning(file.config, file.ledger, file.facts)
 
 
+_FOLDED = {"ADALORA": "AdaLoRA", "VERA": "VeRA", "LOHA": "LoHa", "LOKR": "LoKr"}
 _READERS: Mapping[str, Callable[[PeftFile], list[Part]]] = {
     "LORA": read_lora,
     "ADALORA": read_adalora,

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from adapter_runtime.checkpoint.heads import read_head
+from adapter_runtime.checkpoint.peft import read_peft
 from adapter_runtime.checkpoint.reader import examine_adapter
 from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.dora import DoraSettings
 from adapter_runtime.methods.ia3_input import Ia3Input
 from adapter_runtime.sources.folder import Folder
@@ -108,6 +110,18 @@ def test_t44_the_untrained_pooler_of_deberta_is_refused(tmp_path):
     config = {"peft_type": "LORA", "task_type": "SEQ_CLS"}
     with pytest.raises(RejectedAdapter, match=r"missing_head.*pooler\.dense"):
         read_head(write_folder(config, head, tmp_path), files.backbone("deberta-v2").facts)
+
+
+def test_methods_that_are_folded_say_so():
+    """A report lists LoRA for them, so it tells why."""
+    tensors = {name.removesuffix(".weight"): value for name, value in files.queries().items()}
+    for path in ("encoder.layer.0", "encoder.layer.1"):
+        name = f"{files.WRAPPER}{path}.attention.self.query.lora_E"
+        tensors[name] = draw(name, (4, 1), 0.3)
+    options = files.config(peft_type="ADALORA", init_r=4)
+    parts, notes = read_peft(options, Ledger(tensors), files.backbone().facts)
+    assert {part.method for part in parts} == {"lora"}
+    assert [note.code for note in notes] == ["folded_method"]
 
 
 def test_t45_rows_of_different_methods_share_one_batch():
