@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.points import OuterNorm
-from adapter_runtime.backbone.routing import Groups, ModuleWork, Prefix
+from adapter_runtime.backbone.routing import CountedPrefix, Groups, ModuleWork, Prefix
 from adapter_runtime.engine.evaluate import after_module, before_module, sublayer
 from adapter_runtime.engine.trees import Node, units
 from adapter_runtime.methods.base import Applied, Entry
@@ -202,5 +202,9 @@ def join_prefixes(prefixes: Sequence[Prefix]) -> Prefix:
     """The prefixes of one row's adapters as one."""
     if len(prefixes) == 1:
         return prefixes[0]
+    if isinstance(prefixes[0], CountedPrefix):
+        # Where their order counts, the library has put each before those of the adapter before.
+        keys, values = zip(*reversed(prefixes), strict=True)
+        return CountedPrefix(torch.cat(keys, 1), torch.cat(values, 1))
     keys, values = zip(*prefixes, strict=True)
     return torch.cat(keys, 1), torch.cat(values, 1)
