@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -16,11 +16,17 @@ from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.files import read_tensors
+from adapter_runtime.checkpoint.fusions import CONFIG_FILE as FUSION_CONFIG_FILE
+from adapter_runtime.checkpoint.fusions import read_fusion_layer
 from adapter_runtime.checkpoint.heads import read_head, write_head
+from adapter_runtime.checkpoint.heads_adapterhub import CONFIG_FILE as HEAD_CONFIG_FILE
+from adapter_runtime.checkpoint.heads_adapterhub import PICKLE_FILE, SAFE_FILE
+from adapter_runtime.checkpoint.interfaces import INTERFACE_FILE
 from adapter_runtime.checkpoint.reader import read_adapter, read_config_kind
-from adapter_runtime.checkpoint.writer import write_adapter
-from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.checkpoint.writer import write_adapter, write_fusion_layer
+from adapter_runtime.errors import RejectedAdapter, SettingsError
 from adapter_runtime.heads.layers import StackSettings
+from adapter_runtime.methods.fusion_files import untempered
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Adapter, HeadWeights, Note, Part
 
@@ -33,7 +39,7 @@ SAFE_NAMES: Mapping[str, str] = {
 }
 """Pickles that checkpoints consist of, and what the libraries call them as safetensors."""
 
-_CONFIGS = ("adapter_config.json", "head_config.json", "adapter_fusion_config.json")
+_CONFIGS = ("adapter_config.json", HEAD_CONFIG_FILE, FUSION_CONFIG_FILE, INTERFACE_FILE)
 
 
 def convert(
@@ -70,17 +76,29 @@ def convert(
     return tuple(sorted(path.name for path in target.iterdir()))
 
 
-Content = tuple[Adapter | None, HeadWeights | None]
+class _Content(NamedTuple):
+    """What a folder holds; None for what it does not."""
+
+    adapter: Adapter | None
+    fusion: Adapter | None
+    head: HeadWeights | None
 
 
-def _read(folder: Folder, facts: BackboneFacts, options: Mapping[str, Any]) -> Content:
+def _read(folder: Folder, facts: BackboneFacts, options: Mapping[str, Any]) -> _Content:
     has_adapter = read_config_kind(folder) is not None
-    adapter = read_adapter(folder, facts, options) if has_adapter else None
-    head = read_head(folder, facts, None, options)
-    if adapter is None and head is None:
-        message = "There is neither an adapter nor a head; give the folder that holds the files."
+    has_fusion = folder.has(FUSION_CONFIG_FILE)
+    content = _Content(
+        read_adapter(folder, facts, options) if has_adapter else None,
+        read_fusion_layer(folder, facts, options) if has_fusion else None,
+        read_head(folder, facts, None, options),
+    )
+    if not any(content):
+        message = (
+            "There is neither an adapter nor a fusion layer nor a head; give the folder that holds "
+            "the files."
+        )
         raise RejectedAdapter(folder.source, [Note("not_an_adapter", message)])
-    return adapter, head
+    return content
 
 
 def _rewrite_files(source: Folder, target: Path) -> None:
@@ -98,25 +116,43 @@ def _rewrite_files(source: Folder, target: Path) -> None:
 
 
 def _rewrite_adapterhub(
-    source: Folder, target: Path, content: Content, facts: BackboneFacts
+    source: Folder, target: Path, content: _Content, facts: BackboneFacts
 ) -> None:
-    adapter, head = content
-    if adapter is not None:
-        write_adapter(adapter, target, facts)
-    if head is not None:
-        name = adapter.name if adapter is not None else head.spec.name or source.root.name
+    if content.adapter is not None:
+        write_adapter(content.adapter, target, facts)
+    if content.fusion is not None:
+        write_fusion_layer(content.fusion, target, facts)
+    if content.head is not None:
+        owner = content.adapter or content.fusion
+        name = owner.name if owner else content.head.spec.name or source.root.name
+        _rewrite_head(source, target, content.head, facts, name)
+
+
+def _rewrite_head(
+    source: Folder, target: Path, head: HeadWeights, facts: BackboneFacts, name: str
+) -> None:
+    try:
         write_head(head, target, facts, name)
+    except SettingsError as error:
+        if not source.has(HEAD_CONFIG_FILE):
+            raise RejectedAdapter(source.source, [Note("not_expressible", f"{error}")]) from error
+        # A task class that the library saves has no other form in its current format.
+        for file in (HEAD_CONFIG_FILE, SAFE_FILE, PICKLE_FILE):
+            if source.has(file):
+                shutil.copyfile(source.path(file), target / file)
 
 
-def _check_same(before: Content, after: Content, source: Folder) -> None:
+def _check_same(before: _Content, after: _Content, source: Folder) -> None:
     """Whether what was written means what was read.
 
     Raises:
         RejectedAdapter: it does not.
     """
-    adapters = [one[0] for one in (before, after)]
-    heads = [one[1] for one in (before, after)]
-    is_same = _same_parts(*adapters) and _same_head(*heads)
+    is_same = (
+        _same_parts(before.adapter, after.adapter)
+        and _same_parts(before.fusion, after.fusion)
+        and _same_head(before.head, after.head)
+    )
     if not is_same:
         message = "What was written does not read back as the same adapter; please report it."
         raise RejectedAdapter(source.source, [Note("not_expressible", message)])
@@ -147,6 +183,8 @@ def _same_part(before: Part, after: Part) -> bool:
             for part in (before, after)
         ]
         return bool(products[0].allclose(products[1], rtol=1e-5, atol=1e-6))
+    if before.method == "fusion":
+        before, after = untempered(before), untempered(after)
     is_alike = before.settings == after.settings and before.tensors.keys() == after.tensors.keys()
     return is_alike and all(
         tensor.shape == after.tensors[name].shape

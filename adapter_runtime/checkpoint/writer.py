@@ -19,19 +19,25 @@ from torch import Tensor
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
 from adapter_runtime.checkpoint.fresh import FORMAT_VERSION, new_adapter
+from adapter_runtime.checkpoint.fusions import CONFIG_FILE as FUSION_CONFIG_FILE
+from adapter_runtime.checkpoint.fusions import WEIGHT_FILES as FUSION_WEIGHT_FILES
+from adapter_runtime.checkpoint.fusions import fused_names
 from adapter_runtime.checkpoint.heads_static import family_of
 from adapter_runtime.checkpoint.named_configs import expand_config
 from adapter_runtime.checkpoint.peft_to_hub import convert_peft
-from adapter_runtime.checkpoint.written_configs import written_config
+from adapter_runtime.checkpoint.written_configs import inexpressible, written_config
+from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.bottleneck_files import write_bottleneck
+from adapter_runtime.methods.configuration import BadConfig, HubFile
+from adapter_runtime.methods.fusion_files import expand_fusion, write_fusion
 from adapter_runtime.methods.invertible_files import write_invertible
 from adapter_runtime.methods.lora_files import attention_matrices, write_lora
 from adapter_runtime.methods.prefix_files import write_prefix
 from adapter_runtime.methods.prompt_files import write_prompt
 from adapter_runtime.methods.reft_files import write_reft
-from adapter_runtime.types import Adapter, Part
+from adapter_runtime.types import NOTHING, Adapter, Part
 
-__all__ = ["new_adapter", "write_adapter"]
+__all__ = ["new_adapter", "write_adapter", "write_fusion_layer"]
 
 WEIGHTS_FILE = "pytorch_adapter.bin"
 
@@ -62,8 +68,7 @@ def write_adapter(
     for method in dict.fromkeys(part.method for part in parts):
         members = [part for part in parts if part.method == method]
         tensors |= _WRITERS[method](members, name, config, facts)
-    stored = {f"{facts.prefix}.{key}": tensor.contiguous() for key, tensor in tensors.items()}
-    torch.save(stored, directory / WEIGHTS_FILE)
+    _write_tensors(tensors, directory / WEIGHTS_FILE, facts)
 
 
 def _bottlenecks(parts: Sequence[Part], name: str, _config: Any, facts: BackboneFacts) -> Tensors:
@@ -117,7 +122,37 @@ _WRITERS: Mapping[str, Writer] = {
 }
 
 
-def _write_config(directory: Path, name: str, config: Any, facts: BackboneFacts) -> None:
+def write_fusion_layer(fusion: Adapter, directory: Path, facts: BackboneFacts) -> None:
+    """Write `adapter_fusion_config.json` and its weights into a folder that exists. Blocks.
+
+    Raises:
+        RejectedAdapter: AdapterHub's format cannot say what the layer does.
+    """
+    file = HubFile(fusion.name, facts, Ledger({}))
+    try:
+        config, tensors = write_fusion(
+            expand_fusion(fusion.config.get("config")), fusion.parts, file
+        )
+    except BadConfig as error:
+        raise inexpressible(fusion, str(error)) from error
+    names = {"adapter_names": list(fused_names(fusion))}
+    _write_config(directory, fusion.name, config, facts, FUSION_CONFIG_FILE, names)
+    _write_tensors(tensors, directory / FUSION_WEIGHT_FILES[-1], facts)
+
+
+def _write_tensors(tensors: Tensors, path: Path, facts: BackboneFacts) -> None:
+    stored = {f"{facts.prefix}.{key}": tensor.contiguous() for key, tensor in tensors.items()}
+    torch.save(stored, path)
+
+
+def _write_config(
+    directory: Path,
+    name: str,
+    config: Any,
+    facts: BackboneFacts,
+    file: str = CONFIG_FILE,
+    more: Mapping[str, Any] = NOTHING,
+) -> None:
     content = {
         "config": config,
         "hidden_size": facts.hidden_size,
@@ -126,6 +161,7 @@ def _write_config(directory: Path, name: str, config: Any, facts: BackboneFacts)
         "model_type": facts.model_type,
         "name": name,
         "version": FORMAT_VERSION,
+        **more,
     }
     text = json.dumps(content, indent=2, sort_keys=True)
-    (directory / CONFIG_FILE).write_text(text, encoding="utf-8")
+    (directory / file).write_text(text, encoding="utf-8")

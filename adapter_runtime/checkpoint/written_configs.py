@@ -38,7 +38,7 @@ def written_config(adapter: Adapter) -> tuple[Any, Sequence[Part]]:
     if all(child.get(SUBTRACTS, True) for child in children):
         return {"architecture": "union", "configs": children} if is_union else children[0], parts
     if is_union:
-        raise _inexpressible(adapter, "the library knows no DiReFT inside a union")
+        raise inexpressible(adapter, "the library knows no DiReFT inside a union")
     return named(children[0]), parts
 
 
@@ -91,7 +91,7 @@ def _lora(config: Config, parts: list[Part], adapter: Adapter) -> Written:
     if any(isinstance(part.settings, Ia3Settings) for part in parts):
         alphas = {part.settings.alpha for part in parts if isinstance(part.settings, Ia3Settings)}
         if len(alphas) > 1:
-            raise _inexpressible(adapter, "its factors were trained with two different alphas")
+            raise inexpressible(adapter, "its factors were trained with two different alphas")
         return config | {"alpha": alphas.pop()}, parts
     scales = {
         part.settings.scale
@@ -133,6 +133,7 @@ _ARCHITECTURES: Mapping[str, Callable[[Config, list[Part], Adapter], Written]] =
 }
 
 
-def _inexpressible(adapter: Adapter, why: str) -> RejectedAdapter:
+def inexpressible(adapter: Adapter, why: str) -> RejectedAdapter:
+    """What refuses to write an adapter as AdapterHub's files, and why."""
     message = f"AdapterHub's format cannot hold this adapter: {why}."
     return RejectedAdapter(adapter.name, [Note("not_expressible", message)])

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from adapter_runtime.checkpoint import adapterhub, peft
+from adapter_runtime.checkpoint import adapterhub, fusions, peft
 from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
 from adapter_runtime.compositions import members
 from adapter_runtime.engine.about import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _ADAPTER_FILES = (CONFIG_FILE, *adapterhub.WEIGHT_FILES, *peft.WEIGHT_FILES)
+_OTHER_FILES = (*_ADAPTER_FILES, fusions.CONFIG_FILE)
 
 
 def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
@@ -67,7 +68,7 @@ def _as_head_only(spec: TaskSpec, engine: LocalEngine) -> TaskSpec:
     if not isinstance(spec.adapter, Leaf) or spec.head is not None:
         return spec
     folder = engine.library.open_folder(spec.adapter.ref)
-    if folder.has("head_config.json") and not any(map(folder.has, _ADAPTER_FILES)):
+    if folder.has("head_config.json") and not any(map(folder.has, _OTHER_FILES)):
         return replace(spec, adapter=None, head=spec.adapter.ref)
     return spec
 

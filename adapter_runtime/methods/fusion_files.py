@@ -6,8 +6,12 @@ Source: https://docs.adapterhub.ml/adapter_composition.html#fuse; `AdapterFusion
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from adapter_runtime.methods.configuration import BadConfig, HubFile, boolean
 from adapter_runtime.methods.fusion import Fusion, FusionSettings
@@ -16,6 +20,18 @@ from adapter_runtime.types import Note, Part, PlugPoint
 FIRST_TEMPERATURE = 50.0
 """Where the library's temperature starts in a model that has just been loaded."""
 
+_DEFAULTS: Mapping[str, Any] = {
+    "key": True,
+    "query": True,
+    "value": True,
+    "query_before_ln": False,
+    "regularization": True,
+    "residual_before": False,
+    "temperature": False,
+    "value_before_softmax": True,
+    "value_initialized": True,
+    "dropout_prob": None,
+}
 _LAYER = "adapter_fusion_layer"
 _NAMED: Mapping[str, Mapping[str, Any]] = {"dynamic": {}, "static": {"value": False}}
 
@@ -113,3 +129,52 @@ def _read_part(point: PlugPoint, path: str, settings: FusionSettings, file: HubF
         # Without projections the library makes a layer that it never asks.
         file.ledger.alias([f"{path}.dense.weight", f"{path}.dense.bias"], "never read")
     return Part(Fusion.name, point, settings, tensors)
+
+
+def untempered(part: Part) -> Part:
+    """The same layer without a temperature: it is folded into the queries, or else the keys.
+
+    A layer that has neither stays as it is.
+    """
+    settings = part.settings
+    assert isinstance(settings, FusionSettings), "Foreign settings. This is a bug."
+    scorers = [name for name in ("query", "key") if name in settings.projections]
+    if settings.temperature == 1.0 or not scorers:
+        return part
+    tensors = {
+        name: tensor / settings.temperature if name.startswith(f"{scorers[0]}_") else tensor
+        for name, tensor in part.tensors.items()
+    }
+    return replace(part, settings=replace(settings, temperature=1.0), tensors=tensors)
+
+
+def write_fusion(
+    stored: Mapping[str, Any], parts: Sequence[Part], file: HubFile
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The inverse of `read_fusion`: a whole configuration and the tensors by bare names.
+
+    Args:
+        stored: from `expand_fusion`.
+        parts: the layer's.
+        file: `name` is the fusion's name; its ledger is not looked at.
+
+    Raises:
+        BadConfig: the layer has a temperature that neither the file nor its weights can hold.
+    """
+    config = {key: stored.get(key, value) for key, value in _DEFAULTS.items()}
+    width, tensors = file.facts.hidden_size, dict[str, Tensor]()
+    for part in parts:
+        settings = part.settings
+        assert isinstance(settings, FusionSettings), "Foreign settings. This is a bug."
+        if settings.temperature != FIRST_TEMPERATURE:
+            part, config["temperature"] = untempered(part), False
+            if part.settings != replace(settings, temperature=1.0):
+                raise BadConfig("its scores have a temperature, and no query or key to fold it in")
+        path = f"{file.facts.adapter_paths[part.point]}.{_LAYER}.{file.name}"
+        for name, tensor in part.tensors.items():
+            tensors[f"{path}.{name.replace('_', '.')}"] = tensor
+        if not settings.projections:
+            # The library makes this layer, never asks it, and wants it in the file.
+            tensors[f"{path}.dense.weight"] = torch.zeros(1, width)
+            tensors[f"{path}.dense.bias"] = torch.zeros(1)
+    return config, tensors

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from adapter_runtime import RejectedAdapter, SettingsError, SourceError
+from adapter_runtime.checkpoint.fusions import read_fusion_layer
 from adapter_runtime.checkpoint.reader import read_adapter
 from adapter_runtime.facade.conversion import convert_checkpoint
 from adapter_runtime.sources.folder import Folder
@@ -89,3 +90,55 @@ def test_unknown_forms_and_missing_sources_are_named(tmp_path, backbone):
         convert_checkpoint("x", tmp_path / "new", "onnx", backbone)
     with pytest.raises(SourceError, match="no such folder"):
         convert_checkpoint(str(tmp_path / "nowhere"), tmp_path / "new", "adapterhub", backbone)
+
+
+@pytest.mark.parametrize("form", ("adapterhub", "safetensors"))
+@pytest.mark.parametrize("name", ("fusion_dynamic", "fusion_hot", "fusion_with_head"))
+def test_fusion_layers_are_converted_with_their_heads(form, name, tmp_path, backbone):
+    """What mixes adapters is a checkpoint like any other."""
+    source = replay.checkpoints("composition", "bert") / name
+    convert_checkpoint(str(source), tmp_path / "new", form, backbone)
+    folders = Folder(source, "old"), Folder(tmp_path / "new", "new")
+    before, after = (read_fusion_layer(each, golden.backbone("bert").facts, {}) for each in folders)
+    for part, other in zip(before.parts, after.parts, strict=True):
+        assert part.settings == other.settings
+        assert all(torch.equal(part.tensors[key], other.tensors[key]) for key in part.tensors)
+    assert folders[0].has("head_config.json") == folders[1].has("head_config.json")
+
+
+def test_the_temperature_that_the_user_knows_is_folded_into_the_queries(tmp_path, backbone):
+    """The current format has no place for any other than the library's first."""
+    source = replay.checkpoints("composition", "bert") / "fusion_hot"
+    options = {"fusion_temperature": 4.0}
+    convert_checkpoint(str(source), tmp_path / "new", "adapterhub", backbone, options)
+    facts = golden.backbone("bert").facts
+    before = read_fusion_layer(Folder(source, "old"), facts, options)
+    after = read_fusion_layer(Folder(tmp_path / "new", "new"), facts, {})
+    assert not after.notes
+    for part, other in zip(before.parts, after.parts, strict=True):
+        assert other.settings.temperature == 1.0
+        query = part.tensors["query_weight"]
+        assert torch.allclose(query, other.tensors["query_weight"] * 4.0)
+
+
+def test_interfaces_of_a_users_own_go_along(tmp_path, backbone):
+    """Without it the tensors' names would mean nothing."""
+    source = replay.checkpoints("hub_methods", "bert") / "hooked_seq_bn"
+    convert_checkpoint(str(source), tmp_path / "new", "safetensors", backbone)
+    assert (tmp_path / "new" / "adapter_interface.json").exists()
+
+
+def test_heads_that_the_library_keeps_in_task_classes_stay_as_they_are(tmp_path):
+    """It has no flexible head for ModernBERT; its current form is the class's own."""
+    source = replay.checkpoints("encoders", "modernbert") / "static_tagging"
+    backbone = str(replay.saved_backbone("modernbert"))
+    names = convert_checkpoint(str(source), tmp_path / "new", "adapterhub", backbone)
+    assert "head_config.json" in names
+
+
+def test_heads_that_the_library_has_not_are_refused(tmp_path):
+    """Rejected with a reason, as everything that cannot be said."""
+    source = replay.checkpoints("encoders", "modernbert") / "peft_token_cls"
+    backbone = str(replay.saved_backbone("modernbert"))
+    with pytest.raises(RejectedAdapter, match="has no such tagging head"):
+        convert_checkpoint(str(source), tmp_path / "new", "adapterhub", backbone)
