@@ -174,7 +174,7 @@ def _class_name(
         return recorded
     suffix, family = TASK_SUFFIXES.get(str(config.get("task_type"))), family_of(facts.model_type)
     if suffix is not None and family is not None:
-        return f"{family}{suffix}"
+        return _supported(folder, f"{family}{suffix}", facts)
     if is_needed and (language := _language_class(config, facts)) is not None:
         return language
     if is_needed:
@@ -185,6 +185,19 @@ def _class_name(
         )
         raise RejectedAdapter(folder.source, [Note("unknown_head_class", message)])
     return None
+
+
+def _supported(folder: Folder, class_name: str, facts: BackboneFacts) -> str:
+    """A task class that has a row.
+
+    Raises:
+        RejectedAdapter: it has none.
+    """
+    if class_name in STATIC_HEADS:
+        return class_name
+    able = ", ".join(name for name in STATIC_HEADS if model_type_of(name) == facts.model_type)
+    message = f"It was trained on {class_name}, whose head is not supported; those of {able} are."
+    raise RejectedAdapter(folder.source, [Note("unknown_head_class", message)])
 
 
 def _language_class(config: Mapping[str, Any], facts: BackboneFacts) -> str | None:

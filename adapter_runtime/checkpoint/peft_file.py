@@ -5,7 +5,7 @@ Source: `get_peft_model_state_dict` of peft 0.21.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -71,13 +71,34 @@ class PeftFile:
 
     def linears(self, targets: Targets) -> Iterator[tuple[str, PlugPoint]]:
         """Path and point of every targeted linear of the base model."""
-        for path in self.facts.linears:
-            if self.module(path) not in targets or self.is_absent(path):
+        paths = [path for path in self.facts.linears if self.module(path) in targets]
+        self._check_decoder(paths)
+        for path in paths:
+            if self.is_absent(path):
                 continue
             if self.is_idle(path):
                 self.ledger.alias(self.tensors_of(path), "has no effect")
             else:
                 yield path, self.point(path)
+
+    def _check_decoder(self, targeted: Sequence[str]) -> None:
+        """Some task classes are an encoder-decoder's encoder alone.
+
+        Raises:
+            BadConfig: the adapter was trained on such a class.
+        """
+        halves = ("encoder.", "decoder.")
+        in_encoder, in_decoder = (
+            [path for path in targeted if path.startswith(half)] for half in halves
+        )
+        has = [any(map(self.tensors_of, paths)) for paths in (in_encoder, in_decoder)]
+        if in_decoder and has == [True, False]:
+            message = (
+                f"It was trained on the encoder of {self.facts.model_type} alone, as "
+                "*EncoderModel and *ForTokenClassification have it; here an encoder-decoder runs "
+                "whole, so train it on a class that has the decoder, too."
+            )
+            raise BadConfig(message, "encoder_only")
 
     def point(self, path: str) -> PlugPoint:
         """The plug point of a base module.

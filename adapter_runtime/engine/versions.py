@@ -96,25 +96,38 @@ def find_head(
         if spec.head is None and (own := _own_head(spec, backbone, adapters)):
             library.add(own.spec.digest, own)
             return own
-        if spec.head is not None or spec.kind not in (None, *EMBEDDING_KINDS):
-            where = sources[-1] if sources else spec.name
-            neither = (
-                " and the backbone's folder none either" if spec.kind in LANGUAGE_KINDS else ""
-            )
-            problem = Note(
-                "missing_head", f"{where} holds no prediction head{neither}; name one with `head:`."
-            )
-            raise RejectedAdapter(spec.name, [problem])
+        if spec.head is not None or _wanted_kind(spec, adapters) not in (None, *EMBEDDING_KINDS):
+            raise _missing_head(spec, sources, adapters)
     head = embedding_head(backbone.sentence, spec.options)
     library.add(head.spec.digest, head)
     return head
+
+
+def _wanted_kind(spec: TaskSpec, adapters: Sequence[Adapter]) -> Kind | None:
+    """The task's kind, else that of the language model head that its last adapter trained under."""
+    return spec.kind or (trained_kind(adapters[-1].config) if adapters else None)
+
+
+def _missing_head(
+    spec: TaskSpec, sources: Sequence[str], adapters: Sequence[Adapter]
+) -> RejectedAdapter:
+    where = sources[-1] if sources else spec.name
+    kind = _wanted_kind(spec, adapters)
+    neither = " and the backbone's folder none either" if kind in LANGUAGE_KINDS else ""
+    message = f"{where} holds no prediction head{neither}; name one with `head:`."
+    if spec.head is None and spec.kind is None:
+        message = (
+            f"It was trained under a language model head, {where} holds none{neither}; name one "
+            "with `head:`, or set `kind: feature-extraction` for the hidden states."
+        )
+    return RejectedAdapter(spec.name, [Note("missing_head", message)])
 
 
 def _own_head(
     spec: TaskSpec, backbone: Backbone, adapters: Sequence[Adapter]
 ) -> HeadWeights | None:
     """The backbone's language model head, where one is asked for or an adapter trained under it."""
-    kind = spec.kind or (trained_kind(adapters[-1].config) if adapters else None)
+    kind = _wanted_kind(spec, adapters)
     if kind not in LANGUAGE_KINDS:
         return None
     return backbone_head(backbone.facts, kind, spec.options)

@@ -11,7 +11,9 @@ from adapter_runtime.checkpoint.heads import read_head
 from adapter_runtime.checkpoint.peft import read_peft
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
+from adapter_runtime.types import Kind, Leaf, TaskSpec
 from tests.goldens.filling import draw
+from tests.goldens.replay import engine
 from tests.heads.plain import write_folder
 from tests.peft import files
 
@@ -82,3 +84,40 @@ def test_layers_that_peft_leaves_alone_come_from_the_backbone(tmp_path):
     assert head is not None
     assert [note.code for note in head.notes] == ["backbone_head"]
     assert torch.equal(head.tensors["0.weight"], brought["head.dense.weight"])
+
+
+def test_adapters_of_an_encoder_alone_say_so():
+    """T5ForTokenClassification has no decoder: its factors are missing for a reason."""
+    paths = [path for path in files.linears("t5") if path.startswith("encoder.")]
+    targeted = [path for path in paths if path.endswith((".q", ".v"))]
+    tensors = files.lora_tensors(targeted, name="t5", prefix="transformer.")
+    config = files.config(task_type="TOKEN_CLS", target_modules=["q", "v"])
+    ledger = Ledger(tensors)
+    read_peft(config, ledger, files.backbone("t5").facts)
+    assert [note.code for note in ledger.problems()] == ["encoder_only"]
+
+
+def test_task_types_without_a_class_here_are_refused_by_its_name(tmp_path):
+    """Never a traceback: the classes that there are come with the reason."""
+    folder = write_folder(CAUSAL | {"task_type": "TOKEN_CLS"}, CLASSIFIER, tmp_path)
+    with pytest.raises(RejectedAdapter, match="T5ForTokenClassification, whose head is not"):
+        read_head(folder, files.backbone("t5").facts)
+
+
+@pytest.mark.parametrize(
+    "config",
+    (
+        {"task_type": "CAUSAL_LM"},
+        {"task_type": None, "auto_mapping": {"base_model_class": "BertForMaskedLM"}},
+    ),
+    ids=["causal", "masked"],
+)
+def test_language_models_without_any_head_are_no_embeddings(config, tmp_path):
+    """Hidden states are given to those who ask for them, and to nobody else."""
+    write_folder(files.config(**config), files.queries(), tmp_path)
+    opened = engine("bert")
+    spec = TaskSpec("words", adapter=Leaf(str(tmp_path)))
+    with pytest.raises(RejectedAdapter, match="kind: feature-extraction"):
+        opened.prepare(spec)
+    version = opened.prepare(replace(spec, kind=Kind.FEATURE_EXTRACTION))
+    assert version.kind == Kind.FEATURE_EXTRACTION
