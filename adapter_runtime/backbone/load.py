@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
     """
     config = read_object(folder, "config.json")
     architecture = find_architecture(str(config.get("model_type")))
+    _check_positions(config, folder.source)
     weights = _weight_files(folder)
     model, has_pooler = _load_model(folder, architecture, dtype)
     # Not the config's own `_name_or_path`: it often names the model that this one was made from.
@@ -92,6 +93,15 @@ def _read_stored(
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             found |= {key: content[key] for key in content if key.split(".")[0] in roots}
     return found
+
+
+def _check_positions(config: Mapping[str, Any], source: str) -> None:
+    kind = str(config.get("position_embedding_type"))
+    if kind.startswith("relative_key"):
+        raise BackboneError(
+            f"{source}: position_embedding_type {kind} is not computed by transformers 5; "
+            "use a backbone with absolute positions."
+        )
 
 
 def _weight_files(folder: Folder) -> tuple[str, ...]:
@@ -153,7 +163,7 @@ def _attention(architecture: Architecture) -> str:
 
 def _make_plain(config: Any) -> None:
     # A config saved by a decoder or by a debugging session would change what the forward returns.
-    config.is_decoder = False
+    # `is_decoder` stays: it makes an encoder's attention causal, in every library.
     config.add_cross_attention = False
     config.output_attentions = False
     config.return_dict = True

@@ -4,13 +4,21 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+)
 
 from adapter_runtime.backbone.load import load_backbone
+from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.errors import BackboneError
+from adapter_runtime.residency.slots import SlotPool
 from adapter_runtime.sources.folder import Folder
-from adapter_runtime.types import PlugPoint, Site
+from adapter_runtime.types import PlugPoint, Row, Site
 from tests.backbone.tiny import CONFIGS, open_tiny, saved
+from tests.engine_forward.collect import Collect
 
 CPU = torch.device("cpu")
 
@@ -25,6 +33,16 @@ def bert(tmp_path):
     """A copy of the tiny BERT that a test may break."""
     shutil.copytree(saved("bert")[0], tmp_path / "bert")
     return tmp_path / "bert"
+
+
+def states(backbone, ids):
+    """The hidden states of one row of token ids without types."""
+    slots = SlotPool({}, backbone.bases, backbone.device, backbone.dtype)
+    runner, found = BatchRunner(backbone, slots, 1), Collect()
+    report = runner.run([Job(Row(ids, (0,) * len(ids)), None)], found)
+    runner.close()
+    assert not report.errors
+    return found.states[0]
 
 
 def change_weights(folder, change):
@@ -167,8 +185,30 @@ def test_pooling_that_no_head_computes_is_named_as_it_is(bert):
 
 
 def test_a_config_of_a_decoder_loads_as_the_encoder_it_is(bert):
-    """Flags that a decoder or a debugging session left behind change nothing."""
+    """Flags that a debugging session left behind change nothing, nor does cross attention."""
     config = json.loads((bert / "config.json").read_text())
     flags = ("is_decoder", "add_cross_attention", "output_hidden_states", "output_attentions")
     (bert / "config.json").write_text(json.dumps(config | dict.fromkeys(flags, True)))
     assert load(bert).facts == load(saved("bert")[0]).facts
+
+
+def test_an_encoder_that_is_a_decoder_attends_to_the_past_alone(bert):
+    """`is_decoder` makes BERT causal in the original libraries, so the first token sees itself."""
+    config = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps(config | {"is_decoder": True}))
+    plain = AutoModel.from_pretrained(bert).eval()
+    ids = (5, 9, 7, 30)
+    with torch.no_grad():
+        wanted = plain(torch.tensor([ids]), use_cache=False).last_hidden_state[0]
+        alone = plain(torch.tensor([ids[:1]]), use_cache=False).last_hidden_state[0]
+    torch.testing.assert_close(wanted[:1], alone)
+    torch.testing.assert_close(states(load(bert), ids), wanted)
+
+
+def test_relative_positions_that_transformers_dropped_are_refused(bert):
+    """Older configs name them, and the model would silently be another."""
+    config = json.loads((bert / "config.json").read_text())
+    kind = {"position_embedding_type": "relative_key_query"}
+    (bert / "config.json").write_text(json.dumps(config | kind))
+    with pytest.raises(BackboneError, match="relative_key_query"):
+        load(bert)
