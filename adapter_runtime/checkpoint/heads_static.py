@@ -26,11 +26,20 @@ from adapter_runtime.checkpoint.heads_classes import (
 )
 from adapter_runtime.heads.layers import StackSettings, Summary
 
-FLEX_FAMILIES = frozenset(FAMILIES) - {
-    *("XLMRobertaXL", "Camembert", "MPNet", "ModernBert", "Esm", "NomicBert", "Qwen2", "Qwen3")
+_LABELLING = ("classification", "multilabel_classification", "question_answering")
+_MASKED = (*_LABELLING, "tagging", "multiple_choice", "masked_lm")
+_ENCODERS = (*_MASKED, "causal_lm", "dependency_parsing")
+_DECODERS = (*_LABELLING, "tagging", "causal_lm")
+_SEQ2SEQ = (*_LABELLING, "seq2seq_lm")
+FLEX_TYPES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("Bert", "DistilBert", "Electra", "Roberta", "XLMRoberta"), _ENCODERS),
+    **dict.fromkeys(("Albert", "Deberta", "DebertaV2"), _MASKED),
+    **dict.fromkeys(("GPT2", "Llama", "Mistral"), _DECODERS),
+    **dict.fromkeys(("Bart", "MBart", "MT5", "PLBart", "T5"), _SEQ2SEQ),
 }
-"""Families that the `adapters` library has flexible heads for."""
+"""Families that the `adapters` library has flexible heads for, and of which types."""
 
+FLEX_FAMILIES = frozenset(FLEX_TYPES)
 FLEX_SUFFIXES = ("AdapterModel", "ModelWithHeads")
 _SUFFIXES = (
     *(SEQUENCE, CHOICE, TOKEN, QUESTION, MASKED, CAUSAL, SEQ2SEQ, LM_HEAD_MODEL),

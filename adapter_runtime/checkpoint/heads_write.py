@@ -25,7 +25,7 @@ from adapter_runtime.checkpoint.heads_flex import (
     stack_settings,
 )
 from adapter_runtime.checkpoint.heads_parsing import STORED
-from adapter_runtime.checkpoint.heads_static import FLEX_FAMILIES, family_of, summary_of
+from adapter_runtime.checkpoint.heads_static import FLEX_TYPES, family_of, summary_of
 from adapter_runtime.errors import SettingsError
 from adapter_runtime.heads.dependency_parsing import ParsingSettings
 from adapter_runtime.heads.language import DECODER, LanguageSettings
@@ -101,10 +101,15 @@ def write_head(head: HeadWeights, directory: Path, facts: BackboneFacts, name: s
         SettingsError: the `adapters` library has no form for it.
     """
     family = family_of(facts.model_type)
-    if family not in FLEX_FAMILIES or not _is_writable(head):
+    able = FLEX_TYPES.get(family or "", ())
+    if head.spec.head_type not in able or not _is_writable(head):
         raise SettingsError(
             f"The adapters library has no such {head.spec.head_type} head for {facts.model_type}; "
-            f"heads with weights on {', '.join(sorted(FLEX_FAMILIES))} can be written."
+            + (
+                f"heads with weights of the types {', '.join(able)} can be written."
+                if able
+                else f"heads on {', '.join(sorted(FLEX_TYPES))} can be written."
+            )
         )
     if not name or "." in name:
         raise SettingsError(f"A head's name may not be empty or hold a dot: {name!r}.")

@@ -40,6 +40,9 @@ def vera_factors(rank: int) -> Factors:
         width_out, width_in = shape
         down = file.take_shared("lora_A", (rank, width_in))
         shared_up = file.take_shared("lora_B", (width_out, rank))
+        if (found := (len(shared_up), down.shape[1])) != (width_out, width_in):
+            message = f"VeRA shares factors of {found}; {path} is {width_out} by {width_in}"
+            raise BadConfig(f"{message}, and the library cannot run that.", "unsupported_method")
         outer = file.ledger.take(f"{path}.vera_B", (width_out, width_out))
         inner = file.ledger.take(f"{path}.vera_D", (rank, rank))
         up = outer @ shared_up @ inner if file.ledger.is_sound else shared_up

@@ -19,6 +19,7 @@ from adapter_runtime.residency.slots import SlotPool
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Leaf
 from tests.engine_forward.collect import Collect, largest_gap
+from tests.goldens import replay
 from tests.methods import golden
 
 TOLERANCE = 1e-5  # fp32
@@ -150,3 +151,10 @@ def test_the_library_computes_the_same_from_what_is_written(path, tmp_path):
     after = torch.load(tmp_path / WEIGHTS_FILE, weights_only=True)
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_shared_factors_of_another_width_are_refused():
+    """VeRA shares one pair of factors, and Llama's values are narrower than its queries."""
+    facts = replay.engine("llama").backbone.facts
+    with pytest.raises(RejectedAdapter, match="VeRA shares factors"):
+        new_adapter("v", "vera", facts)

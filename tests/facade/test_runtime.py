@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapter_runtime import AdapterRuntime, InvalidInput, Leaf, Stack, UnknownTask
+from adapter_runtime import (
+    AdapterRuntime,
+    InvalidInput,
+    Leaf,
+    SettingsError,
+    Stack,
+    UnknownTask,
+)
 from tests.engine.workshop import write_backbone
 
 TOLERANCE = 1e-5  # fp32
@@ -156,3 +163,27 @@ def test_deleted_weights_leave_memory_once_no_name_has_them(runtime, tmp_path):
         runtime.delete_head(name)
         assert [digest in store for digest in digests] == [is_there, is_there]
     assert digests[0] not in runtime.engine.slots
+
+
+@pytest.mark.parametrize("kind", ("masked_lm", "causal_lm", "dependency_parsing"))
+def test_new_heads_of_words_and_parses_answer_and_are_saved(runtime, tmp_path, kind):
+    """They start as the library's do, and read back with equal weights."""
+    getattr(runtime, f"add_{kind}_head")(kind)
+    assert runtime.active_head == kind
+    runtime.save_head(tmp_path, kind)
+    runtime.load_head(str(tmp_path), name="again")
+    before, after = (runtime.engine.library.item(digest) for digest in _digests(runtime, kind))
+    assert before.tensors.keys() == after.tensors.keys()
+    assert all(torch.equal(before.tensors[key], after.tensors[key]) for key in before.tensors)
+
+
+def _digests(runtime, kind):
+    names = (kind, "again")
+    return [runtime._shelf.head(name).spec.digest for name in names]
+
+
+def test_heads_that_the_library_has_not_for_a_model_are_not_saved(runtime, tmp_path):
+    """A file that nobody could load is worse than a reason."""
+    runtime.add_seq2seq_lm_head("words")
+    with pytest.raises(SettingsError, match="no such seq2seq_lm head for bert"):
+        runtime.save_head(tmp_path, "words")
