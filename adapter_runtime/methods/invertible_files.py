@@ -99,9 +99,7 @@ def _name(adapter: str, net: str, ours: str) -> str:
     return f"{adapter}.{_NETS[net]}.{_LAYERS[layer]}.{kind}"
 
 
-def write_invertible(
-    part: Part, name: str, *, is_in_encoder: bool = False
-) -> dict[str, Tensor]:
+def write_invertible(part: Part, name: str, *, is_in_encoder: bool = False) -> dict[str, Tensor]:
     """A block's tensors under their names in an AdapterHub file; none for its inverse.
 
     Args:
