@@ -135,7 +135,10 @@ def padded_case(made: Recording, backbone: str, name: str) -> None:
     inputs = with_pads(backbone)
     expected = answers(model, inputs, virtual_of(config))
     task = {"adapter": name}
-    made.add(backbone, f"{name}_pads", task, expected, inputs=inputs, library=ADAPTERS)
+    method = f"{name} tuning"
+    made.add(
+        backbone, f"{name}_pads", task, expected, method=method, inputs=inputs, library=ADAPTERS
+    )
 
 
 def stack_case(made: Recording, backbone: str, name: str) -> None:
@@ -253,7 +256,7 @@ def written_case(made: Recording, backbone: str, written: Path) -> None:
     model.load_adapter(str(folder), with_head=False, loading_info=info, set_active=True)
     assert not [*info["missing_keys"], *info["unexpected_keys"]], info
     expected = answers(model, rows(backbone), virtual_of(model.adapters_config.get(name)))
-    made.add(backbone, name, {"adapter": name}, expected, library=ADAPTERS)
+    made.add(backbone, name, {"adapter": name}, expected, method="written", library=ADAPTERS)
 
 
 def main() -> None:
