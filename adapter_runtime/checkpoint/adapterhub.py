@@ -19,7 +19,9 @@ from adapter_runtime.methods.configuration import BadConfig, HubFile, Residuals
 from adapter_runtime.methods.invertible_files import holds_invertible, read_invertible
 from adapter_runtime.methods.lora_files import read_lora, read_mtl_lora
 from adapter_runtime.methods.prefix_files import read_prefix
+from adapter_runtime.methods.prompt import Prompt
 from adapter_runtime.methods.prompt_files import read_prompt
+from adapter_runtime.methods.reft import ReftSettings
 from adapter_runtime.methods.reft_files import KEY as UNSAVED_KEY
 from adapter_runtime.methods.reft_files import read_reft
 from adapter_runtime.types import NOTHING, Note, Part, Site
@@ -140,6 +142,7 @@ def read_adapterhub(
     except RecursionError:
         ledger.problem("bad_config", "Its unions lie too deep in one another; save one union.")
         ledger.alias(ledger.unused(), "not read")
+    parts = _counted(parts)
     return Reading(name, _distinct(parts, ledger), tuple(notes), str(version) if version else None)
 
 
@@ -222,6 +225,19 @@ def _read_invertible(
         )
         raise BadConfig(message, "missing_tensor")
     return read_invertible(current, file)
+
+
+def _counted(parts: list[Part]) -> list[Part]:
+    """Edits of last tokens find them where the library does: as if its prompt were not there."""
+    prompts = [len(part.tensors["vectors"]) for part in parts if part.method == Prompt.name]
+    if not prompts:
+        return parts
+    return [
+        replace(part, settings=replace(part.settings, num_uncounted=prompts[0]))
+        if isinstance(part.settings, ReftSettings)
+        else part
+        for part in parts
+    ]
 
 
 def _distinct(parts: list[Part], ledger: Ledger) -> tuple[Part, ...]:

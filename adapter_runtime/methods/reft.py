@@ -36,12 +36,15 @@ class ReftSettings:
         prefix_positions, suffix_positions: tokens at both ends of a row; shorter rows have fewer.
         activation: lower-cased name, as transformers knows it; None is linear.
         subtracts: the states' own projection is taken away (LoReFT, NoReFT), else not (DiReFT).
+        num_uncounted: virtual tokens of the same adapter, by which the library takes a row for
+            shorter than it is when it looks for its end.
     """
 
     prefix_positions: int
     suffix_positions: int
     activation: str | None = None
     subtracts: bool = True
+    num_uncounted: int = 0
 
 
 def _settings(part: Part) -> ReftSettings:
@@ -51,7 +54,11 @@ def _settings(part: Part) -> ReftSettings:
 
 @lru_cache(maxsize=256)
 def edited(
-    starts: Sequence[int], lengths: Sequence[int], prefix: int, suffix: int
+    starts: Sequence[int],
+    lengths: Sequence[int],
+    prefix: int,
+    suffix: int,
+    num_uncounted: int = 0,
 ) -> tuple[Places, Places]:
     """The tokens that the two units edit, row after row, and where the results go.
 
@@ -61,16 +68,18 @@ def edited(
     Args:
         starts, lengths: of the rows.
         prefix, suffix: positions at a row's ends.
+        num_uncounted: tokens by which a row's end lies before its last.
     """
     units: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
     for start, length in zip(starts, lengths, strict=True):
         first, last = min(prefix, length), min(suffix, length)
+        tail = max(start, start + length - num_uncounted - last)
+        ends = range(tail, tail + last)
         sources = [(0, start + place) for place in range(first)]
-        sources += [(1, start + length - last + place) for place in range(last)]
-        tail = start + length - last
-        units[0].extend((place, place) for _, place in sources[:first] if place < tail)
+        sources += [(1, place) for place in ends]
+        units[0].extend((place, place) for _, place in sources[:first] if place not in ends)
         laid_out = sources[max(0, first + last - suffix) :] if suffix else []
-        for place, (unit, source) in zip(range(tail, start + length), laid_out, strict=False):
+        for place, (unit, source) in zip(ends, laid_out, strict=False):
             units[unit].append((source, place))
     return tuple(units[0]), tuple(units[1])
 
@@ -123,8 +132,7 @@ class ReftTable:
 
     def _places(self, groups: Groups) -> tuple[Places, Places]:
         spans, settings = groups.spans, self._settings
-        ends = settings.prefix_positions, settings.suffix_positions
-        return edited(spans.starts, spans.lengths, *ends)
+        return edited(spans.starts, spans.lengths, *_ends(settings))
 
     def _edit(self, groups: Groups, x: Tensor, places: Places, unit: int) -> Tensor:
         if not places:
@@ -171,8 +179,7 @@ class Reft(Everywhere):
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The states after the edits. Shape: `[tokens, width]` to the same."""
         settings, changed = _settings(part), x.clone()
-        ends = settings.prefix_positions, settings.suffix_positions
-        for unit, places in enumerate(edited(rows.starts, rows.lengths, *ends)):
+        for unit, places in enumerate(edited(rows.starts, rows.lengths, *_ends(settings))):
             for source, target in places:
                 changed[target] = _edited(part, x[source], min(unit, _units(part)[-1]))
         return changed
@@ -180,6 +187,10 @@ class Reft(Everywhere):
     def finish(self, part: Part, y: Tensor, hidden: Tensor, base: nn.Module) -> Tensor:
         """The states after the edits."""
         return hidden
+
+
+def _ends(settings: ReftSettings) -> tuple[int, int, int]:
+    return settings.prefix_positions, settings.suffix_positions, settings.num_uncounted
 
 
 def _units(part: Part) -> tuple[int, ...]:

@@ -186,6 +186,12 @@ def test_where_edits_of_short_rows_go(length, prefix, suffix, units):
     assert edited((0,), (length,), prefix, suffix) == units
 
 
+def test_where_edits_go_behind_a_prompt():
+    """The library takes a row's length before its prompt, and its end from the row's start."""
+    assert edited((10,), (9,), 2, 1, 3) == (((10, 10), (11, 11)), ((15, 15),))
+    assert edited((0,), (6,), 4, 1, 4) == (((0, 0), (2, 2), (3, 3)), ((1, 1),))
+
+
 def test_t23_no_tensor_is_missed_and_none_is_left(tmp_path):
     """What the library logs and forgets is a reason to refuse."""
     shutil.copytree(folder("dora").root, tmp_path / "dora")
