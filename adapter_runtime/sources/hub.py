@@ -32,6 +32,7 @@ WANTED = (
     "pytorch_model_head.bin",
     "pytorch_model_adapter_fusion.bin",
     "head_config.json",
+    "embedding.pt",
     "tokenizer*",
     "vocab.*",
     "merges.txt",

@@ -42,6 +42,11 @@ def hub_source(source: str) -> str | None:
     return f"hf://{ORGANISATION}/{match['name']}{at}"
 
 
+def is_old_task(source: str) -> bool:
+    """Whether it is a task's name, as only the closed index could look up."""
+    return _TASK.fullmatch(source) is not None
+
+
 def refuse_old_name(source: str) -> None:
     """Refuse what only the closed index could look up.
 
@@ -53,7 +58,7 @@ def refuse_old_name(source: str) -> None:
             f"{source}: an old AdapterHub name has the form @org/name; write that, or the "
             f"repository itself, such as hf://{ORGANISATION}/name."
         )
-    if not _TASK.fullmatch(source):
+    if not is_old_task(source):
         return
     words = source.partition("@")[0].replace("/", "_")
     task = source.partition("@")[0].split("/")[-1].replace("-", "")

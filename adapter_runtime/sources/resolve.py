@@ -9,7 +9,7 @@ from types import MappingProxyType
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources.folder import MAX_FILE_BYTES, Folder
 from adapter_runtime.sources.hub import hub_folder, is_hub_name
-from adapter_runtime.sources.old_names import hub_source, refuse_old_name
+from adapter_runtime.sources.old_names import hub_source, is_old_task, refuse_old_name
 from adapter_runtime.sources.package import package_folder
 
 SCHEMES: Mapping[str, Callable[[str, str, int], Path]] = MappingProxyType(
@@ -51,7 +51,7 @@ def resolve(source: str, base: Path | None = None, max_file_bytes: int = MAX_FIL
 
 
 def absolute(source: str, base: Path) -> str:
-    """The Source with a relative path made absolute; URLs stay as they are, old names become URLs.
+    """The Source with a relative path made absolute; URLs stay, old names become URLs if they can.
 
     Args:
         source: a Source as a task file states it.
@@ -60,5 +60,8 @@ def absolute(source: str, base: Path) -> str:
     if "://" in source:
         return source
     path = (base / Path(source).expanduser()).absolute()
-    today = hub_source(source)
-    return today if today and not path.exists() else str(path)
+    if path.exists():
+        return str(path)
+    if is_old_task(source) and not Path(source).exists():
+        return source  # `resolve` says what to write today.
+    return hub_source(source) or str(path)

@@ -58,6 +58,15 @@ def test_names_of_tasks_say_what_to_write_today(source):
         resolve(source)
 
 
+@pytest.mark.parametrize("source", ("sst-2", "sentiment/sst-2@ukp"))
+def test_names_of_tasks_are_told_from_paths_in_task_files_too(tmp_path, source):
+    """A folder of that name wins; without one there is more to say than that it is missing."""
+    with pytest.raises(SourceError, match="closed; name a repository instead"):
+        resolve(absolute(source, tmp_path))
+    (tmp_path / source).mkdir(parents=True)
+    assert absolute(source, tmp_path) == str(tmp_path / source)
+
+
 @pytest.mark.parametrize("source", ("@", "@ukp", "@ukp/a/b", "@/x", "@u p/x"))
 def test_broken_old_names_are_refused(source):
     """The form is said."""
