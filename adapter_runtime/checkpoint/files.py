@@ -7,8 +7,6 @@ declared sizes are checked.
 from __future__ import annotations
 
 import pickle
-import pickletools
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from adapter_runtime.checkpoint.pickles import Unsafe, check_pickle
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Note
 
-_LEGACY_HEADER_PICKLES = 3
+_MAX_HEADER_BYTES = 8 << 20
 _AGAIN = "copy or save it again"
 
 
@@ -40,10 +39,10 @@ def read_tensors(folder: Folder, name: str) -> dict[str, Tensor]:
     """
     path = folder.path(name)
     where = f"{folder.source}/{name}"
-    load = load_file if name.endswith(".safetensors") else _load_pickle
+    load = _load_safe if name.endswith(".safetensors") else _load_pickle
     try:
         content = load(path)
-    except _Unsafe as error:
+    except Unsafe as error:
         raise _rejected(where, "unsafe_file", str(error)) from error
     except pickle.UnpicklingError as error:
         message = f"{name} holds something else than tensors and was not opened; {_AGAIN}."
@@ -54,41 +53,22 @@ def read_tensors(folder: Folder, name: str) -> dict[str, Tensor]:
     return _checked(content, where, name, folder.max_file_bytes)
 
 
-class _Unsafe(Exception):
-    """A file declares what no honest writer would."""
+def _load_safe(path: Path) -> Any:
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+    if _MAX_HEADER_BYTES < length < path.stat().st_size:
+        raise Unsafe("The file names more tensors than any adapter has; save it again.")
+    return load_file(path)
 
 
 def _load_pickle(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
-        _check_archive(path)
-    else:
-        _check_legacy(path)
+    check_pickle(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (AttributeError, TypeError, IndexError, AssertionError) as error:
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:  # whatever a damaged file makes torch's own reader do
         raise ValueError(_first_line(error)) from error
-
-
-def _check_archive(path: Path) -> None:
-    size = path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise _Unsafe("The archive is compressed, which torch.save never does; save it again.")
-    if sum(entry.file_size for entry in entries) > size:
-        raise _Unsafe("The archive declares more bytes than it has; save it again.")
-
-
-def _check_legacy(path: Path) -> None:
-    """A pickle from before torch 1.6 declares its sizes as integers: none may exceed the file."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        for number in range(_LEGACY_HEADER_PICKLES + 1):
-            declared = [
-                argument for _, argument, _ in pickletools.genops(stream) if type(argument) is int
-            ]
-            if number == _LEGACY_HEADER_PICKLES and any(value > size for value in declared):
-                raise _Unsafe("The file declares more bytes than it has; save it again.")
 
 
 def _checked(content: Any, where: str, name: str, max_bytes: int) -> dict[str, Tensor]:

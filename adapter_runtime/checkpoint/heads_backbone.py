@@ -29,7 +29,7 @@ def trained_kind(config: Mapping[str, Any]) -> Kind | None:
     Args:
         config: the adapter's `adapter_config.json`.
     """
-    if config.get("task_type") in LANGUAGE_TASKS:
+    if str(config.get("task_type")) in LANGUAGE_TASKS:
         return Kind.TEXT_GENERATION
     mapping = config.get("auto_mapping")
     name = str(mapping.get("base_model_class")) if isinstance(mapping, dict) else ""

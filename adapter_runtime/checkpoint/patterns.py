@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 MAX_LENGTH = 10_000
 MAX_WAYS = 4_000_000
+MAX_PATTERNS = 2048
 
 _REPEATS = ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT")
 _FREE, _HELD_BY_ONE, _HELD = 60, 8, 3
@@ -24,23 +25,41 @@ class Refused(ValueError):
     """The pattern is no regular expression, or could take too long."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2 * MAX_PATTERNS)
 def compiled(pattern: str) -> re.Pattern[str]:
     """The pattern, ready to be matched against a module's path.
 
     Raises:
         Refused: it is no regular expression, or could take too long.
     """
+    check_together((pattern,))
+    try:
+        return re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise Refused("is no regular expression") from error
+
+
+def check_together(patterns: Sequence[str]) -> None:
+    """Hold patterns that are all tried on the same path against the limits.
+
+    Raises:
+        Refused: they are too many, one is no regular expression, or all could take too long.
+    """
+    if len(patterns) > MAX_PATTERNS:
+        raise Refused(f"is one of more than {MAX_PATTERNS} patterns; use fewer")
+    if sum(map(_cost, patterns)) > MAX_WAYS:
+        raise Refused("could take too long to match; use fewer or plainer quantifiers")
+
+
+@lru_cache(maxsize=2 * MAX_PATTERNS)
+def _cost(pattern: str) -> float:
     if len(pattern) > MAX_LENGTH:
         raise Refused("is too long for a pattern; list the names instead")
     try:
         # Only the parser of `re` itself reads patterns exactly as `re` does.
-        ways = _ways(importlib.import_module("re._parser").parse(pattern))
-        if ways <= MAX_WAYS:
-            return re.compile(pattern)
+        return _ways(importlib.import_module("re._parser").parse(pattern))
     except (re.error, RecursionError, OverflowError) as error:
         raise Refused("is no regular expression") from error
-    raise Refused("could take too long to match; use fewer or plainer quantifiers")
 
 
 def _ways(items: Iterable[tuple[Any, Any]]) -> float:
@@ -67,7 +86,8 @@ def _ways_of(operation: str, argument: Any, following: int) -> float:
 
 def _ways_of_repeat(argument: tuple[int, int, Any], following: int) -> float:
     least, most, body = argument
-    inner = _ways(body)
+    # What matches nothing is repeated for as often as the pattern says, not as the path is long.
+    inner = _ways(body) * (max(int(least), 1) if body.getwidth()[0] == 0 else 1)
     if inner > 1 and most > 1:
         # Only a path's few dots can limit the rounds, each of which can go several ways.
         is_limited = inner <= _FREE and _literals(body, only=".")

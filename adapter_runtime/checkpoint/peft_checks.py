@@ -28,6 +28,11 @@ _REFUSED_KEYS: Mapping[str, str] = MappingProxyType(
 )
 """Settings of LoRA's family that change the forward, and how."""
 
+_TASKS = (
+    *("SEQ_CLS", "SEQ_2_SEQ_LM", "CAUSAL_LM"),
+    *("TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"),
+)
+
 _PLAIN_INITS = ("gaussian", "orthogonal", "eva", "mica")
 """Ways to start training that leave the backbone's weights alone."""
 
@@ -73,6 +78,11 @@ def refuse_unsupported(config: Mapping[str, Any], known: Iterable[str]) -> None:
         if config.get(key) not in (None, False) and config[key] != [] and config[key] != {}:
             message = f"{key} changes the forward: it {reason}, which is not supported."
             raise BadConfig(message, "unsupported_config")
+    task = config.get("task_type")
+    if task is not None and not (isinstance(task, str) and task in _TASKS):
+        raise BadConfig(
+            f"task_type must be one of {', '.join(_TASKS)}, or null, not {task!r:.200}."
+        )
     _refuse_changed_backbone(config)
 
 

@@ -6,14 +6,16 @@ Source: `check_target_module_exists`, `get_pattern_key` and the mappings of peft
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adapter_runtime.checkpoint.patterns import Refused, compiled
+from adapter_runtime.checkpoint.patterns import Refused, check_together, compiled
 from adapter_runtime.methods.configuration import BadConfig
 
 ALL_LINEAR = "all-linear"
+MAX_NAMES = 10_000
+"""No configuration lists more; each is tried on every module."""
 
 Names = str | tuple[str, ...]
 
@@ -27,8 +29,10 @@ def names_of(value: Any, key: str) -> Names | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+        if len(value) > MAX_NAMES:
+            raise BadConfig(f"{key} lists more than {MAX_NAMES} names; use a pattern.")
         return tuple(value)
-    raise BadConfig(f"{key} must be a list of module names or a pattern, not {value!r}.")
+    raise BadConfig(f"{key} must be a list of module names or a pattern, not {value!r:.200}.")
 
 
 def _search(pattern: str, name: str, key: str, whole: bool = True) -> re.Match[str] | None:
@@ -37,6 +41,13 @@ def _search(pattern: str, name: str, key: str, whole: bool = True) -> re.Match[s
     except Refused as error:
         raise BadConfig(f"{key} holds {pattern[:200]!r}, which {error}.") from error
     return expression.fullmatch(name) if whole else expression.match(name)
+
+
+def _check_patterns(patterns: Sequence[str], key: str) -> None:
+    try:
+        check_together(patterns)
+    except Refused as error:
+        raise BadConfig(f"{key} holds {patterns[0][:200]!r}, which {error}.") from error
 
 
 def matches(names: Names | None, module: str, key: str) -> bool:
@@ -63,7 +74,7 @@ class Targets:
     targets: Names
     excluded: Names | None
     saved: tuple[str, ...]
-    layers: tuple[int, ...] | None
+    layers: frozenset[int] | None
     layer_patterns: tuple[str, ...]
 
     @classmethod
@@ -82,15 +93,20 @@ class Targets:
             raise BadConfig("layers_to_transform needs target_modules to be a list of names.")
         if isinstance(layers, int):
             layers = [layers]
-        if layers is not None and not isinstance(layers, (list, tuple)):
-            raise BadConfig(f"layers_to_transform must be a list of numbers, not {layers!r}.")
+        if layers is not None and not (
+            isinstance(layers, (list, tuple)) and all(isinstance(layer, int) for layer in layers)
+        ):
+            message = f"layers_to_transform must be a list of numbers, not {layers!r:.200}."
+            raise BadConfig(message)
         patterns = names_of(config.get("layers_pattern"), "layers_pattern") or ()
         saved = names_of(config.get("modules_to_save"), "modules_to_save") or ()
+        for key, found in (("layers_pattern", patterns), ("modules_to_save", saved)):
+            _check_patterns((found,) if isinstance(found, str) else found, key)
         return cls(
             targets,
             names_of(config.get("exclude_modules"), "exclude_modules"),
             (saved,) if isinstance(saved, str) else saved,
-            tuple(layers) if layers else None,
+            frozenset(layers) if layers else None,
             (patterns,) if isinstance(patterns, str) else patterns,
         )
 
@@ -137,6 +153,7 @@ def pattern_value(patterns: Any, module: str, default: Any, key: str) -> Any:
         return default
     if not isinstance(patterns, Mapping):
         raise BadConfig(f"{key} must be a mapping from patterns to numbers.")
+    _check_patterns([rf"(.*\.)?({name})$" for name in patterns], key)
     found: Iterable[str] = (
         name for name in patterns if _search(rf"(.*\.)?({name})$", module, key, whole=False)
     )

@@ -22,7 +22,11 @@ ENDLESS = (
     ".*.*.*.*.*.*!",
     "(.|.)" * 40 + "!",
     "a{99999999999}",
+    "(?:(?:(?:){1000}){1000}){1000}!",
+    "(?:){4294967294}!",
+    "(?:(?=.)){4294967294}!",
 )
+MANY = [f"x{number}" for number in range(20_000)]
 
 
 @pytest.mark.parametrize("pattern", ENDLESS)
@@ -61,6 +65,15 @@ def test_patterns_of_everyday_use_are_accepted(pattern):
         {"layers_to_transform": [0], "layers_pattern": ["encoder|layer"]},
         {"lora_alpha": 10**400},
         {"r": 10**12},
+        {"target_modules": MANY},
+        {"exclude_modules": MANY},
+        {"modules_to_save": MANY[:5000]},
+        {"rank_pattern": dict.fromkeys(MANY[:5000], 4)},
+        {"alpha_pattern": {f".*.*.*[{name}]": 4 for name in MANY[:1000]}},
+        {"layers_to_transform": [0], "layers_pattern": MANY[:5000]},
+        {"layers_to_transform": [None]},
+        {"task_type": "FOO"},
+        {"task_type": ["SEQ_CLS"]},
         {"use_rslora": "false"},
         {"lora_bias": "x"},
     ),
