@@ -134,9 +134,10 @@ def _rewrite_head(
     try:
         write_head(head, target, facts, name)
     except SettingsError as error:
-        if not source.has(HEAD_CONFIG_FILE):
+        is_changed = not getattr(head.spec.settings, "inverts", True)
+        if is_changed or not source.has(HEAD_CONFIG_FILE):
             raise RejectedAdapter(source.source, [Note("not_expressible", f"{error}")]) from error
-        # A task class that the library saves has no other form in its current format.
+        # Nothing newer can say what this file says to the library.
         for file in (HEAD_CONFIG_FILE, SAFE_FILE, PICKLE_FILE):
             if source.has(file):
                 shutil.copyfile(source.path(file), target / file)

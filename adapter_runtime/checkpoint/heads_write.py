@@ -111,6 +111,8 @@ def write_head(head: HeadWeights, directory: Path, facts: BackboneFacts, name: s
                 else f"heads on {', '.join(sorted(FLEX_TYPES))} can be written."
             )
         )
+    if reason := _unspoken(head, facts):
+        raise SettingsError(f"The adapters library cannot hold this head: {reason}.")
     if not name or "." in name:
         raise SettingsError(f"A head's name may not be empty or hold a dot: {name!r}.")
     config = {
@@ -124,6 +126,21 @@ def write_head(head: HeadWeights, directory: Path, facts: BackboneFacts, name: s
     }
     (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True), "utf-8")
     torch.save(_named_tensors(head, name, facts), directory / PICKLE_FILE)
+
+
+def _unspoken(head: HeadWeights, facts: BackboneFacts) -> str | None:
+    """What a head does that no file says; None where all is said."""
+    settings = head.spec.settings
+    has_types = int(facts.config.get("type_vocab_size") or 0) > 1
+    if isinstance(settings, StackSettings) and not settings.reads_types and has_types:
+        return "it takes no token types, and the library always gives them"
+    if not isinstance(settings, LanguageSettings):
+        return None
+    if not settings.inverts:
+        return "mlm_inverse is false, and the library's flexible heads always take it back"
+    if not settings.is_tied and facts.config.get("tie_word_embeddings", True) is not False:
+        return "its vocabulary is its own, and the library would write it into the embeddings"
+    return None
 
 
 def _is_writable(head: HeadWeights) -> bool:

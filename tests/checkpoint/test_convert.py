@@ -142,3 +142,28 @@ def test_heads_that_the_library_has_not_are_refused(tmp_path):
     backbone = str(replay.saved_backbone("modernbert"))
     with pytest.raises(RejectedAdapter, match="has no such tagging head"):
         convert_checkpoint(str(source), tmp_path / "new", "adapterhub", backbone)
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "reason"),
+    (
+        ("peft/bert/answering", {}, "takes no token types"),
+        ("heads/bert/inverse-static", {"mlm_inverse": False}, "mlm_inverse is false"),
+    ),
+)
+def test_heads_that_would_mean_something_else_are_refused(
+    path, options, reason, tmp_path, backbone
+):
+    """What the library would compute from the file differs, so there is no file."""
+    group, model, name = path.split("/")
+    source = replay.checkpoints(group, model) / name
+    with pytest.raises(RejectedAdapter, match=reason):
+        convert_checkpoint(str(source), tmp_path / "new", "adapterhub", backbone, options)
+
+
+def test_a_vocabulary_of_its_own_is_left_in_the_form_that_it_has(tmp_path, backbone):
+    """Written anew it would go into the backbone's embeddings when the library loads it."""
+    source = replay.checkpoints("heads", "bert") / "masked-private"
+    convert_checkpoint(str(source), tmp_path / "new", "adapterhub", backbone)
+    name = "head_config.json"
+    assert (tmp_path / "new" / name).read_text() == (source / name).read_text()
