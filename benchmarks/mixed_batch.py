@@ -26,6 +26,7 @@ from transformers import AutoModel
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.engine.forward import BatchRunner, Job
+from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.methods.lora import LoraSettings
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.residency.slots import SlotPool
@@ -127,9 +128,9 @@ class Ours:
         ]
         found: dict[int, Tensor] = {}
 
-        def finish(indices, hidden, starts, lengths, pool) -> None:
-            spans = zip(indices, starts, lengths, strict=True)
-            found.update((job, hidden[start : start + length]) for job, start, length in spans)
+        def finish(indices: Sequence[int], states: StreamStates) -> None:
+            spans = zip(indices, states.starts, states.lengths, strict=True)
+            found.update((job, states.hidden[start : start + size]) for job, start, size in spans)
 
         jobs = [Job(row, tree) for row, tree in zip(self.rows, compositions, strict=True)]
         report = self.runner.run(jobs, finish)
