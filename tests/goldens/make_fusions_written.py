@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ def main(root: Path) -> None:
     for backbone, name, task in json.loads((root / "cases.json").read_text()):
         tree, model = task["adapter"], new_model(backbone)
         for adapter in tree["fuse"]:
-            _check(name, lambda info, a=adapter: model.load_adapter(_at(root, backbone, a), **info))
+            _load(model.load_adapter, root / backbone / adapter)
         fusion = root / backbone / tree["fusion"]
-        _check(name, lambda info: model.load_adapter_fusion(str(fusion), **info))
+        _load(model.load_adapter_fusion, fusion)
         named = json.loads((fusion / "adapter_fusion_config.json").read_text())["name"]
         model.set_active_adapters(Fuse(*tree["fuse"], name=named))
         has_head = named in model.heads
@@ -45,15 +46,11 @@ def main(root: Path) -> None:
     made.write()
 
 
-def _at(root: Path, backbone: str, name: str) -> str:
-    return str(root / backbone / name)
-
-
-def _check(name: str, load: Any) -> None:
-    found: dict[str, Any] = {}
-    load({"loading_info": found})
-    assert not found.get("missing_keys"), (name, found)
-    assert not found.get("unexpected_keys"), (name, found)
+def _load(load: Callable[..., Any], folder: Path) -> None:
+    found = dict[str, Any]()
+    load(str(folder), loading_info=found)
+    odd = [*found.get("missing_keys", ()), *found.get("unexpected_keys", ())]
+    assert not odd, (folder.name, odd)
 
 
 if __name__ == "__main__":

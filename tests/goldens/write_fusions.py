@@ -24,10 +24,11 @@ def cases() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Backbone, name and task of every plain fusion in the set `composition`."""
     for case in replay.all_cases():
         tree = case.entry["task"].get("adapter")
-        is_plain = isinstance(tree, dict) and all(isinstance(x, str) for x in tree.get("fuse", {}))
-        if case.group == "composition" and case.backbone in BACKBONES and is_plain:
-            if "fuse" in tree and case.entry["name"] not in LEFT_OUT:
-                yield case.backbone, case.entry["name"], case.entry["task"]
+        fused = tree.get("fuse", ()) if isinstance(tree, dict) else ()
+        is_plain = bool(fused) and all(isinstance(name, str) for name in fused)
+        is_ours = case.group == "composition" and case.backbone in BACKBONES
+        if is_ours and is_plain and case.entry["name"] not in LEFT_OUT:
+            yield case.backbone, case.entry["name"], case.entry["task"]
 
 
 def main(root: Path) -> None:
