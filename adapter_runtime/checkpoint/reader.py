@@ -202,7 +202,10 @@ def _other_name(name: Any, facts: BackboneFacts) -> list[Note]:
     if not is_hub_name(theirs) or Path(theirs).exists():
         return []  # A path on the machine that trained it says nothing.
     ours = facts.model_name.removeprefix("hf://").partition("@")[0]
-    if _plain(theirs.split("/")[-1]) in _plain(ours):
+    plain, family = _plain(theirs.split("/")[-1]), _plain(facts.model_type)
+    # `xlm-roberta-base` has `roberta-base` in it, and is another model of the same shapes.
+    is_family = family in plain or family not in _plain(ours)
+    if plain in _plain(ours) and is_family:
         return []
     message = (
         f"It names the backbone {theirs}, this one is {ours}: shapes agree, so make sure that the "
