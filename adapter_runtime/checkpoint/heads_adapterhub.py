@@ -28,8 +28,19 @@ from adapter_runtime.types import HeadWeights, Note
 CONFIG_FILE = "head_config.json"
 SAFE_FILE, PICKLE_FILE = "model_head.safetensors", "pytorch_model_head.bin"
 ACTIVATIONS = ("as_trained", "adapters")
-_BASES = ("transformer", "model", "encoder", "decoder", "shared")
-"""Base model prefixes that the library does not know from heads, beside the family's own."""
+_BASES = (
+    "transformer",
+    "model",
+    "encoder",
+    "decoder",
+    "shared",
+    "prefix_tuning",
+    "prompt_tuning",
+    "invertible_adapters",
+    "shared_parameters",
+)
+"""Prefixes of the base model and of what adapters hang on it, beside the family's own, that the
+library does not know from heads in classes that are their own base model, such as T5's."""
 
 Layout = HeadLayout | LanguageLayout | ParsingLayout
 

@@ -196,7 +196,9 @@ BY_FAMILY: Mapping[str, Mapping[str, StaticHead]] = {
     },
     "Electra": {
         SEQUENCE: StaticHead("classification", _DENSE, "gelu"),
-        CHOICE: StaticHead("multiple_choice", _SUMMARY, "gelu"),
+        CHOICE: StaticHead(
+            "multiple_choice", _SUMMARY, "gelu", activation_key="summary_activation"
+        ),
         **_PER_TOKEN,
         MASKED: _GENERATOR,
         CAUSAL: _causal(_GENERATOR),

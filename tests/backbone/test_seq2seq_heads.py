@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
@@ -138,3 +139,17 @@ def test_pefts_prompts_are_refused(kind, tmp_path):
     folder = edited("t5", "peft_prefix", tmp_path, peft_type=kind)
     with pytest.raises(RejectedAdapter, match="decoder"):
         prepare("t5", folder)
+
+
+def test_a_t5_task_class_saves_its_prefixes_in_the_head_file_too(tmp_path):
+    """The class is its own base model, so the library takes what hangs on it for the head's."""
+    source = replay.checkpoints("seq2seq", "t5") / "static_QuestionAnswering"
+    for file in source.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / "pytorch_model_head.bin"
+    stray = {
+        "prefix_tuning.prefix_tunings.x.self_prefix.wte.weight": torch.zeros(2, WIDTH),
+        "shared_parameters.x.lora_A": torch.zeros(4, WIDTH),
+    }
+    torch.save(torch.load(path, weights_only=True) | stray, path)
+    assert prepare("t5", tmp_path).head is not None

@@ -268,3 +268,11 @@ def test_a_modern_prediction_head_follows_the_configuration() -> None:
     modern = replace(facts("bert"), model_type="modernbert", config=config)
     settings = stack_on(STATIC_HEADS["ModernBertForSequenceClassification"], modern)
     assert (settings.summary, settings.activation, settings.hidden_bias) == ("mean", "relu", False)
+
+
+def test_choices_of_electra_are_summed_up_with_the_configured_activation() -> None:
+    """`summary_activation` is the model's; the flexible twin of the library has GELU alone."""
+    head = STATIC_HEADS["ElectraForMultipleChoice"]
+    electra = replace(facts("bert"), model_type="electra", config={"summary_activation": "tanh"})
+    assert stack_on(head, electra).activation == "tanh"
+    assert stack_on(head, replace(electra, config={})).activation == "gelu"
