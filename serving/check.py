@@ -104,6 +104,8 @@ def _fact_lines(name: str, value: Any, indent: str = "  ") -> list[str]:
     label = f"{indent}{name.replace('_', ' ')}"
     if name in ("tensors", "accounts") and isinstance(value, Mapping):
         return [f"{label:<24} {_tally(value)}"]
+    if name == "quirks" and value:
+        return [f"{indent}{'quirk':<20} [{one['code']}] {one['message']}" for one in value]
     if isinstance(value, Mapping):
         inner = [line for key in value for line in _fact_lines(key, value[key], indent + "  ")]
         return [label, *inner] if inner else []

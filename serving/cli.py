@@ -147,7 +147,9 @@ def check(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="Adapter or head: folder, pkg://… or hf://….")],
+    source: Annotated[
+        str, typer.Argument(help="Adapter, fusion layer or head: folder, pkg://… or hf://….")
+    ],
     target: Annotated[Path, typer.Argument(help="Folder to make.")],
     to: Annotated[Form, _option("What to write.", "--to", variable="TO")],
     backbone: Backbone = None,

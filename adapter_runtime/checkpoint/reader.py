@@ -21,7 +21,7 @@ from adapter_runtime.types import NOTHING, Adapter, Note
 
 _CONFIG = adapterhub.CONFIG_FILE
 _EMBEDDINGS = "embedding.pt"
-_OTHER_FOLDERS = {
+OTHER_FOLDERS: Mapping[str, tuple[str, str]] = {
     "adapter_fusion_config.json": (
         "fusion_only",
         "It holds an AdapterFusion layer; give it as `fusion:` beside the adapters that it fuses.",
@@ -35,6 +35,7 @@ _OTHER_FOLDERS = {
         "It holds only a head; give it as the task's head.",
     ),
 }
+"""Configurations of what is no adapter, with the code and the message that refuse it as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _conclude(adapter: Adapter, ledger: Ledger) -> Examination:
 
 
 def _missing_config(folder: Folder) -> Note:
-    for name, (code, message) in _OTHER_FOLDERS.items():
+    for name, (code, message) in OTHER_FOLDERS.items():
         if folder.has(name):
             return Note(code, message)
     return Note("not_an_adapter", f"There is no {_CONFIG}; give the folder that holds it.")

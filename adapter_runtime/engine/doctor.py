@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_runtime.checkpoint import adapterhub, fusions, peft
 from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
+from adapter_runtime.checkpoint.reader import OTHER_FOLDERS
 from adapter_runtime.compositions import members
 from adapter_runtime.engine.about import (
     about_adapter,
@@ -21,6 +22,7 @@ from adapter_runtime.engine.composing import describe
 from adapter_runtime.engine.versions import find_head, read_version
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
 from adapter_runtime.reports import Report
+from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import (
     Leaf,
     Note,
@@ -78,7 +80,11 @@ def _adapter_problems(spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any]
     facts |= {"composition": describe(spec.adapter), "adapters": []}
     for leaf, is_fusion in members(spec.adapter):
         library = engine.library
-        examine_files = library.examine_fusion if is_fusion else library.examine_adapter
+        is_misplaced = not is_fusion and _is_fusion(library.open_folder(leaf.ref))
+        if is_misplaced:  # What it holds is told all the same.
+            problems.append(Note(*OTHER_FOLDERS[fusions.CONFIG_FILE]))
+        reads_fusion = is_fusion or is_misplaced
+        examine_files = library.examine_fusion if reads_fusion else library.examine_adapter
         found = examine_files(leaf.ref, spec.options)
         problems += found.problems
         about = about_adapter(found.adapter, engine) if found.adapter else {"format": found.format}
@@ -86,6 +92,10 @@ def _adapter_problems(spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any]
         if found.adapter:
             facts["fingerprint"] = about_fingerprint(found.adapter, engine.backbone.facts)
     return problems
+
+
+def _is_fusion(folder: Folder) -> bool:
+    return folder.has(fusions.CONFIG_FILE) and not any(map(folder.has, _ADAPTER_FILES))
 
 
 def _version_problems(

@@ -38,6 +38,19 @@ def test_the_report_shows_tree_rule_and_every_member(monkeypatch: pytest.MonkeyP
     assert "fusion_no_query" in report_text(source, report)
 
 
+@pytest.mark.parametrize("name", ("fusion_hot", "fusion_with_head"))
+def test_a_fusion_layer_given_as_an_adapter_is_told_and_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedy, and what the folder holds: quirks and every tensor."""
+    report = checked(name, monkeypatch)
+    assert [note.code for note in report.problems] == ["fusion_only"]
+    (member,) = report.facts["adapters"]
+    assert set(member["tensors"].values()) == {"used"}
+    shown = "quirk                [fusion_temperature] Its scores" in report_text(name, report)
+    assert shown == (name == "fusion_hot")
+
+
 def test_what_can_never_run_is_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report with the reason, not a failure to check."""
     report = checked("{split: [seq_a, seq_b]}", monkeypatch)
