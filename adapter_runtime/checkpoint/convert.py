@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.files import read_tensors
@@ -119,13 +119,22 @@ def _rewrite_adapterhub(
     source: Folder, target: Path, content: _Content, facts: BackboneFacts
 ) -> None:
     if content.adapter is not None:
-        write_adapter(content.adapter, target, facts)
+        write_adapter(content.adapter, target, facts, _writable(content.adapter.name))
     if content.fusion is not None:
         write_fusion_layer(content.fusion, target, facts)
     if content.head is not None:
         owner = content.adapter or content.fusion
         name = owner.name if owner else content.head.spec.name or source.root.name
-        _rewrite_head(source, target, content.head, facts, name)
+        _rewrite_head(source, target, content.head, facts, _writable(name))
+
+
+def _writable(name: str) -> str:
+    """The name that the library can keep: its modules are attributes, and dots part their names.
+
+    PEFT adapters have no name but their folder's.
+    """
+    name = name.replace(".", "_")
+    return f"{name}_" if hasattr(nn.ModuleDict, name) else name
 
 
 def _rewrite_head(

@@ -167,3 +167,14 @@ def test_a_vocabulary_of_its_own_is_left_in_the_form_that_it_has(tmp_path, backb
     convert_checkpoint(str(source), tmp_path / "new", "adapterhub", backbone)
     name = "head_config.json"
     assert (tmp_path / "new" / name).read_text() == (source / name).read_text()
+
+
+@pytest.mark.parametrize(("folder", "name"), (("my.lora", "my_lora"), ("half", "half_")))
+def test_names_become_ones_that_the_library_can_keep(folder, name, tmp_path, backbone):
+    """A PEFT adapter has only its folder's name; to the library it is a module's."""
+    broken = Broken("bert/peft_seq_cls_lora", tmp_path / folder)
+    convert_checkpoint(str(broken.folder), tmp_path / "new", "adapterhub", backbone)
+    for file in ("adapter_config.json", "head_config.json"):
+        assert json.loads((tmp_path / "new" / file).read_text())["name"] == name
+    tensors = torch.load(tmp_path / "new" / "pytorch_adapter.bin", weights_only=True)
+    assert all(f".loras.{name}." in key for key in tensors)
