@@ -202,9 +202,7 @@ def join_prefixes(prefixes: Sequence[Prefix]) -> Prefix:
     """The prefixes of one row's adapters as one."""
     if len(prefixes) == 1:
         return prefixes[0]
-    if isinstance(prefixes[0], CountedPrefix):
-        # Where their order counts, the library has put each before those of the adapter before.
-        keys, values = zip(*reversed(prefixes), strict=True)
-        return CountedPrefix(torch.cat(keys, 1), torch.cat(values, 1))
-    keys, values = zip(*prefixes, strict=True)
-    return torch.cat(keys, 1), torch.cat(values, 1)
+    # The library puts each before those of the adapter before, which counts where keys have places.
+    keys, values = zip(*reversed(prefixes), strict=True)
+    joined = torch.cat(keys, 1), torch.cat(values, 1)
+    return CountedPrefix(*joined) if isinstance(prefixes[0], CountedPrefix) else joined

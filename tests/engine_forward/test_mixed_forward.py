@@ -1,8 +1,10 @@
 import pytest
+import torch
 
 from adapter_runtime.backbone.routing import Routing, RowSpans
 from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.engine.reference import ReferenceRouter
+from adapter_runtime.engine.runs import join_prefixes
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.residency.slots import SlotPool
 from adapter_runtime.types import Leaf, Site, Stack
@@ -130,3 +132,10 @@ def test_the_reference_path_is_differentiable(bench):
     work = router.route([Leaf("trained")], spans)
     bench.backbone.forward([row], Routing(bench.backbone.layout, spans, work)).sum().backward()
     assert all(leaf.grad is not None for leaf in leaves)
+
+
+def test_a_stack_of_prefixes_stands_in_the_order_of_the_library():
+    """It puts each before the one before, which T5's biases by distance tell apart."""
+    first, second = torch.zeros(2, 3, 4), torch.ones(2, 1, 4)
+    keys, values = join_prefixes([(first, first), (second, second)])
+    assert keys[0, :, 0].tolist() == values[0, :, 0].tolist() == [1.0, 0.0, 0.0, 0.0]
