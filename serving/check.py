@@ -16,6 +16,9 @@ from serving.errors import TaskFileError
 from serving.opening import Opener, backbone_of, open_backbone
 from serving.settings import Settings
 
+_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+"""What YAML that is none, or lies too deep, raises."""
+
 
 def check(
     source: str, options: Sequence[str], settings: Settings, opener: Opener = open_backbone
@@ -52,26 +55,37 @@ def spec_of(source: str, options: dict[str, Any]) -> TaskSpec:
 
 def _tree_of(source: str) -> Composition | None:
     here = Path.cwd()
-    if not source.lstrip().startswith("{") or (here / source).exists():
+    if not source.lstrip().startswith("{") or _is_path(here / source):
         return Leaf(absolute(source, here))
     try:
         return read_tree(yaml.safe_load(source), here)
-    except yaml.YAMLError as error:
-        raise TaskFileError(f"{source}: no composition; write {{average: [./a, ./b]}}.") from error
+    except _UNREADABLE as error:
+        message = f"{source[:200]}: no composition; write {{average: [./a, ./b]}}."
+        raise TaskFileError(message) from error
+
+
+def _is_path(place: Path) -> bool:
+    try:
+        return place.exists()
+    except (OSError, ValueError):  # too long for a name, or not to be looked into
+        return False
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
     """`name=value` pairs; values are read as YAML.
 
     Raises:
-        TaskFileError: a pair has no `=`, or the option is unknown.
+        TaskFileError: a pair has no `=`, its value is no YAML, or the option is unknown.
     """
     found: dict[str, Any] = {}
     for pair in options:
         name, separator, value = pair.partition("=")
         if not separator:
             raise TaskFileError(f"--option {pair}: write name=value.")
-        found[name.strip()] = yaml.safe_load(value)
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except _UNREADABLE as error:
+            raise TaskFileError(f"--option {pair[:200]}: the value is not readable.") from error
     return dict(read_options(found))
 
 

@@ -33,28 +33,28 @@ def check_pickle(path: Path) -> None:
         Unsafe, UnpicklingError: it declares more than it has, or what no tensor needs.
         ValueError: it is damaged.
     """
-    if zipfile.is_zipfile(path):
-        _check_archive(path)
-    else:
-        _check_legacy(path)
+    try:
+        if zipfile.is_zipfile(path):
+            _check_archive(path)
+        else:
+            _check_legacy(path)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _check_archive(path: Path) -> None:
     size = path.stat().st_size
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-                message = "The archive is compressed, which torch.save never does; save it again."
-                raise Unsafe(message)
-            if sum(entry.file_size for entry in entries) > size:
-                raise Unsafe("The archive declares more bytes than it has; save it again.")
-            for entry in entries:
-                if entry.filename.endswith(_PICKLES):
-                    with archive.open(entry) as stream:
-                        _integers(stream)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ValueError(str(error)) from error
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            message = "The archive is compressed, which torch.save never does; save it again."
+            raise Unsafe(message)
+        if sum(entry.file_size for entry in entries) > size:
+            raise Unsafe("The archive declares more bytes than it has; save it again.")
+        for entry in entries:
+            if entry.filename.endswith(_PICKLES):
+                with archive.open(entry) as stream:
+                    _integers(stream)
 
 
 def _check_legacy(path: Path) -> None:

@@ -46,8 +46,12 @@ def convert_checkpoint(
         raise SettingsError(f"{target} is there already; name a folder that is not.")
     folder = resolve(source)
     facts = load_backbone(resolve(backbone), torch.device("cpu"), torch.float32).facts
-    target.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        message = f"{target} cannot be written ({error.strerror}); name another folder."
+        raise SettingsError(message) from error
     try:
         names = convert(folder, made, form, facts, options or {})
         made.chmod(0o755)

@@ -178,3 +178,12 @@ def test_names_become_ones_that_the_library_can_keep(folder, name, tmp_path, bac
         assert json.loads((tmp_path / "new" / file).read_text())["name"] == name
     tensors = torch.load(tmp_path / "new" / "pytorch_adapter.bin", weights_only=True)
     assert all(f".loras.{name}." in key for key in tensors)
+
+
+def test_a_target_that_cannot_be_made_is_told_so(tmp_path, backbone):
+    """Its parent is a file."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SettingsError, match="name another folder"):
+        convert_checkpoint(
+            str(golden.folder_of(HUB).root), tmp_path / "file" / "new", "safetensors", backbone
+        )

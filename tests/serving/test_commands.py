@@ -179,6 +179,20 @@ def test_check_options_reach_the_task() -> None:
     assert spec.options == {"normalize": True}
 
 
+@pytest.mark.parametrize("value", ("[", "!!binary x", "2020-13-45", "[" * 3000, "!!python/name:x"))
+def test_options_that_are_no_yaml_are_told_so(value: str) -> None:
+    """Whatever the parser makes of it."""
+    with pytest.raises(TaskFileError, match="not readable"):
+        parse_options([f"pooling={value}"])
+
+
+@pytest.mark.parametrize("tree", ("{stack: [", "{stack: [2020-13-45]}", "{stack: " + "[" * 3000))
+def test_compositions_that_are_no_yaml_are_told_so(tree: str) -> None:
+    """Also those too long for a file's name."""
+    with pytest.raises(TaskFileError, match="no composition"):
+        spec_of(tree, {})
+
+
 def test_tasks_of_no_server_says_so() -> None:
     """Is it running?"""
     with pytest.raises(PolyheadError, match="is the server running"):
