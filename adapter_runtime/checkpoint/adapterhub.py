@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint.halves import half_message, half_of
 from adapter_runtime.checkpoint.interfaces import apply_interface
 from adapter_runtime.checkpoint.legacy import bare_name, ignored_scaling, modernise
 from adapter_runtime.checkpoint.named_configs import expand_config
@@ -97,6 +98,8 @@ def wrong_backbone(config: Mapping[str, Any], facts: BackboneFacts) -> list[Note
     if hidden_size and hidden_size != facts.hidden_size:
         message = f"It was trained for width {hidden_size}; this backbone has {facts.hidden_size}."
         problems.append(Note("wrong_backbone", message))
+    if not problems and (half := half_of(config, facts)):
+        problems.append(Note(f"{half}_only", half_message(half, facts)))
     return problems
 
 

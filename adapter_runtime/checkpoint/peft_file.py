@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint.halves import HALVES, half_message
 from adapter_runtime.checkpoint.peft_prompts import PROMPT_TYPES
 from adapter_runtime.checkpoint.peft_targets import Targets, names_of
 from adapter_runtime.ledger import Ledger
@@ -72,7 +73,7 @@ class PeftFile:
     def linears(self, targets: Targets) -> Iterator[tuple[str, PlugPoint]]:
         """Path and point of every targeted linear of the base model."""
         paths = [path for path in self.facts.linears if self.module(path) in targets]
-        self._check_decoder(paths)
+        self._check_halves(paths)
         for path in paths:
             if self.is_absent(path):
                 continue
@@ -81,24 +82,18 @@ class PeftFile:
             else:
                 yield path, self.point(path)
 
-    def _check_decoder(self, targeted: Sequence[str]) -> None:
-        """Some task classes are an encoder-decoder's encoder alone.
+    def _check_halves(self, targeted: Sequence[str]) -> None:
+        """Some task classes are one half of an encoder-decoder.
 
         Raises:
             BadConfig: the adapter was trained on such a class.
         """
-        halves = ("encoder.", "decoder.")
-        in_encoder, in_decoder = (
-            [path for path in targeted if path.startswith(half)] for half in halves
-        )
-        has = [any(map(self.tensors_of, paths)) for paths in (in_encoder, in_decoder)]
-        if in_decoder and has == [True, False]:
-            message = (
-                f"It was trained on the encoder of {self.facts.model_type} alone, as "
-                "*EncoderModel and *ForTokenClassification have it; here an encoder-decoder runs "
-                "whole, so train it on a class that has the decoder, too."
-            )
-            raise BadConfig(message, "encoder_only")
+        halves = {
+            half: [path for path in targeted if path.startswith(f"{half}.")] for half in HALVES
+        }
+        has = [half for half, paths in halves.items() if any(map(self.tensors_of, paths))]
+        if all(halves.values()) and len(has) == 1:
+            raise BadConfig(half_message(has[0], self.facts), f"{has[0]}_only")
 
     def point(self, path: str) -> PlugPoint:
         """The plug point of a base module.

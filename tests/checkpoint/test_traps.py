@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from adapter_runtime import AdapterRuntime
+from adapter_runtime.checkpoint.adapterhub import wrong_backbone
 from adapter_runtime.checkpoint.reader import examine_adapter
 from adapter_runtime.sources.folder import Folder
 from tests.checkpoint.editing import HUB, PEFT, Broken
@@ -87,3 +88,19 @@ def test_t48_what_is_active_reaches_no_other_call():
     after = runtime.forward(ids, adapter_names="a", head="a").logits
     assert torch.equal(before, after)
     runtime.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    (
+        ("T5ForTokenClassification", "encoder_only"),
+        ("T5EncoderModel", "encoder_only"),
+        ("BartForCausalLM", "decoder_only"),
+        ("T5AdapterModel", None),
+    ),
+)
+def test_t23_classes_with_one_half_of_a_model_are_refused_as_such(name, code):
+    """Half of the tensors would be missing, and nobody would know why."""
+    facts = replay.engine("t5").backbone.facts
+    found = [note.code for note in wrong_backbone({"model_class": name}, facts)]
+    assert found == ([code] if code else [])
