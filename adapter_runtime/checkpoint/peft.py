@@ -48,12 +48,28 @@ def read_peft(
         if kind in _FOLDED:
             message = f"{_FOLDED[kind]} is read as plain LoRA that computes the same."
             notes.append(Note("folded_method", message))
+        if file.prefix == _ANSWERING and facts.model_type in _RANDOM_BACKBONES:
+            notes.append(_random_backbone(facts))
         parts += read_saved(file) + read_token_rows(file)
         name_leftovers(file)
     except BadConfig as error:
         ledger.problem(error.code, str(error))
         ledger.alias(ledger.unused(), "not read")
     return tuple(parts), tuple(notes)
+
+
+def _random_backbone(facts: BackboneFacts) -> Note:
+    message = (
+        f"Its class keeps the {facts.model_type} backbone under `{_ANSWERING[:-1]}`, where "
+        "transformers finds no weights of a causal language model's checkpoint and starts from "
+        "random ones: its answers are right only if it was trained on this backbone's weights."
+    )
+    return Note("random_backbone", message)
+
+
+_ANSWERING = "transformer."
+_RANDOM_BACKBONES = ("llama", "qwen2", "qwen3")
+"""Model types whose question answering class has another base model attribute than all others."""
 
 
 def _read_prompts(file: PeftFile) -> list[Part]:

@@ -121,3 +121,17 @@ def test_language_models_without_any_head_are_no_embeddings(config, tmp_path):
         opened.prepare(spec)
     version = opened.prepare(replace(spec, kind=Kind.FEATURE_EXTRACTION))
     assert version.kind == Kind.FEATURE_EXTRACTION
+
+
+@pytest.mark.parametrize(
+    ("prefix", "codes"), (("transformer.", ["random_backbone"]), ("model.", []))
+)
+def test_classes_that_start_from_random_backbones_are_warned_of(prefix, codes):
+    """LlamaForQuestionAnswering loads nothing from a causal language model's checkpoint."""
+    paths = [path for path in files.linears("llama") if path.endswith("q_proj")]
+    tensors = files.lora_tensors(paths, prefix=prefix, name="llama")
+    ledger = Ledger(tensors)
+    config = files.config(target_modules=["q_proj"])
+    _, notes = read_peft(config, ledger, files.backbone("llama").facts)
+    assert not ledger.problems()
+    assert [note.code for note in notes] == codes
