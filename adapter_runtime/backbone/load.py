@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _INDEXES = tuple(f"{name}.index.json" for name in _WEIGHTS)
+_DEPTHS = (
+    *("num_hidden_layers", "num_layers", "n_layer", "n_layers"),
+    *("num_decoder_layers", "encoder_layers", "decoder_layers"),
+)
+_MAX_LAYERS = 1000
 _SHOWN = 5
 
 
@@ -47,6 +52,7 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
     config = read_object(folder, "config.json")
     architecture = find_architecture(str(config.get("model_type")))
     _check_positions(config, folder.source)
+    _check_depth(config, folder.source)
     weights = _weight_files(folder)
     model, has_pooler = _load_model(folder, architecture, dtype)
     # Not the config's own `_name_or_path`: it often names the model that this one was made from.
@@ -102,6 +108,17 @@ def _check_positions(config: Mapping[str, Any], source: str) -> None:
             f"{source}: position_embedding_type {kind} is not computed by transformers 5; "
             "use a backbone with absolute positions."
         )
+
+
+def _check_depth(config: Mapping[str, Any], source: str) -> None:
+    """Layers are built before their weights are looked for, so their number must be a real one."""
+    for key in _DEPTHS:
+        layers = config.get(key, 1)
+        if layers is not None and (not isinstance(layers, int) or not 1 <= layers <= _MAX_LAYERS):
+            raise BackboneError(
+                f"{source}: {key} is {layers!r:.100}, but must be 1 to {_MAX_LAYERS}; fetch its "
+                "config.json again."
+            )
 
 
 def _weight_files(folder: Folder) -> tuple[str, ...]:

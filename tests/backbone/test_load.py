@@ -212,3 +212,12 @@ def test_relative_positions_that_transformers_dropped_are_refused(bert):
     (bert / "config.json").write_text(json.dumps(config | kind))
     with pytest.raises(BackboneError, match="relative_key_query"):
         load(bert)
+
+
+@pytest.mark.parametrize("layers", (10**9, 0, -1, "2", 1.5))
+def test_a_config_of_no_real_depth_is_refused(bert, layers):
+    """Layers are built one by one, for ever, or none of the file's would be run."""
+    config = json.loads((bert / "config.json").read_text())
+    (bert / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
+    with pytest.raises(BackboneError, match="must be 1 to 1000"):
+        load(bert)
