@@ -47,14 +47,18 @@ def _is_known(module: str, paths: Collection[str], facts: BackboneFacts) -> bool
 
 def _own_weight(module: str, facts: BackboneFacts) -> Tensor | None:
     """A layer's weight as the backbone brings it."""
-    stored = facts.stored(frozenset({module.split(".")[0]})) if facts.stored is not None else {}
-    if f"{module}.weight" in stored:
-        return stored[f"{module}.weight"]
+    if (stored := _stored(f"{module}.weight", facts)) is not None:
+        return stored
     vocabularies = {head.modules[-1] for head in language_heads(facts.model_type).values()}
     is_tied = facts.config.get("tie_word_embeddings", True) is not False
     if module in vocabularies and is_tied and facts.word_embeddings is not None:
         return facts.word_embeddings()
     return None
+
+
+def _stored(name: str, facts: BackboneFacts) -> Tensor | None:
+    """A head's tensor in the backbone's folder."""
+    return facts.stored(frozenset({name.split(".")[0]})).get(name) if facts.stored else None
 
 
 def fold(
@@ -77,8 +81,9 @@ def fold(
     modules = foldable_modules(tensors, facts)
     for module in sorted(modules):
         made[f"{module}.weight"] = _folded(module, file)
-        if (bias := f"{module}.base_layer.bias") in tensors:
-            made[f"{module}.bias"] = tensors[bias]
+        bias = tensors.get(f"{module}.base_layer.bias", _stored(f"{module}.bias", facts))
+        if bias is not None:
+            made[f"{module}.bias"] = bias
     inside = tuple(f"{module}.{part}" for module in modules for part in ("lora_", "base_layer."))
     rest = {path: value for path, value in tensors.items() if not path.startswith(inside)}
     return rest | made, ledger
