@@ -147,7 +147,8 @@ def _find_tie(
     name = f"{layout.prefixes[-1]}.weight"
     matrix = facts.word_embeddings() if facts.word_embeddings is not None else None
     if name not in ledger:
-        fits = matrix is not None and matrix.shape[1] == layout.settings.width
+        shape = (layout.settings.vocab_size, layout.settings.width)
+        fits = matrix is not None and tuple(matrix.shape) == shape
         is_tied = fits and facts.config.get("tie_word_embeddings", True) is not False
         note = Note("tied_decoder", "The vocabulary's matrix is the backbone's embeddings.")
         return is_tied, (note,) if is_tied else ()
