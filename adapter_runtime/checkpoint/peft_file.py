@@ -12,6 +12,7 @@ from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.halves import HALVES, half_message
+from adapter_runtime.checkpoint.heads_static import head_modules
 from adapter_runtime.checkpoint.peft_prompts import PROMPT_TYPES
 from adapter_runtime.checkpoint.peft_targets import Targets, names_of
 from adapter_runtime.ledger import Ledger
@@ -67,8 +68,14 @@ class PeftFile:
         return bool(is_pooler) and not self.tensors_of(path)
 
     def is_idle(self, path: str) -> bool:
-        """Whether no answer depends on a module: what is trained there changes nothing."""
-        return path.split(".")[0] == _IDLE.get(self.facts.model_type)
+        """Whether no answer depends on a module: what is trained there changes nothing.
+
+        So it is with a pooler that the backbone lacks: PEFT adapted a random one, and heads that
+        read it are refused.
+        """
+        root, kind = path.split(".")[0], self.facts.model_type
+        is_lost = root == "pooler" and not self.facts.has_pooler and root not in head_modules(kind)
+        return is_lost or root == _IDLE.get(kind)
 
     def linears(self, targets: Targets) -> Iterator[tuple[str, PlugPoint]]:
         """Path and point of every targeted linear of the base model."""
