@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from adapter_runtime import Composition, Leaf, Note, Report, TaskSpec, absolute
+from adapter_runtime import Composition, Kind, Leaf, Note, Report, TaskSpec, absolute
 from serving.catalog.entries import read_options
 from serving.catalog.trees import UnsupportedTree, read_tree
 from serving.errors import TaskFileError
@@ -21,7 +21,11 @@ _UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def check(
-    source: str, options: Sequence[str], settings: Settings, opener: Opener = open_backbone
+    source: str,
+    options: Sequence[str],
+    settings: Settings,
+    opener: Opener = open_backbone,
+    kind: str | None = None,
 ) -> Report:
     """The doctor's report on one adapter or head folder, or on a composition. Blocks.
 
@@ -29,12 +33,13 @@ def check(
         source: where the checkpoint is, or a composition as a task file has it.
         options: task options as `name=value`.
         settings: names the backbone.
+        kind: the task kind to check for; the head's own by default.
 
     Raises:
         PolyheadError: the check could not run at all.
     """
     try:
-        spec = spec_of(source, parse_options(options))
+        spec = spec_of(source, parse_options(options), read_kind(kind))
     except UnsupportedTree as error:
         return Report(False, (Note("unsupported_composition", str(error)),), (), {})
     engine = opener(backbone_of(settings), settings.engine_config())
@@ -44,13 +49,25 @@ def check(
         engine.close()
 
 
-def spec_of(source: str, options: dict[str, Any]) -> TaskSpec:
+def read_kind(name: str | None) -> Kind | None:
+    """A task kind by its name.
+
+    Raises:
+        TaskFileError: there is none of that name.
+    """
+    try:
+        return None if name is None else Kind(name)
+    except ValueError:
+        raise TaskFileError(f"--kind {name}: write one of {', '.join(Kind)}.") from None
+
+
+def spec_of(source: str, options: dict[str, Any], kind: Kind | None = None) -> TaskSpec:
     """The checkpoint or composition as a task of its own.
 
     Raises:
         TaskFileError: it is neither; UnsupportedTree where it can never be run.
     """
-    return TaskSpec("check", adapter=_tree_of(source), options=options)
+    return TaskSpec("check", adapter=_tree_of(source), kind=kind, options=options)
 
 
 def _tree_of(source: str) -> Composition | None:

@@ -123,6 +123,9 @@ def check(
         list[str] | None,
         _option("Task option as name=value; repeat for more.", "--option", variable="OPTION"),
     ] = None,
+    kind: Annotated[
+        str | None, _option("Task kind to check for, such as feature-extraction.", variable="KIND")
+    ] = None,
     as_json: JsonOption = False,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -135,7 +138,7 @@ def check(
     from serving.settings import load_settings
 
     settings = load_settings(backbone=backbone, device=device, dtype=dtype)
-    report = run(source, option or [], settings)
+    report = run(source, option or [], settings, kind=kind)
     if as_json:
         content = orjson.dumps(report_json(report), default=str, option=orjson.OPT_INDENT_2)
         typer.echo(content.decode())

@@ -13,7 +13,14 @@ from typer.testing import CliRunner
 from adapter_runtime import PolyheadError
 from serving import cli, serve
 from serving.batch import command
-from serving.check import check, parse_options, report_json, report_text, spec_of
+from serving.check import (
+    check,
+    parse_options,
+    read_kind,
+    report_json,
+    report_text,
+    spec_of,
+)
 from serving.errors import TaskFileError
 from serving.remote import fetch_tasks
 from serving.settings import Settings, load_settings
@@ -171,6 +178,13 @@ def test_check_reports(tmp_path: Path, name: str, is_accepted: bool) -> None:
     assert content["accepted"] is is_accepted
     assert bool(content["problems"]) is not is_accepted
     assert ("accepted" in report_text(name, report)) is is_accepted
+
+
+def test_a_kind_is_checked_for_by_name() -> None:
+    """What a checkpoint answers by itself may not be what the task shall answer."""
+    assert spec_of("./folder", {}, read_kind("feature-extraction")).kind == "feature-extraction"
+    with pytest.raises(TaskFileError, match=r"--kind nothing.*feature-extraction"):
+        read_kind("nothing")
 
 
 def test_check_options_reach_the_task() -> None:
