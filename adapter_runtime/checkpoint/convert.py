@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.files import read_tensors
-from adapter_runtime.checkpoint.fusions import CONFIG_FILE as FUSION_CONFIG_FILE
-from adapter_runtime.checkpoint.fusions import read_fusion_layer
-from adapter_runtime.checkpoint.heads import read_head, write_head
-from adapter_runtime.checkpoint.heads_adapterhub import CONFIG_FILE as HEAD_CONFIG_FILE
-from adapter_runtime.checkpoint.heads_adapterhub import PICKLE_FILE, SAFE_FILE
-from adapter_runtime.checkpoint.interfaces import INTERFACE_FILE
+from adapter_runtime.checkpoint.heads.adapterhub import CONFIG_FILE as HEAD_CONFIG_FILE
+from adapter_runtime.checkpoint.heads.adapterhub import PICKLE_FILE, SAFE_FILE
+from adapter_runtime.checkpoint.heads.reading import read_head, write_head
+from adapter_runtime.checkpoint.hub.fusions import CONFIG_FILE as FUSION_CONFIG_FILE
+from adapter_runtime.checkpoint.hub.fusions import read_fusion_layer
+from adapter_runtime.checkpoint.hub.interfaces import INTERFACE_FILE
+from adapter_runtime.checkpoint.hub.writer import write_adapter, write_fusion_layer
 from adapter_runtime.checkpoint.reader import read_adapter, read_config_kind
-from adapter_runtime.checkpoint.writer import write_adapter, write_fusion_layer
 from adapter_runtime.errors import RejectedAdapter, SettingsError
 from adapter_runtime.heads.layers import StackSettings
 from adapter_runtime.methods.fusion_files import untempered

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
 from adapter_runtime.checkpoint.files import find_file, read_tensors
-from adapter_runtime.checkpoint.legacy import bare_name
-from adapter_runtime.checkpoint.named_configs import expand_config
+from adapter_runtime.checkpoint.hub.adapterhub import CONFIG_FILE
+from adapter_runtime.checkpoint.hub.legacy import bare_name
+from adapter_runtime.checkpoint.hub.named_configs import expand_config
 from adapter_runtime.checkpoint.reader import read_adapter
 from adapter_runtime.compositions import MERGE_STRATEGIES
 from adapter_runtime.errors import RejectedAdapter

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint import adapterhub, peft
 from adapter_runtime.checkpoint.files import find_file, read_tensors
-from adapter_runtime.checkpoint.interfaces import INTERFACE_FILE
+from adapter_runtime.checkpoint.hub import adapterhub
+from adapter_runtime.checkpoint.hub.interfaces import INTERFACE_FILE
+from adapter_runtime.checkpoint.peft import reader as peft
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.configuration import BadConfig

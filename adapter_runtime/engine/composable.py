@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.fusions import fused_names
+from adapter_runtime.checkpoint.hub.fusions import fused_names
 from adapter_runtime.compositions import last_leaf
 from adapter_runtime.engine.trees import Chain, Link, Node, nodes_at, units
 from adapter_runtime.errors import RejectedAdapter

@@ -6,8 +6,9 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from adapter_runtime.checkpoint import adapterhub, fusions, peft
-from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
+from adapter_runtime.checkpoint.hub import adapterhub, fusions
+from adapter_runtime.checkpoint.hub.adapterhub import CONFIG_FILE
+from adapter_runtime.checkpoint.peft import reader as peft
 from adapter_runtime.checkpoint.reader import OTHER_FOLDERS
 from adapter_runtime.compositions import members
 from adapter_runtime.engine.about import (

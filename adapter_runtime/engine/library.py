@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.fusions import examine_fusion, read_fusion_layer
-from adapter_runtime.checkpoint.heads import read_head
+from adapter_runtime.checkpoint.heads.reading import read_head
+from adapter_runtime.checkpoint.hub.fusions import examine_fusion, read_fusion_layer
 from adapter_runtime.checkpoint.merging import merge_adapters
 from adapter_runtime.checkpoint.reader import Examination, examine_adapter, read_adapter
 from adapter_runtime.errors import RejectedAdapter
@@ -112,6 +112,8 @@ class Library:
     def add(self, digest: str, item: Item, reload: Callable[[], Item] | None = None) -> None:
         """Keep an item; without `reload` it stays in memory for as long as the library lives."""
         self._origins[digest] = reload or (lambda: item)
+        # It may have been lost at another Source, and was found again at this one.
+        self.store.forgive(digest)
         self.store.get(digest, lambda: item)
 
     def forget(self, digest: str) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
-from adapter_runtime.checkpoint.heads import embedding_head
-from adapter_runtime.checkpoint.heads_backbone import (
+from adapter_runtime.checkpoint.heads.backbone import (
     LANGUAGE_KINDS,
     backbone_head,
     trained_kind,
 )
+from adapter_runtime.checkpoint.heads.reading import embedding_head
 from adapter_runtime.compositions import last_leaf
 from adapter_runtime.engine.composing import read_composition
 from adapter_runtime.engine.library import Library

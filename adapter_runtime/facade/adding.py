@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from adapter_runtime.checkpoint.heads import new_head
-from adapter_runtime.checkpoint.heads_new import new_language_head, new_parsing_head
+from adapter_runtime.checkpoint.heads.new import new_language_head, new_parsing_head
+from adapter_runtime.checkpoint.heads.reading import new_head
 from adapter_runtime.facade.shelf import Shelf
 from adapter_runtime.types import HeadWeights
 

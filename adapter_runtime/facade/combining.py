@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from adapter_runtime.checkpoint.fusions import fused_names
+from adapter_runtime.checkpoint.hub.fusions import fused_names
+from adapter_runtime.checkpoint.hub.writer import write_adapter
 from adapter_runtime.checkpoint.merging import average_heads, merge_adapters
-from adapter_runtime.checkpoint.writer import write_adapter
 from adapter_runtime.compositions import shares
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.facade.shelf import Shelf

@@ -12,8 +12,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from adapter_runtime.checkpoint.heads import write_head
-from adapter_runtime.checkpoint.writer import new_adapter, write_adapter
+from adapter_runtime.checkpoint.heads.reading import write_head
+from adapter_runtime.checkpoint.hub.writer import new_adapter, write_adapter
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.engine.open import open_engine

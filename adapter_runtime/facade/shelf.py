@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from adapter_runtime.checkpoint.heads import embedding_head
+from adapter_runtime.checkpoint.heads.reading import embedding_head
 from adapter_runtime.compositions import members, nesting_problem, with_children
 from adapter_runtime.engine.composable import check_composition
 from adapter_runtime.engine.engine import LocalEngine

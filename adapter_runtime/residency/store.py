@@ -149,6 +149,11 @@ class AdapterStore(Generic[Value]):
             if value is not None:
                 self._num_bytes -= value.num_bytes
 
+    def forgive(self, key: str) -> None:
+        """Forget a key's failure, because its value is at hand again."""
+        with self._lock:
+            self._failures.pop(key, None)
+
     def failure(self, key: str) -> Failure | None:
         """The key's remembered failure, if it still holds."""
         with self._lock:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from adapter_runtime.checkpoint.legacy import ignored_scaling
-from adapter_runtime.checkpoint.named_configs import expand_config
-from adapter_runtime.checkpoint.peft_targets import Targets, pattern_value
+from adapter_runtime.checkpoint.hub.legacy import ignored_scaling
+from adapter_runtime.checkpoint.hub.named_configs import expand_config
+from adapter_runtime.checkpoint.peft.targets import Targets, pattern_value
 from adapter_runtime.checkpoint.reader import read_adapter
 from adapter_runtime.methods.configuration import BadConfig
 from adapter_runtime.sources.folder import Folder

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adapter_runtime import RejectedAdapter, SettingsError, SourceError
-from adapter_runtime.checkpoint.fusions import read_fusion_layer
+from adapter_runtime.checkpoint.hub.fusions import read_fusion_layer
 from adapter_runtime.checkpoint.reader import read_adapter
 from adapter_runtime.facade.conversion import convert_checkpoint
 from adapter_runtime.sources.folder import Folder

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
+from adapter_runtime.checkpoint.hub.writer import write_adapter
 from adapter_runtime.checkpoint.reader import examine_adapter, read_adapter
-from adapter_runtime.checkpoint.writer import write_adapter
 from adapter_runtime.sources.folder import Folder
 from tests.goldens import replay
 

@@ -7,9 +7,9 @@ import json
 import pytest
 import torch
 
-from adapter_runtime.checkpoint.adapterhub import open_ledger, read_adapterhub
-from adapter_runtime.checkpoint.legacy import bare_name, modernise
-from adapter_runtime.checkpoint.named_configs import NAMED_CONFIGS, expand_config
+from adapter_runtime.checkpoint.hub.adapterhub import open_ledger, read_adapterhub
+from adapter_runtime.checkpoint.hub.legacy import bare_name, modernise
+from adapter_runtime.checkpoint.hub.named_configs import NAMED_CONFIGS, expand_config
 from adapter_runtime.checkpoint.reader import read_adapter
 from adapter_runtime.methods.configuration import BadConfig
 from adapter_runtime.sources.folder import Folder

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapter_runtime.checkpoint.adapterhub import open_ledger, read_adapterhub
 from adapter_runtime.checkpoint.files import read_tensors
+from adapter_runtime.checkpoint.hub.adapterhub import open_ledger, read_adapterhub
 from adapter_runtime.checkpoint.reader import examine_adapter
 from adapter_runtime.sources.folder import Folder
 from tests.goldens import replay

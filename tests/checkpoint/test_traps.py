@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adapter_runtime import AdapterRuntime
-from adapter_runtime.checkpoint.adapterhub import wrong_backbone
+from adapter_runtime.checkpoint.hub.adapterhub import wrong_backbone
 from adapter_runtime.checkpoint.reader import examine_adapter
 from adapter_runtime.sources.folder import Folder
 from tests.checkpoint.editing import HUB, PEFT, Broken

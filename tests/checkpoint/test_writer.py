@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from adapter_runtime.checkpoint.hub.writer import WEIGHTS_FILE, new_adapter, write_adapter
 from adapter_runtime.checkpoint.reader import read_adapter
-from adapter_runtime.checkpoint.writer import WEIGHTS_FILE, new_adapter, write_adapter
 from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.errors import RejectedAdapter

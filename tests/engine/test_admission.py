@@ -14,8 +14,8 @@ from adapter_runtime import (
     TaskSpec,
     WorkItem,
 )
-from adapter_runtime.checkpoint.heads import new_head, write_head
-from adapter_runtime.checkpoint.writer import new_adapter, write_adapter
+from adapter_runtime.checkpoint.heads.reading import new_head, write_head
+from adapter_runtime.checkpoint.hub.writer import new_adapter, write_adapter
 from tests.engine.workshop import Workshop
 
 TEXT = "the cat sat"

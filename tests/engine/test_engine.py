@@ -19,8 +19,8 @@ from adapter_runtime import (
     TaskSpec,
     WorkItem,
 )
-from adapter_runtime.checkpoint.heads import new_head, write_head
-from adapter_runtime.checkpoint.writer import new_adapter, write_adapter
+from adapter_runtime.checkpoint.heads.reading import new_head, write_head
+from adapter_runtime.checkpoint.hub.writer import new_adapter, write_adapter
 from adapter_runtime.engine.versions import make_version
 from adapter_runtime.types import Site
 from tests.engine.workshop import Workshop

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from adapter_runtime import EngineConfig, Kind, Leaf, TaskSpec, TaskVersion, WorkItem, open_engine
-from adapter_runtime.checkpoint.heads import embedding_head, new_head
+from adapter_runtime.checkpoint.heads.reading import embedding_head, new_head
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.engine.versions import make_version
 from adapter_runtime.types import Adapter, HeadWeights, Site

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from adapter_runtime.checkpoint.named_configs import NAMED_CONFIGS
+from adapter_runtime.checkpoint.hub.named_configs import NAMED_CONFIGS
 from adapter_runtime.checkpoint.reader import read_adapter
-from adapter_runtime.checkpoint.writer import new_adapter, write_adapter
+from adapter_runtime.checkpoint.hub.writer import new_adapter, write_adapter
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Adapter
 from tests.goldens import replay

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from adapter_runtime.checkpoint.writer import write_adapter
+from adapter_runtime.checkpoint.hub.writer import write_adapter
 from tests.methods import golden
 
 WRITTEN = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from adapter_runtime.checkpoint.reader import read_adapter
-from adapter_runtime.checkpoint.writer import new_adapter, write_adapter
+from adapter_runtime.checkpoint.hub.writer import new_adapter, write_adapter
 from adapter_runtime.sources.folder import Folder
 from tests.goldens.replay import checkpoints, engine
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_static import STATIC_HEADS
+from adapter_runtime.checkpoint.heads.static import STATIC_HEADS
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.layers import tensor_shapes
 from adapter_runtime.heads.table import HEADS

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from adapter_runtime.checkpoint.heads import read_head
+from adapter_runtime.checkpoint.heads.reading import read_head
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.layers import StackSettings
 from adapter_runtime.types import HeadWeights

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from adapter_runtime.checkpoint.heads import read_head
-from adapter_runtime.checkpoint.heads_classes import BY_FAMILY, FAMILIES
-from adapter_runtime.checkpoint.heads_static import (
+from adapter_runtime.checkpoint.heads.classes import BY_FAMILY, FAMILIES
+from adapter_runtime.checkpoint.heads.reading import read_head
+from adapter_runtime.checkpoint.heads.static import (
     FLEX_FAMILIES,
     STATIC_HEADS,
     language_heads,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from adapter_runtime.backbone.sentence import SentenceSettings
-from adapter_runtime.checkpoint.heads import embedding_head
+from adapter_runtime.checkpoint.heads.reading import embedding_head
 from adapter_runtime.errors import InvalidInput, RejectedAdapter, TooLong
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.types import Limits

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from adapter_runtime.checkpoint.heads_folded import fold
+from adapter_runtime.checkpoint.heads.folded import fold
 from tests.heads.plain import facts
 
 

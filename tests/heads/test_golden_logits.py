@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_runtime.checkpoint.heads import read_head
+from adapter_runtime.checkpoint.heads.reading import read_head
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.types import Arrays, Encoded, HeadWeights, Row
 from tests.goldens.heads.backbones import HAS_TYPES, ROWS, TYPES

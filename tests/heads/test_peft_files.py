@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapter_runtime.checkpoint.heads import head_tensor_names, read_head
+from adapter_runtime.checkpoint.heads.reading import head_tensor_names, read_head
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.types import HeadWeights
 from tests.goldens.heads.backbones import values

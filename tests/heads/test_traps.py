@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads import read_head
-from adapter_runtime.checkpoint.heads_static import STATIC_HEADS, stack_on
+from adapter_runtime.checkpoint.heads.reading import read_head
+from adapter_runtime.checkpoint.heads.static import STATIC_HEADS, stack_on
 from adapter_runtime.errors import RejectedAdapter, RowFailed
 from adapter_runtime.heads.language import LanguageSettings
 from adapter_runtime.heads.layers import StackSettings, row_vectors

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from adapter_runtime.checkpoint.heads import embedding_head, new_head, read_head, write_head
+from adapter_runtime.checkpoint.heads.reading import embedding_head, new_head, read_head, write_head
 from adapter_runtime.errors import SettingsError
 from tests.goldens.heads.write import HEADS, cases, written
 from tests.heads.plain import facts, plain_model, run_head, states_of, write_case

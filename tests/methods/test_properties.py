@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.checkpoint.adapterhub import read_adapterhub
-from adapter_runtime.checkpoint.named_configs import NAMED_CONFIGS
+from adapter_runtime.checkpoint.hub.adapterhub import read_adapterhub
+from adapter_runtime.checkpoint.hub.named_configs import NAMED_CONFIGS
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import PlugPoint, Site

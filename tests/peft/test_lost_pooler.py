@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from adapter_runtime.checkpoint.peft import read_peft
+from adapter_runtime.checkpoint.peft.reader import read_peft
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.sites import Site
 from tests.peft.files import backbone, config, lora_tensors, queries

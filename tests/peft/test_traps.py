@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from adapter_runtime.checkpoint.heads import read_head
-from adapter_runtime.checkpoint.peft import read_peft
+from adapter_runtime.checkpoint.heads.reading import read_head
+from adapter_runtime.checkpoint.peft.reader import read_peft
 from adapter_runtime.checkpoint.reader import examine_adapter
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger

@@ -94,6 +94,19 @@ def test_discard_forgets_value_and_failure():
     assert store.get("b", lambda: Blob(2)) == Blob(2)
 
 
+def test_a_value_that_is_found_again_is_forgiven_its_failure():
+    """The same content at another Source need not wait for the retry time."""
+    store = AdapterStore(10, retry_after_s=5, clock=Clock())
+
+    def fail():
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        store.get("a", fail)
+    store.forgive("a")
+    assert store.get("a", lambda: Blob(1)) == Blob(1)
+
+
 class SlowLoad:
     """A load that waits until it is let go, and counts its calls."""
 

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapter_runtime.checkpoint.adapterhub import open_ledger, read_adapterhub
-from adapter_runtime.checkpoint.peft_prompts import PROMPT_TYPES, read_prompt_learning
+from adapter_runtime.checkpoint.hub.adapterhub import open_ledger, read_adapterhub
+from adapter_runtime.checkpoint.peft.prompts import PROMPT_TYPES, read_prompt_learning
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.embedding import EmbeddingHead, EmbeddingSettings
 from adapter_runtime.ledger import Ledger

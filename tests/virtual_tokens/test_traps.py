@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from torch import nn
 
+from adapter_runtime.checkpoint.hub.writer import write_adapter
 from adapter_runtime.checkpoint.reader import read_adapter
-from adapter_runtime.checkpoint.writer import write_adapter
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import MODEL_LEVEL, PlugPoint, Row, Site, WorkItem

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from adapter_runtime.checkpoint.writer import new_adapter
+from adapter_runtime.checkpoint.hub.writer import new_adapter
 from adapter_runtime.errors import RejectedAdapter
 from serving.catalog.entries import read_entry
 from tests.goldens import replay

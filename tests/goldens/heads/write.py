@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads import new_head, write_head
+from adapter_runtime.checkpoint.heads.reading import new_head, write_head
 from tests.heads.plain import facts
 
 HERE = Path(__file__).parent

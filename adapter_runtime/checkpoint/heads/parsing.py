@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_build import head_digest, label_names
+from adapter_runtime.checkpoint.heads.build import head_digest, label_names
 from adapter_runtime.heads.dependency_parsing import (
     ARCS,
     RELATIONS,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from adapter_runtime.checkpoint import peft_defaults
-from adapter_runtime.checkpoint.peft_file import PeftFile
-from adapter_runtime.checkpoint.peft_targets import Targets, pattern_value
+from adapter_runtime.checkpoint.peft import defaults as peft_defaults
+from adapter_runtime.checkpoint.peft.file import PeftFile
+from adapter_runtime.checkpoint.peft.targets import Targets, pattern_value
 from adapter_runtime.methods.configuration import as_number, positive_integer
 from adapter_runtime.methods.lora import Lora, LoraSettings
 from adapter_runtime.types import Part

@@ -5,9 +5,9 @@ Source: `IA3Config` and `IA3Model` of peft 0.21.2.
 
 from __future__ import annotations
 
-from adapter_runtime.checkpoint import peft_defaults
-from adapter_runtime.checkpoint.peft_file import PeftFile
-from adapter_runtime.checkpoint.peft_targets import Names, Targets, matches, names_of
+from adapter_runtime.checkpoint.peft import defaults as peft_defaults
+from adapter_runtime.checkpoint.peft.file import PeftFile
+from adapter_runtime.checkpoint.peft.targets import Names, Targets, matches, names_of
 from adapter_runtime.methods.configuration import BadConfig
 from adapter_runtime.methods.ia3 import Ia3, Ia3Settings
 from adapter_runtime.methods.ia3_input import Ia3Input, Ia3InputSettings

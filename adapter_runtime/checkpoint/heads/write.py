@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_adapterhub import CONFIG_FILE, PICKLE_FILE
-from adapter_runtime.checkpoint.heads_build import LABELLED, default_labels
-from adapter_runtime.checkpoint.heads_flex import (
+from adapter_runtime.checkpoint.heads.adapterhub import CONFIG_FILE, PICKLE_FILE
+from adapter_runtime.checkpoint.heads.build import LABELLED, default_labels
+from adapter_runtime.checkpoint.heads.flex import (
     flexible_scale,
     language_indices,
     layer_indices,
     stack_settings,
 )
-from adapter_runtime.checkpoint.heads_parsing import STORED
-from adapter_runtime.checkpoint.heads_static import FLEX_TYPES, family_of, summary_of
+from adapter_runtime.checkpoint.heads.parsing import STORED
+from adapter_runtime.checkpoint.heads.static import FLEX_TYPES, family_of, summary_of
 from adapter_runtime.errors import SettingsError
 from adapter_runtime.heads.dependency_parsing import ParsingSettings
 from adapter_runtime.heads.language import DECODER, LanguageSettings

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.adapterhub import read_adapterhub
-from adapter_runtime.checkpoint.fresh_tensors import FreshTensors
-from adapter_runtime.checkpoint.named_configs import expand_config
+from adapter_runtime.checkpoint.hub.adapterhub import read_adapterhub
+from adapter_runtime.checkpoint.hub.fresh_tensors import FreshTensors
+from adapter_runtime.checkpoint.hub.named_configs import expand_config
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.methods.configuration import BadConfig
 from adapter_runtime.types import Adapter, Note, Part, PlugPoint

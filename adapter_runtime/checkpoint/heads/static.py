@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_classes import (
+from adapter_runtime.checkpoint.heads.classes import (
     BY_FAMILY,
     CAUSAL,
     CHOICE,

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.adapterhub import open_ledger, wrong_backbone
 from adapter_runtime.checkpoint.files import find_file, read_tensors
+from adapter_runtime.checkpoint.hub.adapterhub import open_ledger, wrong_backbone
 from adapter_runtime.checkpoint.reader import Examination
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.methods.configuration import BadConfig, HubFile

@@ -15,11 +15,11 @@ from typing import Any
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_build import HeadLayout, build_head
-from adapter_runtime.checkpoint.heads_classes import StaticHead
-from adapter_runtime.checkpoint.heads_folded import fold, foldable_modules
-from adapter_runtime.checkpoint.heads_language import build_language, static_language
-from adapter_runtime.checkpoint.heads_static import (
+from adapter_runtime.checkpoint.heads.build import HeadLayout, build_head
+from adapter_runtime.checkpoint.heads.classes import StaticHead
+from adapter_runtime.checkpoint.heads.folded import fold, foldable_modules
+from adapter_runtime.checkpoint.heads.language import build_language, static_language
+from adapter_runtime.checkpoint.heads.static import (
     LANGUAGE_TASKS,
     STATIC_HEADS,
     TASK_SUFFIXES,

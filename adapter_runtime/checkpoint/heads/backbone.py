@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_classes import StaticHead
-from adapter_runtime.checkpoint.heads_language import build_language, static_language
-from adapter_runtime.checkpoint.heads_static import LANGUAGE_TASKS, STATIC_HEADS, language_heads
+from adapter_runtime.checkpoint.heads.classes import StaticHead
+from adapter_runtime.checkpoint.heads.language import build_language, static_language
+from adapter_runtime.checkpoint.heads.static import LANGUAGE_TASKS, STATIC_HEADS, language_heads
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.ledger import Ledger

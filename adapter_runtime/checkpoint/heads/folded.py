@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_static import language_heads
-from adapter_runtime.checkpoint.peft_file import PeftFile
-from adapter_runtime.checkpoint.peft_lora import rank_and_scale
+from adapter_runtime.checkpoint.heads.static import language_heads
+from adapter_runtime.checkpoint.peft.file import PeftFile
+from adapter_runtime.checkpoint.peft.lora import rank_and_scale
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.configuration import boolean
 

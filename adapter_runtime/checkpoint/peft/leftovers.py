@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from adapter_runtime.checkpoint.heads_static import head_modules
-from adapter_runtime.checkpoint.peft_file import WRAPPER, PeftFile, with_outer
-from adapter_runtime.checkpoint.peft_targets import names_of
+from adapter_runtime.checkpoint.heads.static import head_modules
+from adapter_runtime.checkpoint.peft.file import WRAPPER, PeftFile, with_outer
+from adapter_runtime.checkpoint.peft.targets import names_of
 
 _ON_LINEARS = (
     ".lora_A",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from adapter_runtime.checkpoint.legacy import modernise
-from adapter_runtime.checkpoint.named_configs import NAMED_CONFIGS, expand_config
+from adapter_runtime.checkpoint.hub.legacy import modernise
+from adapter_runtime.checkpoint.hub.named_configs import NAMED_CONFIGS, expand_config
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.methods.bottleneck import BottleneckSettings
 from adapter_runtime.methods.dora import DoraSettings

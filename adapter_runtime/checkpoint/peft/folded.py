@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapter_runtime.checkpoint import peft_defaults
-from adapter_runtime.checkpoint.peft_file import PeftFile
-from adapter_runtime.checkpoint.peft_lora import read_biases
-from adapter_runtime.checkpoint.peft_targets import Targets
+from adapter_runtime.checkpoint.peft import defaults as peft_defaults
+from adapter_runtime.checkpoint.peft.file import PeftFile
+from adapter_runtime.checkpoint.peft.lora import read_biases
+from adapter_runtime.checkpoint.peft.targets import Targets
 from adapter_runtime.methods.configuration import BadConfig, as_number, boolean, positive_integer
 from adapter_runtime.methods.lora import Lora, LoraSettings
 from adapter_runtime.types import Note, Part, PlugPoint

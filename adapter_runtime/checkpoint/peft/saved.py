@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapter_runtime.checkpoint import peft_defaults
-from adapter_runtime.checkpoint.peft_file import PeftFile
-from adapter_runtime.checkpoint.peft_targets import Targets
+from adapter_runtime.checkpoint.peft import defaults as peft_defaults
+from adapter_runtime.checkpoint.peft.file import PeftFile
+from adapter_runtime.checkpoint.peft.targets import Targets
 from adapter_runtime.methods.configuration import BadConfig, boolean
 from adapter_runtime.methods.replacement import Replacement, ReplacementSettings
 from adapter_runtime.methods.token_rows import TokenRows, TokenRowsSettings

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.adapterhub import CONFIG_FILE
-from adapter_runtime.checkpoint.fresh import FORMAT_VERSION, new_adapter
-from adapter_runtime.checkpoint.fusions import CONFIG_FILE as FUSION_CONFIG_FILE
-from adapter_runtime.checkpoint.fusions import WEIGHT_FILES as FUSION_WEIGHT_FILES
-from adapter_runtime.checkpoint.fusions import fused_names
-from adapter_runtime.checkpoint.heads_static import family_of
-from adapter_runtime.checkpoint.named_configs import expand_config
-from adapter_runtime.checkpoint.peft_to_hub import convert_peft
-from adapter_runtime.checkpoint.written_configs import inexpressible, written_config
+from adapter_runtime.checkpoint.heads.static import family_of
+from adapter_runtime.checkpoint.hub.adapterhub import CONFIG_FILE
+from adapter_runtime.checkpoint.hub.fresh import FORMAT_VERSION, new_adapter
+from adapter_runtime.checkpoint.hub.fusions import CONFIG_FILE as FUSION_CONFIG_FILE
+from adapter_runtime.checkpoint.hub.fusions import WEIGHT_FILES as FUSION_WEIGHT_FILES
+from adapter_runtime.checkpoint.hub.fusions import fused_names
+from adapter_runtime.checkpoint.hub.named_configs import expand_config
+from adapter_runtime.checkpoint.hub.written_configs import inexpressible, written_config
+from adapter_runtime.checkpoint.peft.to_hub import convert_peft
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.bottleneck_files import write_bottleneck
 from adapter_runtime.methods.configuration import BadConfig, HubFile

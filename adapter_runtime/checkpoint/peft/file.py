@@ -12,9 +12,9 @@ from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.halves import HALVES, half_message
-from adapter_runtime.checkpoint.heads_static import head_modules
-from adapter_runtime.checkpoint.peft_prompts import PROMPT_TYPES
-from adapter_runtime.checkpoint.peft_targets import Targets, names_of
+from adapter_runtime.checkpoint.heads.static import head_modules
+from adapter_runtime.checkpoint.peft.prompts import PROMPT_TYPES
+from adapter_runtime.checkpoint.peft.targets import Targets, names_of
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.configuration import BadConfig
 from adapter_runtime.sites import EMBEDDING_SITES

@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_build import HeadLayout, build_head
-from adapter_runtime.checkpoint.heads_classes import StaticHead
-from adapter_runtime.checkpoint.heads_flex import flex_layout, label_map
-from adapter_runtime.checkpoint.heads_language import (
+from adapter_runtime.checkpoint.heads.build import HeadLayout, build_head
+from adapter_runtime.checkpoint.heads.classes import StaticHead
+from adapter_runtime.checkpoint.heads.flex import flex_layout, label_map
+from adapter_runtime.checkpoint.heads.language import (
     LanguageLayout,
     build_language,
     static_language,
 )
-from adapter_runtime.checkpoint.heads_parsing import ParsingLayout, build_parsing
-from adapter_runtime.checkpoint.heads_static import STATIC_HEADS, model_type_of, stack_on
+from adapter_runtime.checkpoint.heads.parsing import ParsingLayout, build_parsing
+from adapter_runtime.checkpoint.heads.static import STATIC_HEADS, model_type_of, stack_on
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.sources.folder import Folder

@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_build import HeadLayout
-from adapter_runtime.checkpoint.heads_classes import LANGUAGE_TYPES
-from adapter_runtime.checkpoint.heads_language import LanguageLayout, output_scale
-from adapter_runtime.checkpoint.heads_parsing import PARSING, ParsingLayout
-from adapter_runtime.checkpoint.heads_static import summary_of
+from adapter_runtime.checkpoint.heads.build import HeadLayout
+from adapter_runtime.checkpoint.heads.classes import LANGUAGE_TYPES
+from adapter_runtime.checkpoint.heads.language import LanguageLayout, output_scale
+from adapter_runtime.checkpoint.heads.parsing import PARSING, ParsingLayout
+from adapter_runtime.checkpoint.heads.static import summary_of
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.language import LanguageSettings
 from adapter_runtime.heads.layers import StackSettings

@@ -11,9 +11,9 @@ from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.checkpoint.halves import half_message, half_of
-from adapter_runtime.checkpoint.interfaces import apply_interface
-from adapter_runtime.checkpoint.legacy import bare_name, ignored_scaling, modernise
-from adapter_runtime.checkpoint.named_configs import expand_config
+from adapter_runtime.checkpoint.hub.interfaces import apply_interface
+from adapter_runtime.checkpoint.hub.legacy import bare_name, ignored_scaling, modernise
+from adapter_runtime.checkpoint.hub.named_configs import expand_config
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.bottleneck_files import read_bottleneck
 from adapter_runtime.methods.configuration import BadConfig, HubFile, Residuals

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.named_configs import NAMED_CONFIGS
+from adapter_runtime.checkpoint.hub.named_configs import NAMED_CONFIGS
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.configuration import HubFile

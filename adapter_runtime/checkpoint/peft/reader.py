@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_peft import head_tensor_names
-from adapter_runtime.checkpoint.peft_checks import refuse_unsupported
-from adapter_runtime.checkpoint.peft_file import PeftFile, task_prefix
-from adapter_runtime.checkpoint.peft_folded import read_adalora, read_vera
-from adapter_runtime.checkpoint.peft_ia3 import read_ia3
-from adapter_runtime.checkpoint.peft_leftovers import name_leftovers
-from adapter_runtime.checkpoint.peft_lora import read_lora
-from adapter_runtime.checkpoint.peft_lycoris import read_loha, read_lokr
-from adapter_runtime.checkpoint.peft_prompts import PROMPT_TYPES, read_prompt_learning
-from adapter_runtime.checkpoint.peft_saved import (
+from adapter_runtime.checkpoint.heads.peft import head_tensor_names
+from adapter_runtime.checkpoint.peft.checks import refuse_unsupported
+from adapter_runtime.checkpoint.peft.file import PeftFile, task_prefix
+from adapter_runtime.checkpoint.peft.folded import read_adalora, read_vera
+from adapter_runtime.checkpoint.peft.ia3 import read_ia3
+from adapter_runtime.checkpoint.peft.leftovers import name_leftovers
+from adapter_runtime.checkpoint.peft.lora import read_lora
+from adapter_runtime.checkpoint.peft.lycoris import read_loha, read_lokr
+from adapter_runtime.checkpoint.peft.prompts import PROMPT_TYPES, read_prompt_learning
+from adapter_runtime.checkpoint.peft.saved import (
     read_ln_tuning,
     read_saved,
     read_token_rows,

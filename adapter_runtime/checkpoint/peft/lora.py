@@ -10,9 +10,9 @@ from math import sqrt
 
 from torch import Tensor
 
-from adapter_runtime.checkpoint import peft_defaults
-from adapter_runtime.checkpoint.peft_file import PeftFile
-from adapter_runtime.checkpoint.peft_targets import Targets, pattern_value
+from adapter_runtime.checkpoint.peft import defaults as peft_defaults
+from adapter_runtime.checkpoint.peft.file import PeftFile
+from adapter_runtime.checkpoint.peft.targets import Targets, pattern_value
 from adapter_runtime.methods.bias import Bias, BiasSettings
 from adapter_runtime.methods.configuration import BadConfig, as_number, boolean, positive_integer
 from adapter_runtime.methods.dora import Dora, DoraSettings

@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_build import check_activation, head_digest, stored_name
-from adapter_runtime.checkpoint.heads_classes import StaticHead
-from adapter_runtime.checkpoint.heads_static import activation_on
+from adapter_runtime.checkpoint.heads.build import check_activation, head_digest, stored_name
+from adapter_runtime.checkpoint.heads.classes import StaticHead
+from adapter_runtime.checkpoint.heads.static import activation_on
 from adapter_runtime.heads.language import DECODER, LanguageSettings, language_shapes
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.types import HeadSpec, HeadWeights, Note

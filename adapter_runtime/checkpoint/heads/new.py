@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads_build import default_labels, head_digest
-from adapter_runtime.checkpoint.heads_flex import language_settings
-from adapter_runtime.checkpoint.heads_parsing import PARSING
+from adapter_runtime.checkpoint.heads.build import default_labels, head_digest
+from adapter_runtime.checkpoint.heads.flex import language_settings
+from adapter_runtime.checkpoint.heads.parsing import PARSING
 from adapter_runtime.errors import SettingsError
 from adapter_runtime.heads.dependency_parsing import ParsingSettings, parsing_shapes
 from adapter_runtime.heads.language import language_shapes

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.backbone.sentence import SentenceSettings
-from adapter_runtime.checkpoint import heads_adapterhub, heads_peft
 from adapter_runtime.checkpoint.files import find_file, read_tensors
-from adapter_runtime.checkpoint.heads_adapterhub import read_adapterhub_head
-from adapter_runtime.checkpoint.heads_peft import head_tensor_names, read_peft_head
-from adapter_runtime.checkpoint.heads_write import new_head, write_head
+from adapter_runtime.checkpoint.heads import adapterhub as heads_adapterhub
+from adapter_runtime.checkpoint.heads import peft as heads_peft
+from adapter_runtime.checkpoint.heads.adapterhub import read_adapterhub_head
+from adapter_runtime.checkpoint.heads.peft import head_tensor_names, read_peft_head
+from adapter_runtime.checkpoint.heads.write import new_head, write_head
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.embedding import POOLINGS, EmbeddingSettings
 from adapter_runtime.sources.folder import Folder

@@ -1,0 +1,1 @@
+"""Heads of both libraries, of task classes, and of the backbone itself."""

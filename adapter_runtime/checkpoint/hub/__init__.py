@@ -1,0 +1,1 @@
+"""AdapterHub files of all versions: read, written, composed by fusion layers."""

@@ -1,0 +1,1 @@
+"""PEFT files: one module for each kind of adapter."""
