@@ -72,6 +72,7 @@ def threads_forward(engine: LocalEngine, items: list[WorkItem]) -> Callable[[], 
 
     @torch.inference_mode()
     def forward() -> object:
+        """One forward of the contender."""
         routing = Routing(Layout.PACKED, spans, {})
         return engine.backbone.forward([shared.row for shared in rows], routing)
 

@@ -28,10 +28,12 @@ class Connection(asyncio.Protocol):
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first request."""
         self.transport = transport
         self.send()
 
     def send(self) -> None:
+        """Send the next request, or close when the time is up."""
         if time.perf_counter() >= self.until_s:
             self.transport.close()
             return
@@ -39,6 +41,7 @@ class Connection(asyncio.Protocol):
         self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
+        """Take in an answer; send the next request when it is whole."""
         self.buffer += data
         end = self.buffer.find(b"\r\n\r\n")
         if end < 0:
@@ -54,6 +57,7 @@ class Connection(asyncio.Protocol):
         self.send()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Count a broken connection as an error, and say that it ended."""
         self.num_errors += error is not None
         self.closed.set()
 
@@ -90,6 +94,7 @@ def request(host: str, task: str, inputs: object) -> bytes:
 
 
 def main() -> None:
+    """Load the server as the command line says and print what was seen."""
     job = orjson.loads(sys.stdin.buffer.read())
     requests = [request(job["host"], task, inputs) for task, inputs in job["calls"]]
     round_ = drive(job["host"], job["port"], job["connections"], job["seconds"], requests)

@@ -145,6 +145,7 @@ def measure(url: str, opened: Opened, options: argparse.Namespace) -> dict[str, 
 
 
 def main() -> None:
+    """Run client, server and engine by turns and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", default="examples/tasks.yaml")
     parser.add_argument("--url", help="a running server with the same tasks")

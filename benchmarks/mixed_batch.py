@@ -51,6 +51,7 @@ Contender = Callable[[], object]
 
 
 def make_rows() -> list[Row]:
+    """Rows of ordinary text, tokenised."""
     generator = torch.Generator().manual_seed(0)
     rows = []
     for place in torch.randperm(len(LENGTHS), generator=generator).tolist():
@@ -77,6 +78,7 @@ class Peft:
         self.model.eval()
 
     def weights(self, task: int, point: PlugPoint, path: str) -> Part:
+        """The library's own factors of one task at a point."""
         module = self.model.base_model.model.get_submodule(path)
         name = f"task-{task}"
         factors = {"down": module.lora_A[name].weight, "up": module.lora_B[name].weight}
@@ -170,6 +172,7 @@ def measure(contenders: dict[str, Contender], num_rounds: int) -> dict[str, list
 
 
 def largest_gap(ours: Ours, peft: Peft, tasks: Sequence[int]) -> float:
+    """The largest difference between both contenders' states."""
     found, expected = ours.run(tasks), peft.run(tasks, NUM_BUCKETS)
     gaps = [
         (found[row] - states[: len(found[row])]).abs().max() for row, states in enumerate(expected)
@@ -178,6 +181,8 @@ def largest_gap(ours: Ours, peft: Peft, tasks: Sequence[int]) -> float:
 
 
 def report(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """What is printed: medians and their ratios."""
+
     def ratio(above: str, below: str) -> float:
         pairs = zip(times[above], times[below], strict=True)
         return round(statistics.median(a / b for a, b in pairs), 3)
@@ -198,6 +203,7 @@ def report(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
+    """Time all contenders, interleaved, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds

@@ -17,8 +17,8 @@ from adapter_runtime.backbone.routing import (
 from adapter_runtime.sites import PlugPoint
 
 
-class RoutedModule(nn.Module):
-    """A linear or a LayerNorm whose output the Parts of the open Routing may change.
+class Routed(nn.Module):
+    """A frozen module at a plug point; what it does not know itself, the module answers.
 
     Args:
         base: the frozen module; its parameters stay the same objects.
@@ -31,6 +31,23 @@ class RoutedModule(nn.Module):
         self.base = base
         self.point = point
         self.scope = scope
+
+    def __getattr__(self, name: str) -> Any:
+        # Models ask their layers and tables for such things as the kind of attention.
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("base"), name)
+
+
+class RoutedModule(Routed):
+    """A linear or a LayerNorm whose output the Parts of the open Routing may change.
+
+    Args:
+        base: the frozen module; its parameters stay the same objects.
+        point: where it sits.
+        scope: the backbone's Routings.
+    """
 
     @property
     def work(self) -> ModuleWork | None:
@@ -46,7 +63,7 @@ class RoutedModule(nn.Module):
         return y.view(*x.shape[:-1], y.shape[-1])
 
 
-class RoutedEmbedding(nn.Module):
+class RoutedEmbedding(Routed):
     """An embedding table whose vectors the Parts of the open Routing may change.
 
     Args:
@@ -54,12 +71,6 @@ class RoutedEmbedding(nn.Module):
         point: where it sits.
         scope: the backbone's Routings.
     """
-
-    def __init__(self, base: nn.Module, point: PlugPoint, scope: RouteScope) -> None:
-        super().__init__()
-        self.base = base
-        self.point = point
-        self.scope = scope
 
     def forward(self, ids: Tensor) -> Tensor:
         """The vectors of token ids. Shape: `[...]` to `[..., width]`."""
@@ -69,15 +80,12 @@ class RoutedEmbedding(nn.Module):
         vectors = work(self.base, ids.reshape(-1))
         return vectors.view(*ids.shape, vectors.shape[-1])
 
-    def __getattr__(self, name: str) -> Any:
-        return _own_or_base(self, name)
-
 
 IDENTITY = nn.Identity()
 """The module behind points where states are changed in passing."""
 
 
-class RoutedStates(nn.Module):
+class RoutedStates(Routed):
     """A module whose output states the Parts of the open Routing may change in passing.
 
     Args:
@@ -85,12 +93,6 @@ class RoutedStates(nn.Module):
         point: where its output sits.
         scope: the backbone's Routings.
     """
-
-    def __init__(self, base: nn.Module, point: PlugPoint, scope: RouteScope) -> None:
-        super().__init__()
-        self.base = base
-        self.point = point
-        self.scope = scope
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         """The module's output with the Routing's work on its states."""
@@ -102,12 +104,8 @@ class RoutedStates(nn.Module):
         changed = work(IDENTITY, states.reshape(-1, states.shape[-1])).view(states.shape)
         return changed if isinstance(output, Tensor) else (changed, *output[1:])
 
-    def __getattr__(self, name: str) -> Any:
-        # Models ask their layers for such things as the kind of attention.
-        return _own_or_base(self, name)
 
-
-class RoutedAttention(nn.Module):
+class RoutedAttention(Routed):
     """A module that calls the attention interface; tells it the rows and what stands before them.
 
     Args:
@@ -115,12 +113,6 @@ class RoutedAttention(nn.Module):
         point: where its keys and values sit.
         scope: the backbone's Routings.
     """
-
-    def __init__(self, base: nn.Module, point: PlugPoint, scope: RouteScope) -> None:
-        super().__init__()
-        self.base = base
-        self.point = point
-        self.scope = scope
 
     def forward(self, hidden_states: Tensor, *inputs: Any, **options: Any) -> Any:
         """The module's output. Shape of the states: `[..., tokens, width]`."""
@@ -130,16 +122,6 @@ class RoutedAttention(nn.Module):
         if work is not None:
             options["prefixes"] = work(hidden_states.reshape(-1, hidden_states.shape[-1]))
         return self.base(hidden_states, *inputs, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return _own_or_base(self, name)
-
-
-def _own_or_base(module: nn.Module, name: str) -> Any:
-    try:
-        return nn.Module.__getattr__(module, name)
-    except AttributeError:
-        return getattr(nn.Module.__getattr__(module, "base"), name)
 
 
 class ActivatedLinear(nn.Module):

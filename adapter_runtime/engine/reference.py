@@ -69,24 +69,31 @@ class _PartUnit:
     method: Any
 
     def before(self, x: Tensor) -> Tensor:
+        """The module's input by this Part."""
         return cast(Tensor, self.method.before(self.part, x))
 
     def step(self, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """One link of a module's chain."""
         return cast(Tensor, self.method.step(self.part, x, hidden, self.rows))
 
     def enter(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
+        """What the block reads."""
         return cast(Entry, self.method.enter(self.part, h, residual, norm))
 
     def apply(self, entry: Entry) -> Applied:
+        """The block."""
         return cast(Applied, self.method.apply(self.part, entry, self.rows))
 
     def mix(self, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
+        """What a fusion layer makes of its children."""
         return cast(Tensor, self.method.mix(self.part, entry, ups))
 
     def finish(self, *states: Any) -> Tensor:
+        """The output after the chain."""
         return cast(Tensor, self.method.finish(self.part, *states))
 
     def prefixes(self, x: Tensor) -> Sequence[Prefix]:
+        """Keys and values before those of each row."""
         return cast(Sequence[Prefix], self.method.prefixes(self.part, x, self.rows))
 
 
@@ -100,6 +107,7 @@ class _Piece:
     methods: Mapping[str, Any]
 
     def nodes(self, point: PlugPoint) -> tuple[Node[_PartUnit], ...]:
+        """The composition's trees at a point, bound to this segment."""
         placed = [[part for part in parts if part.point == point] for parts in self.parts]
         found = nodes_at(point, self.segment.composition, placed, self.methods)
         return tuple(join([node], self._bind) for node in found)
@@ -108,6 +116,7 @@ class _Piece:
         return _PartUnit(parts[0], self.rows, self.methods[parts[0].method])
 
     def cut(self, stream: Tensor) -> Tensor:
+        """The segment's tokens of a stream."""
         return stream[self.segment.start : self.segment.end]
 
 
@@ -120,6 +129,7 @@ class _ReferenceModule:
         return torch.cat([self.apply(piece, base, piece.cut(x)) for piece in self.pieces])
 
     def apply(self, piece: _Piece, base: nn.Module, x: Tensor) -> Tensor:
+        """One segment's share of the work."""
         nodes = piece.nodes(self.point)
         x = before_module(nodes, x)
         return after_module(nodes, x, base(x), base)
@@ -136,6 +146,7 @@ class _ReferenceSublayer:
         )
 
     def apply(self, piece: _Piece, h: Tensor, residual: Tensor, base: nn.Module) -> Tensor:
+        """One segment's share of the work."""
         norm = _PieceNorm(_ReferenceModule(norm_of(self.point), ()), piece, base)
         nodes = piece.nodes(self.point)
         if nodes:
@@ -152,6 +163,7 @@ class _ReferenceAttention:
         return [prefix for piece in self.pieces for prefix in self.apply(piece, piece.cut(x))]
 
     def apply(self, piece: _Piece, x: Tensor) -> Sequence[Prefix | None]:
+        """One segment's share of the work."""
         found = [unit.prefixes(x) for node in piece.nodes(self.point) for unit in units(node)]
         if not found:
             return [None] * len(piece.rows)

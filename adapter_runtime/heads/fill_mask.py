@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from adapter_runtime.backbone.tokenizer import Tokenizer
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.heads.answers import MaskFill
-from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.inputs import fit_row, read_parameters, read_text, whole_number, words
-from adapter_runtime.heads.language import language_logits
+from adapter_runtime.heads.language import LanguageHead
 from adapter_runtime.heads.layers import softmax
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
@@ -52,7 +50,7 @@ class MaskedText:
 
 
 @dataclass(frozen=True)
-class FillMaskHead:
+class FillMaskHead(LanguageHead):
     """The likeliest tokens at each mask of a text."""
 
     kinds: tuple[Kind, ...] = (Kind.FILL_MASK,)
@@ -78,12 +76,6 @@ class FillMaskHead:
         context = MaskedText(row.input_ids, places, targets, tokenizer)
         return Encoded((row._replace(word_starts=places),), context, known, is_cut)
 
-    def forward(
-        self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
-    ) -> list[Arrays]:
-        """`logits [masks, vocab]` of each row, `[tokens, vocab]` where raw is asked for."""
-        return [{"logits": found} for found in language_logits(spec, weights, states, raw)]
-
     def decode(
         self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]
     ) -> list[MaskFill] | list[list[MaskFill]]:
@@ -104,10 +96,6 @@ class FillMaskHead:
             for place, row in zip(masked.places, logits, strict=True)
         ]
         return found[0] if len(found) == 1 else found
-
-    def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
-        """`logits [tokens, vocab]`, an array: as lists a real vocabulary would fill the memory."""
-        return {"logits": outcomes[0]["logits"]}
 
 
 def _no_mask(tokenizer: Tokenizer) -> InvalidInput:

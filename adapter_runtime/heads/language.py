@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from adapter_runtime.errors import RowFailed
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.layers import activation, as_array, layer_norm
-from adapter_runtime.types import HeadSpec
+from adapter_runtime.types import Arrays, Encoded, HeadSpec
 
 DECODER = "decoder.weight"
 
@@ -116,3 +116,18 @@ def _vocabulary(
     if decoder is None:
         raise RowFailed("The backbone shares no embedding matrix. This is a bug.")
     return nn.functional.linear(x, decoder, weights.get("decoder.bias"))
+
+
+@dataclass(frozen=True)
+class LanguageHead:
+    """What the heads with a vocabulary have in common: their logits."""
+
+    def forward(
+        self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
+    ) -> list[Arrays]:
+        """`logits [marked tokens, vocab]` of each row, `[tokens, vocab]` where raw is asked for."""
+        return [{"logits": found} for found in language_logits(spec, weights, states, raw)]
+
+    def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
+        """`logits [tokens, vocab]`, an array: as lists a real vocabulary would fill the memory."""
+        return {"logits": outcomes[0]["logits"]}

@@ -12,12 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from adapter_runtime.backbone.tokenizer import Tokenizer
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.heads.answers import GeneratedText
-from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.inputs import (
     fit_row,
     read_parameters,
@@ -25,7 +22,7 @@ from adapter_runtime.heads.inputs import (
     whole_number,
     yes_or_no,
 )
-from adapter_runtime.heads.language import language_logits
+from adapter_runtime.heads.language import LanguageHead
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 
@@ -51,7 +48,7 @@ _PARAMETERS = {
 
 
 @dataclass(frozen=True)
-class GenerationHead:
+class GenerationHead(LanguageHead):
     """The likeliest next token.
 
     Args:
@@ -79,12 +76,6 @@ class GenerationHead:
         context = (text, tokenizer, place)
         return Encoded((row._replace(word_starts=(place,)),), context, known, is_cut)
 
-    def forward(
-        self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
-    ) -> list[Arrays]:
-        """`logits [1, vocab]` of each row, `[tokens, vocab]` where raw is asked for."""
-        return [{"logits": found} for found in language_logits(spec, weights, states, raw)]
-
     def decode(
         self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]
     ) -> list[GeneratedText]:
@@ -94,7 +85,3 @@ class GenerationHead:
         found = tokenizer.text([int(logits[place if len(logits) > 1 else 0].argmax())])
         is_whole = encoded.parameters.get("return_full_text", False)
         return [GeneratedText(text + found if is_whole else found)]
-
-    def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
-        """`logits [tokens, vocab]`, an array: as lists a real vocabulary would fill the memory."""
-        return {"logits": outcomes[0]["logits"]}

@@ -221,11 +221,17 @@ Method = ModuleMethod | SublayerMethod | AttentionMethod | FusionMethod
 """A row of the method table."""
 
 
-class Everywhere:
-    """The common answers of methods that act in any place and leave rows alone."""
+class CommonMethod:
+    """What most methods answer alike: they act wherever their adapter stands, leave rows alone,
+    and leave a module's input as it is.
+    """
 
     first_only = False
 
     def extension(self, part: Part) -> RowExtension | None:
         """Nothing is added to rows."""
         return None
+
+    def before(self, part: Part, x: Tensor) -> Tensor:
+        """The input, unchanged."""
+        return x

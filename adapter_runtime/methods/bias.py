@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere
-from adapter_runtime.methods.stacks import StackedTable
+from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.stacks import StackedParts, StackedTable
 from adapter_runtime.types import Part
 
 
@@ -28,30 +28,17 @@ def _base_bias(base: nn.Module) -> Tensor:
     return bias
 
 
-class BiasTable:
+class BiasTable(StackedParts):
     """Stacked differences from the frozen bias, so that adding them replaces it."""
 
     def __init__(self, base: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         self._base = _base_bias(base)
         self._stacks = StackedTable({"delta": tuple(self._base.shape)}, device, dtype)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
     def put(self, row: int, part: Part) -> None:
         """Write a Part's difference from the frozen bias into a row."""
         new = part.tensors["bias"]
         self._stacks.write(row, {"delta": new - self._base.detach().to(new)})
-
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        self._stacks.clear(row)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The difference for each token; the last adapter of a Stack decides."""
@@ -62,7 +49,7 @@ class BiasTable:
         return y.add_(hidden)
 
 
-class Bias(Everywhere):
+class Bias(CommonMethod):
     """Replaces the bias of a linear or LayerNorm. Tensors: `bias` `[width]`."""
 
     name = "bias"
@@ -77,10 +64,6 @@ class Bias(Everywhere):
     ) -> BiasTable:
         """An empty table over the module's frozen bias."""
         return BiasTable(base, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The new bias for each token. Shape: `[tokens, in]` to `[tokens, width]`."""

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Applied, Entry, Everywhere
+from adapter_runtime.methods.base import Applied, CommonMethod, Entry
 from adapter_runtime.methods.stacks import (
+    StackedParts,
     StackedTable,
     activation,
     bucket,
@@ -85,7 +86,7 @@ def _finish(
     return output
 
 
-class BottleneckTable:
+class BottleneckTable(StackedParts):
     """Stacked blocks, width padded to a bucket; scaling and `ln_before` are folded in."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
@@ -105,11 +106,6 @@ class BottleneckTable:
             shapes |= {"norm_after_weight": (wide,), "norm_after_bias": (wide,)}
         self._stacks = StackedTable(shapes, device, dtype)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
     def put(self, row: int, part: Part) -> None:
         """Write a Part's block into a row."""
         tensors = part.tensors
@@ -127,10 +123,6 @@ class BottleneckTable:
         if "gate_weight" in tensors:
             values["gate_weight"] = tensors["gate_weight"][0]
         self._stacks.write(row, values)
-
-    def clear(self, row: int) -> None:
-        """Make a row add nothing."""
-        self._stacks.clear(row)
 
     def enter(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
         """What the blocks read by this table's flags."""
@@ -178,7 +170,7 @@ class BottleneckTable:
         return normed + groups.per_token(self._stacks["norm_after_bias"])
 
 
-class Bottleneck(Everywhere):
+class Bottleneck(CommonMethod):
     """A down-projection, an activation and an up-projection at the end of a sublayer.
 
     Tensors, for block width b and hidden width d: `down_weight` `[b, d]`, `down_bias` `[b]`,

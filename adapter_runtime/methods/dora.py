@@ -16,8 +16,9 @@ from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere
+from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.stacks import (
+    StackedParts,
     StackedTable,
     bucket,
     gate_scores,
@@ -73,7 +74,7 @@ def _kept_bias(part: Part, base: nn.Module) -> Tensor | None:
     return bias.detach()
 
 
-class DoraTable:
+class DoraTable(StackedParts):
     """Stacked factors, rank padded to a bucket; scale and lengths are folded in."""
 
     def __init__(
@@ -92,11 +93,6 @@ class DoraTable:
         self._base = base
         self._stacks = StackedTable(shapes, device, dtype, {"factors": 1.0})
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row; multiplies its matrices once."""
         tensors, factors = part.tensors, _factors(part, self._base)
@@ -106,14 +102,6 @@ class DoraTable:
         self._stacks.write(
             row, dict(tensors) | {"up": scaled.t(), "factors": factors, "kept": kept}
         )
-
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        self._stacks.clear(row)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The low-rank product of the link before, or of x for the first."""
@@ -131,7 +119,7 @@ class DoraTable:
         return y.add_(groups.per_token(self._stacks["kept"]))
 
 
-class Dora(Everywhere):
+class Dora(CommonMethod):
     """`magnitude / length * (y + scale * B(A x))` at a linear.
 
     Tensors: `down` `[r, in]`, `up` `[out, r]`, `magnitude` `[out]`; with gating `gate_weight`
@@ -152,10 +140,6 @@ class Dora(Everywhere):
     ) -> DoraTable:
         """An empty table over the frozen linear."""
         return DoraTable(part, base, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The scaled or gated product. Shape: `[tokens, in]` to `[tokens, out]`."""

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups
-from adapter_runtime.methods.base import Entry, Everywhere
-from adapter_runtime.methods.stacks import StackedTable, grouped_down
+from adapter_runtime.methods.base import CommonMethod, Entry
+from adapter_runtime.methods.stacks import StackedParts, StackedTable, grouped_down
 from adapter_runtime.types import Part
 
 PROJECTIONS = ("query", "key", "value")
@@ -68,26 +68,13 @@ def _attend(
     return mixed
 
 
-class FusionTable:
+class FusionTable(StackedParts):
     """Stacked projections of fusion layers with equal flags."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         self._settings = _settings(part)
         shapes = {name: tuple(tensor.shape) for name, tensor in part.tensors.items()}
         self._stacks = StackedTable(shapes, device, dtype)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
-    def put(self, row: int, part: Part) -> None:
-        """Write a Part's projections into a row."""
-        self._stacks.write(row, part.tensors)
-
-    def clear(self, row: int) -> None:
-        """Make a row give every child the same share of nothing."""
-        self._stacks.clear(row)
 
     def mix(self, groups: Groups, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
         """What the children add, mixed, with the residual. Shape: `[tokens, width]` each."""
@@ -110,7 +97,7 @@ class FusionTable:
         return projected
 
 
-class Fusion(Everywhere):
+class Fusion(CommonMethod):
     """Mixes the up-projections u of several adapters: `Σ softmax(q(z)·k(u) / T) v(u) + residual`.
 
     Tensors, each where its projection exists: `query_weight`, `key_weight`, `value_weight`

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere
-from adapter_runtime.methods.stacks import StackedTable, gate_scores, row_gate, spread
+from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.stacks import StackedParts, StackedTable, gate_scores, row_gate, spread
 from adapter_runtime.types import Part
 
 GATES = ("gate_weight", "gate_bias")
@@ -44,7 +44,7 @@ def _factors(part: Part) -> Tensor:
     return part.tensors["scale"] * (1.0 if settings.use_gating else settings.alpha)
 
 
-class Ia3Table:
+class Ia3Table(StackedParts):
     """Stacked factors, alpha folded in."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
@@ -55,25 +55,12 @@ class Ia3Table:
         identities = {"scale": 1.0, "gate_bias": torch.inf}
         self._stacks = StackedTable(shapes, device, dtype, identities)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row."""
         values = {"scale": _factors(part)}
         if "gate_weight" in self._stacks:
             values |= {name: part.tensors[name] for name in GATES}
         self._stacks.write(row, values)
-
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        self._stacks.clear(row)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The factors of each token, times the link before."""
@@ -89,7 +76,7 @@ class Ia3Table:
         return y.mul_(hidden)
 
 
-class Ia3(Everywhere):
+class Ia3(CommonMethod):
     """`(W x + b) * scale * alpha`, or `(W x + b) * scale * gate`.
 
     Tensors: `scale` `[out]`, with gating `gate_weight` `[gates, in]` and `gate_bias` `[gates]`,
@@ -110,10 +97,6 @@ class Ia3(Everywhere):
     ) -> Ia3Table:
         """An empty table for Parts with this Part's key."""
         return Ia3Table(part, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The factors of each token. Shape: `[tokens, in]` to `[tokens, out]`."""

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere
-from adapter_runtime.methods.stacks import StackedTable
+from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.stacks import StackedParts, StackedTable
 from adapter_runtime.types import Part
 
 
@@ -22,25 +22,16 @@ class Ia3InputSettings:
     """Factors of an input have no settings."""
 
 
-class Ia3InputTable:
+class Ia3InputTable(StackedParts):
     """Stacked factors of a linear's input."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         shape = tuple(part.tensors["scale"].shape)
         self._stacks = StackedTable({"scale": shape}, device, dtype, {"scale": 1.0})
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row."""
         self._stacks.write(row, {"scale": part.tensors["scale"]})
-
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        self._stacks.clear(row)
 
     def before(self, groups: Groups, x: Tensor) -> Tensor:
         """The input times the factors of each token."""
@@ -55,7 +46,7 @@ class Ia3InputTable:
         return y
 
 
-class Ia3Input(Everywhere):
+class Ia3Input(CommonMethod):
     """`W (x * scale) + b`: PEFT's feed-forward form. Tensors: `scale` `[in]`."""
 
     name = "ia3_input"

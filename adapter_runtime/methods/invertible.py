@@ -14,8 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.stacks import StackedTable, activation, bucket, grouped_down
-from adapter_runtime.types import Part, RowExtension
+from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.stacks import (
+    StackedParts,
+    StackedTable,
+    activation,
+    bucket,
+    grouped_down,
+)
+from adapter_runtime.types import Part
 
 Net = Callable[[Tensor], Tensor]
 """One of the two nets of a coupling block."""
@@ -34,7 +41,7 @@ class InvertibleSettings:
     is_inverse: bool = False
 
 
-class InvertibleTable:
+class InvertibleTable(StackedParts):
     """Stacked nets of blocks with equal settings and widths.
 
     The width between a net's linears is padded to a bucket: the columns of zeros behind it let
@@ -57,23 +64,6 @@ class InvertibleTable:
             }
         self._stacks = StackedTable(shapes, device, dtype)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
-    def put(self, row: int, part: Part) -> None:
-        """Write a Part's tensors into a row."""
-        self._stacks.write(row, part.tensors)
-
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        self._stacks.clear(row)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
-
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The changed states. Shape: `[tokens, embedding]`."""
         nets = (partial(self._net, groups, net) for net in "fg")
@@ -91,7 +81,7 @@ class InvertibleTable:
         return hidden
 
 
-class Invertible:
+class Invertible(CommonMethod):
     """A NICE coupling block: `y1 = x1 + F(x2)`, `y2 = x2 + G(y1)`, or its inverse.
 
     Tensors: `{f,g}_{down,up}_{weight,bias}` as `nn.Linear` stores them; F reads the second half
@@ -101,10 +91,6 @@ class Invertible:
     name = "invertible"
     chain = "invertible"
     first_only = True
-
-    def extension(self, part: Part) -> RowExtension | None:
-        """Nothing is added to rows."""
-        return None
 
     def table_key(self, part: Part) -> Hashable:
         """Settings, width and width buckets."""
@@ -117,10 +103,6 @@ class Invertible:
     ) -> InvertibleTable:
         """An empty table for Parts with this Part's key."""
         return InvertibleTable(part, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The changed states. Shape: `[tokens, embedding]`."""

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere
+from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.stacks import (
+    StackedParts,
     StackedTable,
     bucket,
     gate_scores,
@@ -48,7 +49,7 @@ def _settings(part: Part) -> LoraSettings:
     return part.settings
 
 
-class LoraTable:
+class LoraTable(StackedParts):
     """Stacked factors, rank padded to a bucket, the scale folded into the up-projection."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
@@ -65,11 +66,6 @@ class LoraTable:
             shapes |= {name: tuple(part.tensors[name].shape) for name in GATES}
         self._stacks = StackedTable(shapes, device, dtype)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row."""
         tensors, scale = part.tensors, _settings(part).scale
@@ -79,14 +75,6 @@ class LoraTable:
         if "gate_weight" in tensors:
             values |= {name: tensors[name] for name in GATES}
         self._stacks.write(row, values)
-
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        self._stacks.clear(row)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The low-rank product of the link before, or of x for the first."""
@@ -105,7 +93,7 @@ class LoraTable:
         return y.add_(hidden)
 
 
-class Lora(Everywhere):
+class Lora(CommonMethod):
     """`y + scale * B(A x)` at a linear, or `y + gate * B(A x)`.
 
     Tensors: `down` `[r, in]`, `up` `[out, r]`, with bias `bias` `[out]`, with gating
@@ -130,10 +118,6 @@ class Lora(Everywhere):
     ) -> LoraTable:
         """An empty table for Parts with this Part's key."""
         return LoraTable(part, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The scaled or gated product. Shape: `[tokens, in]` to `[tokens, out]`."""

@@ -13,8 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere
-from adapter_runtime.methods.stacks import StackedTable, bucket, embedding_scale, grouped_up
+from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.stacks import (
+    StackedParts,
+    StackedTable,
+    bucket,
+    embedding_scale,
+    grouped_up,
+)
 from adapter_runtime.types import Part
 
 
@@ -45,7 +51,7 @@ def _gain(part: Part, base: nn.Module) -> Tensor:
     return tensors["magnitude"] / norm
 
 
-class LoraEmbeddingTable:
+class LoraEmbeddingTable(StackedParts):
     """Stacked factors, rank padded to a bucket, all scales folded into the up-projection.
 
     Args:
@@ -69,11 +75,6 @@ class LoraEmbeddingTable:
             shapes["gain"] = (width,)
         self._stacks = StackedTable(shapes, device, dtype, {"gain": 1.0})
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row."""
         scale = _settings(part).scale * embedding_scale(self._base)
@@ -81,14 +82,6 @@ class LoraEmbeddingTable:
         if "gain" in self._stacks:
             values["gain"] = _gain(part, self._base)
         self._stacks.write(row, values)
-
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        self._stacks.clear(row)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The ids, unchanged."""
-        return x
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The change of each token's vector, added to that of the link before."""
@@ -103,7 +96,7 @@ class LoraEmbeddingTable:
         return y.mul_(groups.per_token(self._stacks["gain"])) if "gain" in self._stacks else y
 
 
-class LoraEmbedding(Everywhere):
+class LoraEmbedding(CommonMethod):
     """`E[ids] + scale * A[:, ids]^T B^T` at an embedding table, with DoRA times a gain.
 
     Tensors: `down` `[r, vocabulary]`, `up` `[width, r]`, with DoRA `magnitude` `[width]`.
@@ -123,10 +116,6 @@ class LoraEmbedding(Everywhere):
     ) -> LoraEmbeddingTable:
         """An empty table for Parts with this Part's key."""
         return LoraEmbeddingTable(part, base, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The ids, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The change of each token's vector. Shape: `[tokens]` to `[tokens, width]`."""

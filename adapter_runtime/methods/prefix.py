@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import CountedPrefix, Groups, Prefix, RowSpans
-from adapter_runtime.methods.stacks import StackedTable
+from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.stacks import StackedParts, StackedTable
 from adapter_runtime.types import Part, RowExtension
 
 
@@ -31,26 +32,13 @@ class PrefixSettings:
     is_counted: bool = False
 
 
-class PrefixTable:
+class PrefixTable(StackedParts):
     """Stacked keys and values of prefixes with equal shapes, and their gates."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         shapes = {name: tuple(tensor.shape) for name, tensor in part.tensors.items()}
         self._is_counted = _settings(part).is_counted
         self._stacks = StackedTable(shapes, device, dtype)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
-    def put(self, row: int, part: Part) -> None:
-        """Write a Part's tensors into a row."""
-        self._stacks.write(row, part.tensors)
-
-    def clear(self, row: int) -> None:
-        """Zero a row."""
-        self._stacks.clear(row)
 
     def prefixes(self, groups: Groups, x: Tensor) -> Sequence[Prefix]:
         """Keys and values of each row, times its gates. Shape: `[heads, length, width]` each."""
@@ -66,7 +54,7 @@ class PrefixTable:
         return _gated(found, groups.spans, scores)
 
 
-class PrefixTuning:
+class PrefixTuning(CommonMethod):
     """Keys and values before a row's own, with gates times the mean of each row's sigmoids.
 
     Tensors: `keys` and `values` `[key heads, length, head width]`; with gates `gate_weight`

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.stacks import StackedTable
+from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.stacks import StackedParts, StackedTable
 from adapter_runtime.types import Part, RowExtension, Site
 
 
@@ -33,30 +34,13 @@ class PromptSettings:
     reads_types: bool = True
 
 
-class PromptTable:
+class PromptTable(StackedParts):
     """Stacked vectors of prompts with equal place and length."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         self._place = _settings(part).place
         shape = tuple(part.tensors["vectors"].shape)
         self._stacks = StackedTable({"vectors": shape}, device, dtype)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
-    def put(self, row: int, part: Part) -> None:
-        """Write a Part's vectors into a row."""
-        self._stacks.write(row, part.tensors)
-
-    def clear(self, row: int) -> None:
-        """Zero a row."""
-        self._stacks.clear(row)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """Each row's vectors. Shape: `[rows, length, width]`."""
@@ -69,7 +53,7 @@ class PromptTable:
         return y
 
 
-class Prompt:
+class Prompt(CommonMethod):
     """Vectors in the place of placeholders. Tensors: `vectors` `[length, embedding]`.
 
     Only the first adapter of a composition has a say, as in the `adapters` library.
@@ -98,10 +82,6 @@ class Prompt:
     ) -> PromptTable:
         """An empty table for Parts with this Part's key."""
         return PromptTable(part, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """Where the vectors belong and zeros elsewhere, beside a mark of the former.

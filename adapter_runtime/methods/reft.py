@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere
+from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.stacks import (
+    StackedParts,
     StackedTable,
     activation,
     bucket,
@@ -84,7 +85,7 @@ def edited(
     return tuple(units[0]), tuple(units[1])
 
 
-class ReftTable:
+class ReftTable(StackedParts):
     """Stacked units, rank padded to a bucket."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
@@ -98,23 +99,6 @@ class ReftTable:
             shapes |= {f"source_bias_{unit}": (bucket(rank),)}
         self._last = _units(part)[-1]
         self._stacks = StackedTable(shapes, device, dtype)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
-    def put(self, row: int, part: Part) -> None:
-        """Write a Part's units into a row."""
-        self._stacks.write(row, part.tensors)
-
-    def clear(self, row: int) -> None:
-        """Make a row change nothing."""
-        self._stacks.clear(row)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The states, unchanged."""
-        return x
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The edited states, those of the first unit before those of the second."""
@@ -150,7 +134,7 @@ class ReftTable:
         return states + grouped_up(chosen, source, stacks[f"projection_{unit}"])
 
 
-class Reft(Everywhere):
+class Reft(CommonMethod):
     """`h + R^T (act(W h + b) - R h)` for the first and the last tokens of a row.
 
     Tensors, for unit 0 (and 1, where the suffix has weights of its own): `source_weight_0`
@@ -171,10 +155,6 @@ class Reft(Everywhere):
     ) -> ReftTable:
         """An empty table for Parts with this Part's key."""
         return ReftTable(part, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The states, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The states after the edits. Shape: `[tokens, width]` to the same."""

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from adapter_runtime.backbone.linears import is_linear, weight_shape
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere, ModuleTable
-from adapter_runtime.methods.stacks import StackedTable, embedding_scale, grouped_down
+from adapter_runtime.methods.base import CommonMethod, ModuleTable
+from adapter_runtime.methods.stacks import StackedParts, StackedTable, embedding_scale, grouped_down
 from adapter_runtime.sites import EMBEDDING_SITES
 from adapter_runtime.types import Part
 
@@ -58,7 +58,7 @@ def _forward(base: nn.Module, x: Tensor, tensors: Mapping[str, Tensor]) -> Tenso
     return _normed(base, x) * tensors["weight"] + tensors.get("bias", 0.0)
 
 
-class ReplacementTable:
+class ReplacementTable(StackedParts):
     """Stacked weights of a linear or a norm; the identity is the frozen module's own.
 
     Args:
@@ -73,22 +73,9 @@ class ReplacementTable:
         self._stacks = StackedTable(shapes, device, dtype)
         self._stacks.write(0, self._own)
 
-    @property
-    def num_bytes(self) -> int:
-        """Bytes on the device, free rows included."""
-        return self._stacks.num_bytes
-
-    def put(self, row: int, part: Part) -> None:
-        """Write a Part's weights into a row."""
-        self._stacks.write(row, part.tensors)
-
     def clear(self, row: int) -> None:
         """Make a row the frozen module again."""
         self._stacks.write(row, self._own)
-
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The replaced module's output; the last adapter of a Stack decides."""
@@ -149,7 +136,7 @@ class EmbeddingReplacementTable:
         return hidden
 
 
-class Replacement(Everywhere):
+class Replacement(CommonMethod):
     """Another linear, norm or embedding table in a module's place.
 
     Tensors: `weight` (`[out, in]`, `[width]`, or `[vocabulary, width]`), and `bias` `[out]` where
@@ -170,10 +157,6 @@ class Replacement(Everywhere):
         if part.point.site in EMBEDDING_SITES:
             return EmbeddingReplacementTable(base, device, dtype)
         return ReplacementTable(base, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The input, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """The module's input, which only `finish` can read with the module at hand."""

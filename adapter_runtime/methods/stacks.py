@@ -11,6 +11,7 @@ from torch.nn import functional
 from transformers.activations import ACT2FN
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.types import Part
 
 _ALIGNED_BYTES = 16
 
@@ -181,3 +182,29 @@ class StackedTable:
         """Make a row the identity again."""
         for stack in self.stacks.values():
             stack.clear(row)
+
+
+class StackedParts:
+    """What most device tables have in common: their Parts lie in stacks, under their own names.
+
+    A table sets `_stacks` when it is made.
+    """
+
+    _stacks: StackedTable
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes on the device, free rows included."""
+        return self._stacks.num_bytes
+
+    def put(self, row: int, part: Part) -> None:
+        """Write a Part's tensors into a row."""
+        self._stacks.write(row, part.tensors)
+
+    def clear(self, row: int) -> None:
+        """Make a row the identity again."""
+        self._stacks.clear(row)
+
+    def before(self, groups: Groups, x: Tensor) -> Tensor:
+        """The module's input, unchanged."""
+        return x

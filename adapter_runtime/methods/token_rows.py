@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
-from adapter_runtime.methods.base import Everywhere
-from adapter_runtime.methods.stacks import StackedTable, bucket, embedding_scale
+from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.stacks import StackedParts, StackedTable, bucket, embedding_scale
 from adapter_runtime.types import Part
 
 _NOBODY = -1.0
@@ -36,7 +36,7 @@ def _settings(part: Part) -> TokenRowsSettings:
     return part.settings
 
 
-class TokenRowsTable:
+class TokenRowsTable(StackedParts):
     """Stacked ids and vectors, their number padded to a bucket."""
 
     def __init__(
@@ -63,10 +63,6 @@ class TokenRowsTable:
         """Make a row the identity again."""
         self._ids.clear(row)
 
-    def before(self, groups: Groups, x: Tensor) -> Tensor:
-        """The ids, unchanged."""
-        return x
-
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """New vectors and zeros elsewhere, beside a mark of the former; the last link wins."""
         is_hit = groups.per_token(self._ids["ids"]) == x.unsqueeze(1)
@@ -84,7 +80,7 @@ def _marked(is_new: Tensor, vectors: Tensor, hidden: Tensor | None) -> Tensor:
     return found if hidden is None else torch.where(is_new, found, hidden)
 
 
-class TokenRows(Everywhere):
+class TokenRows(CommonMethod):
     """Other vectors for a few tokens. Tensors: `vectors` `[ids, width]`."""
 
     name = "token_rows"
@@ -100,10 +96,6 @@ class TokenRows(Everywhere):
     ) -> TokenRowsTable:
         """An empty table for Parts with this Part's key."""
         return TokenRowsTable(part, base, device, dtype)
-
-    def before(self, part: Part, x: Tensor) -> Tensor:
-        """The ids, unchanged."""
-        return x
 
     def step(self, part: Part, x: Tensor, hidden: Tensor | None, rows: RowSpans) -> Tensor:
         """New vectors beside a mark. Shape: `[tokens]` to `[tokens, width + 1]`."""

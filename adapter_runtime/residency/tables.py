@@ -41,11 +41,13 @@ class _TableRows:
     def take(self) -> int:
         # The lowest free row: adapters loaded alike lie alike in every table, so routing can
         # share index tensors between points, and consecutive rows are read without a copy.
+        """A free row, now in use."""
         row = heapq.heappop(self._free) if self._free else len(self.used) + 1
         self.used.add(row)
         return row
 
     def give_back(self, row: int) -> None:
+        """Make a row the identity and free it."""
         self.table.clear(row)
         self.used.remove(row)
         heapq.heappush(self._free, row)

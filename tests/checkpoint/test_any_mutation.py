@@ -196,4 +196,5 @@ def test_any_damage_to_any_file_has_an_answer(case, data):
         else:
             content[place] = data.draw(st.integers(0, 255))
         path.write_bytes(content)
-        mutant.inspect()
+        report, version = mutant.inspect()
+        assert report.accepted == (version is not None)

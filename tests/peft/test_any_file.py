@@ -78,4 +78,6 @@ def test_no_file_makes_the_reader_fail(kind: str, options: dict[str, Any], tenso
 @given(options=st.fixed_dictionaries({}, optional=dict.fromkeys(KEYS[:-2], VALUES)))
 def test_no_configuration_makes_the_reader_fail(kind: str, options: dict[str, Any]):
     """Likewise with tensors that would fit LoRA."""
-    files.read({"peft_type": kind, "target_modules": ["query"]} | options, files.queries())
+    config = {"peft_type": kind, "target_modules": ["query"]} | options
+    _, problems = files.read(config, files.queries())
+    assert all(problem.code and problem.message for problem in problems)

@@ -7,6 +7,17 @@ from adapter_runtime.backbone.routing import Layout
 from adapter_runtime.backbone.rows import Architecture, Layers, Positions, numbered
 from adapter_runtime.sites import Site
 
+PRE_NORM_MODULES = {
+    Site.QUERY: "attention.self.query",
+    Site.KEY: "attention.self.key",
+    Site.VALUE: "attention.self.value",
+    Site.ATTENTION_OUT: "attention.output.dense",
+    Site.FFN_INPUT_NORM: "LayerNorm",
+    Site.FFN_IN: "intermediate.dense",
+    Site.FFN_OUT: "output.dense",
+}
+"""BERT's names where norms stand before sublayers; that of the attention's differs by family."""
+
 BERT_LAYERS = Layers(
     paths=numbered("encoder.layer.{}"),
     modules={

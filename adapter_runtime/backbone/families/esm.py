@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapter_runtime.backbone.families.bert import BERT_LAYERS
+from adapter_runtime.backbone.families.bert import BERT_LAYERS, PRE_NORM_MODULES
 from adapter_runtime.backbone.routing import RowSpans
 from adapter_runtime.backbone.rows import IS_PROMPTED, Architecture, Layers, Positions, numbered
 from adapter_runtime.sites import Site
@@ -48,13 +48,7 @@ ESM = (
                 paths=numbered("encoder.layer.{}"),
                 modules={
                     Site.ATTENTION_INPUT_NORM: "attention.LayerNorm",
-                    Site.QUERY: "attention.self.query",
-                    Site.KEY: "attention.self.key",
-                    Site.VALUE: "attention.self.value",
-                    Site.ATTENTION_OUT: "attention.output.dense",
-                    Site.FFN_INPUT_NORM: "LayerNorm",
-                    Site.FFN_IN: "intermediate.dense",
-                    Site.FFN_OUT: "output.dense",
+                    **PRE_NORM_MODULES,
                 },
                 blocks={},
                 adapter_paths={},

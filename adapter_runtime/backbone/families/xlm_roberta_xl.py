@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapter_runtime.backbone.blocks import intermediate_block
-from adapter_runtime.backbone.families.bert import BERT_LAYERS
+from adapter_runtime.backbone.families.bert import BERT_LAYERS, PRE_NORM_MODULES
 from adapter_runtime.backbone.rows import Architecture, Layers, Positions, numbered
 from adapter_runtime.sites import Site
 
@@ -16,13 +16,7 @@ XLM_ROBERTA_XL = (
                 paths=numbered("encoder.layer.{}"),
                 modules={
                     Site.ATTENTION_INPUT_NORM: "attention.self_attn_layer_norm",
-                    Site.QUERY: "attention.self.query",
-                    Site.KEY: "attention.self.key",
-                    Site.VALUE: "attention.self.value",
-                    Site.ATTENTION_OUT: "attention.output.dense",
-                    Site.FFN_INPUT_NORM: "LayerNorm",
-                    Site.FFN_IN: "intermediate.dense",
-                    Site.FFN_OUT: "output.dense",
+                    **PRE_NORM_MODULES,
                 },
                 blocks={"intermediate": intermediate_block},
                 adapter_paths={},
