@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adapter_runtime.engine.open import open_engine as open_engine
     from adapter_runtime.engine.protocol import Engine as Engine
     from adapter_runtime.engine.protocol import EngineInfo as EngineInfo
+    from adapter_runtime.engine.protocol import Run as Run
     from adapter_runtime.errors import BackboneError as BackboneError
     from adapter_runtime.errors import CapacityError as CapacityError
     from adapter_runtime.errors import InvalidInput as InvalidInput
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from adapter_runtime.heads.answers import LabelScore as LabelScore
     from adapter_runtime.heads.answers import TokenEntity as TokenEntity
     from adapter_runtime.reports import EngineStats as EngineStats
+    from adapter_runtime.reports import Outline as Outline
     from adapter_runtime.reports import Report as Report
     from adapter_runtime.reports import Timing as Timing
     from adapter_runtime.sources.resolve import absolute as absolute
@@ -69,7 +71,7 @@ _WHERE = {
     "compositions": ("REFUSED", "nesting_problem"),
     "config": ("EngineConfig",),
     "engine.open": ("open_engine",),
-    "engine.protocol": ("Engine", "EngineInfo"),
+    "engine.protocol": ("Engine", "EngineInfo", "Run"),
     "errors": (
         "BackboneError",
         "CapacityError",
@@ -86,7 +88,7 @@ _WHERE = {
     "facade.refused": ("BatchSplit", "MultiTask", "Parallel", "Split"),
     "facade.runtime": ("AdapterRuntime",),
     "heads.answers": ("AnswerSpan", "ChoiceScore", "EntityGroup", "LabelScore", "TokenEntity"),
-    "reports": ("EngineStats", "Report", "Timing"),
+    "reports": ("EngineStats", "Outline", "Report", "Timing"),
     "sources.resolve": ("absolute",),
     "types": (
         "Adapter",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapter_runtime.types import NOTHING, Note
+from adapter_runtime.types import NOTHING, Kind, Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +38,11 @@ class EngineStats:
     host_adapters: int
     host_bytes: int
     free_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a task's configs say without its weights; None and empty where they do not say it."""
+
+    kind: Kind | None = None
+    labels: tuple[str, ...] = ()

@@ -25,6 +25,30 @@ class TaskFileError(PolyheadError):
     code = "bad_task_file"
 
 
+class CatalogReadOnly(PolyheadError):
+    """The catalog is a single file or bare folders, which the life-cycle API does not write."""
+
+    code = "catalog_read_only"
+
+
+class VersionConflict(PolyheadError):
+    """The task is not as the change expected it, or an id stands for something else already."""
+
+    code = "version_conflict"
+
+
+class UnknownVersion(PolyheadError):
+    """The task has no version of that id."""
+
+    code = "unknown_version"
+
+
+class VersionRetired(PolyheadError):
+    """The version was there once and answers no more."""
+
+    code = "version_retired"
+
+
 class BodyTooLarge(PolyheadError):
     """The request body has more bytes than the server takes."""
 
@@ -64,6 +88,12 @@ class StillLoading(ServerBusy):
     code = "loading"
 
 
+class Quarantined(ServerBusy):
+    """The version failed by itself and is checked again before it answers."""
+
+    code = "quarantined"
+
+
 class DeadlineExceeded(PolyheadError):
     """The answer was not ready within the request's deadline."""
 
@@ -88,11 +118,16 @@ STATUS: Mapping[type[Exception], int] = {
     RowFailed: 500,
     SettingsError: 500,
     TaskFileError: 500,
+    CatalogReadOnly: 409,
+    VersionConflict: 409,
+    UnknownVersion: 404,
+    VersionRetired: 410,
     BodyTooLarge: 413,
     ServerBusy: 503,
     Overloaded: 429,
     Draining: 503,
     StillLoading: 503,
+    Quarantined: 503,
     DeadlineExceeded: 504,
     ClientGone: 499,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from adapter_runtime import Kind, Residency, Timing
+from serving.views import TaskView
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Call:
         deadline_s: time to answer, in seconds from now.
         is_list: whether the client sent a list; says how errors name an item.
         waits: whether to wait for weights that are not in memory.
+        version: id of the version that is to answer; None leaves it to the task.
     """
 
     task: str
@@ -30,6 +32,7 @@ class Call:
     deadline_s: float = 30.0
     is_list: bool = False
     waits: bool = True
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,70 @@ class Answer:
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TaskView:
-    """What a client may know about a task."""
+class LifeCycle(Protocol):
+    """Changes tasks while traffic flows; each coroutine raises PolyheadErrors only."""
 
-    name: str
-    state: str
-    kind: str | None = None
-    labels: tuple[str, ...] = ()
-    version: str | None = None
-    digest: str | None = None
-    residency: str | None = None
-    max_tokens: int | None = None
-    overflow: str | None = None
-    reason: str | None = None
+    async def put(self, name: str, entry: Mapping[str, Any], expected: str | None = None) -> bool:
+        """Make a task, or give it a new version; says whether the task was made.
+
+        Args:
+            name: of the task.
+            entry: a task file entry; with `versions:` it replaces the whole task.
+            expected: as `CatalogStore.change`.
+
+        Raises:
+            CatalogReadOnly, VersionConflict: it cannot be changed, or not so.
+            InvalidInput: the entry is broken; says where.
+        """
+        ...
+
+    async def delete(
+        self, name: str, version: str | None = None, expected: str | None = None
+    ) -> None:
+        """Retire a version, or all of a task; requests inside are still answered.
+
+        Raises:
+            CatalogReadOnly, VersionConflict, UnknownTask, UnknownVersion: it cannot be done.
+        """
+        ...
+
+    async def act(self, name: str, version: str, action: str, expected: str | None = None) -> None:
+        """Promote, roll back, pin, unpin, preload or evict a version.
+
+        Args:
+            name, version: which one.
+            action: one of `ACTIONS`.
+            expected: as `CatalogStore.change`.
+
+        Raises:
+            CatalogReadOnly, VersionConflict, UnknownTask, UnknownVersion, VersionRetired: as above.
+            RejectedAdapter, SourceError: it is preloaded, promoted or pinned and cannot serve.
+        """
+        ...
+
+    async def set_traffic(
+        self,
+        name: str,
+        weights: Mapping[str, float] | None,
+        shadow: Sequence[str],
+        expected: str | None = None,
+    ) -> None:
+        """Share a task's traffic out.
+
+        Args:
+            name: of the task.
+            weights: by version id; None leaves all to the newest ready one.
+            shadow: ids of the versions that get copies.
+            expected: as `CatalogStore.change`.
+
+        Raises:
+            InvalidInput: a weight is negative or not finite, or all are 0.
+            CatalogReadOnly, VersionConflict, UnknownTask, UnknownVersion: as above.
+        """
+        ...
+
+
+ACTIONS = ("promote", "rollback", "pin", "unpin", "preload", "evict")
 
 
 class Service(Protocol):
@@ -81,6 +134,11 @@ class Service(Protocol):
         Raises:
             PolyheadError: the Call cannot be answered; `serving.errors` says with which status.
         """
+        ...
+
+    @property
+    def life_cycle(self) -> LifeCycle:
+        """Changes its tasks."""
         ...
 
     def tasks(self) -> Sequence[TaskView]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from adapter_runtime.reports import EngineStats, Report
+from adapter_runtime.reports import EngineStats, Outline, Report
 from adapter_runtime.types import (
     Arrays,
     Encoded,
+    Note,
     Residency,
     RunResult,
     TaskSpec,
@@ -17,10 +18,13 @@ from adapter_runtime.types import (
     WorkItem,
 )
 
+Run = Callable[[Sequence[WorkItem]], Sequence[Arrays | Exception]]
+"""Runs rows and gives one outcome for each, in order; blocks."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine runs on; the last two shrink as wide or pinned tasks are admitted.
+    """What an engine runs on; the last two change as wide or pinned tasks come and go.
 
     Args:
         backbone, model_type, device, dtype: names.
@@ -52,10 +56,17 @@ class Engine(Protocol):
         """
         ...
 
-    def prepare(self, spec: TaskSpec) -> TaskVersion:
-        """Read and check a task's files into host memory and name its immutable version. Blocks.
+    def outline(self, spec: TaskSpec) -> Outline:
+        """What a task's configs say before anything is fetched or any weight is read. Blocks.
 
-        The task's examples are answered, and the weights of a pinned task are held for good.
+        Raises:
+            SourceError: a local folder is not there.
+            RejectedAdapter: the configs alone show that the task cannot serve.
+        """
+        ...
+
+    def prepare(self, spec: TaskSpec) -> TaskVersion:
+        """Read, check and admit in one; a pinned task's weights are held for good. Blocks.
 
         Raises:
             SourceError: the files cannot be read.
@@ -63,11 +74,86 @@ class Engine(Protocol):
         """
         ...
 
+    def read(self, spec: TaskSpec) -> TaskVersion:
+        """Read a task's files into host memory and name its immutable version. Blocks.
+
+        Every version that was read is retired one day; until then the engine can bring its weights
+        back. A Source without a revision is pinned to the one found now.
+
+        Raises:
+            SourceError: the files cannot be read.
+            RejectedAdapter: they are not sound; every reason is listed, and nothing is kept.
+        """
+        ...
+
+    def check(self, version: TaskVersion, run: Run | None = None) -> tuple[Note, ...]:
+        """Why a version that was read may not serve: a probe forward and its examples. Blocks.
+
+        Args:
+            version: was read.
+            run: how to run the rows; the engine's own way by default.
+        """
+        ...
+
+    def admit(self, version: TaskVersion) -> None:
+        """Count a version among those that batches must have room for; a second time is nothing.
+
+        Raises:
+            RejectedAdapter: there could never be room for it.
+        """
+        ...
+
+    def retire(self, version: TaskVersion) -> None:
+        """Forget a version: its room, its pin, and the weights that no other version uses.
+
+        The caller sees to it that no batch has it any more.
+        """
+        ...
+
+    def pin(self, version: TaskVersion) -> None:
+        """Keep an admitted version's weights in host memory and on the device for good. Blocks.
+
+        Raises:
+            SourceError, RejectedAdapter: as `read`; `no_room_beside_pins` among the reasons.
+            CapacityError: no room beside the batches of now.
+        """
+        ...
+
+    def unpin(self, version: TaskVersion) -> None:
+        """End a pin; the weights stay until their room is needed."""
+        ...
+
     def load(self, version: TaskVersion) -> None:
         """Bring a version's evicted weights back to host memory. Blocks; single-flight.
 
         Raises:
-            SourceError, RejectedAdapter: as `prepare`.
+            SourceError, RejectedAdapter: as `read`.
+        """
+        ...
+
+    def hold(self, version: TaskVersion) -> None:
+        """Bring a version's weights onto the device and keep them there until released. Blocks.
+
+        Runs beside batches without delaying them. Holds count: each needs its own `release`.
+
+        Raises:
+            SourceError, RejectedAdapter: as `read`.
+            CapacityError: everything that could make room is in use; try again after a batch.
+        """
+        ...
+
+    def release(self, version: TaskVersion) -> None:
+        """Give back one hold."""
+        ...
+
+    def evict(self, version: TaskVersion) -> None:
+        """Take the version's weights out of memory, save what is pinned or in use."""
+        ...
+
+    def identity(self) -> str:
+        """A digest of all that a verdict depends on beside the version. May block the first time.
+
+        That is the backbone's files, the dtype, the kind of device and the software's release.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +18,13 @@ from adapter_runtime import (
     InvalidInput,
     Kind,
     Note,
+    Outline,
     RejectedAdapter,
     Report,
     Residency,
     Row,
     RowFailed,
+    Run,
     RunResult,
     RunStats,
     SourceError,
@@ -55,6 +58,9 @@ class FakeEngine:
         default_factory=lambda: EngineInfo("fake", "bert", "cpu", "float32", 512, 64)
     )
     is_closed: bool = False
+    read_s: float = 0.0
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    holds: Counter[str] = field(default_factory=Counter)
 
     def inspect(self, spec: TaskSpec) -> Report:
         """Accepts every name but `broken`."""
@@ -77,6 +83,64 @@ class FakeEngine:
         return TaskVersion(
             spec.name, "v1", f"digest-{spec.name}", kind, head, spec.adapter, spec.limits, spec
         )
+
+    def outline(self, spec: TaskSpec) -> Outline:
+        """Sources with `unheard` are known to be bad from their configs."""
+        source = next((leaf.ref for leaf in leaves(spec.adapter)), "")
+        if "unheard" in source:
+            raise SourceError(f"{source}: no such folder.")
+        return Outline(spec.kind or Kind.TEXT_CLASSIFICATION, spec.labels or ("no", "yes"))
+
+    def read(self, spec: TaskSpec) -> TaskVersion:
+        """As `prepare`; takes `read_s` and counts."""
+        time.sleep(self.read_s)
+        self.calls.append(("read", spec.name))
+        return self.prepare(spec)
+
+    def check(self, version: TaskVersion, run: Run | None = None) -> tuple[Note, ...]:
+        """Sources with `wrong` fail an example; runs one row by `run` if given."""
+        self.calls.append(("check", version.task))
+        if run is not None:
+            run([WorkItem(version, Row((1, 2)))])
+        source = next((leaf.ref for leaf in leaves(version.spec.adapter)), "")
+        return (Note("example_failed", "examples[0]: other."),) if "wrong" in source else ()
+
+    def admit(self, version: TaskVersion) -> None:
+        """Sources with `wide` find no room."""
+        source = next((leaf.ref for leaf in leaves(version.spec.adapter)), "")
+        if "wide" in source:
+            raise RejectedAdapter(version.task, [Note("too_wide", "It is too wide.")])
+
+    def retire(self, version: TaskVersion) -> None:
+        """Remembers it."""
+        self.calls.append(("retire", version.digest))
+
+    def pin(self, version: TaskVersion) -> None:
+        """Remembers it."""
+        self.calls.append(("pin", version.digest))
+
+    def unpin(self, version: TaskVersion) -> None:
+        """Remembers it."""
+        self.calls.append(("unpin", version.digest))
+
+    def hold(self, version: TaskVersion) -> None:
+        """As `load`; counts holds."""
+        self.load(version)
+        self.holds[version.digest] += 1
+
+    def release(self, version: TaskVersion) -> None:
+        """Counts down."""
+        self.holds[version.digest] -= 1
+        assert self.holds[version.digest] >= 0
+
+    def evict(self, version: TaskVersion) -> None:
+        """The task is cold from now on."""
+        self.calls.append(("evict", version.digest))
+        self.cold.add(version.task)
+
+    def identity(self) -> str:
+        """Always the same."""
+        return "fake-identity"
 
     def load(self, version: TaskVersion) -> None:
         """Takes `load_s`, then the task is warm."""
