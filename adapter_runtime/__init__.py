@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adapter_runtime.errors import SourceError as SourceError
     from adapter_runtime.errors import TooLong as TooLong
     from adapter_runtime.errors import UnknownTask as UnknownTask
+    from adapter_runtime.errors import VersionFailed as VersionFailed
     from adapter_runtime.facade.conversion import convert_checkpoint as convert_checkpoint
     from adapter_runtime.facade.refused import BatchSplit as BatchSplit
     from adapter_runtime.facade.refused import MultiTask as MultiTask
@@ -83,6 +84,7 @@ _WHERE = {
         "SourceError",
         "TooLong",
         "UnknownTask",
+        "VersionFailed",
     ),
     "facade.conversion": ("convert_checkpoint",),
     "facade.refused": ("BatchSplit", "MultiTask", "Parallel", "Split"),

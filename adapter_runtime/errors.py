@@ -9,6 +9,7 @@
   * UnknownTask — no task of that name; `near` lists similar names
   * CapacityError — no slot, byte or row left for the work
   * RowFailed — one row's computation failed; its neighbours are fine
+    * VersionFailed — by the version's fault: its weights raise, or give numbers that are not finite
   * SettingsError — a setting is out of range or contradicts another
 """
 
@@ -103,6 +104,10 @@ class RowFailed(PolyheadError):
     """One row's computation failed; its neighbours in the batch are not affected."""
 
     code = "row_failed"
+
+
+class VersionFailed(RowFailed):
+    """A row failed by its version's fault, not its input's: it raised, or gave no finite number."""
 
 
 class SettingsError(PolyheadError):
