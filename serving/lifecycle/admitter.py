@@ -1,0 +1,28 @@
+"""Brings versions from their plans to readiness, beside the traffic."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Protocol
+
+from adapter_runtime import TaskVersion
+from serving.lifecycle.live import Version
+
+
+class Admissions(Protocol):
+    """Reads, checks and admits versions on threads of its own; called from any thread."""
+
+    def start(self, version: Version) -> Future[None]:
+        """Admit a version unless it is being admitted already; done when its state has settled.
+
+        A ready version is done at once. The future never fails: the state and the reasons tell.
+        """
+        ...
+
+    def adopt(self, version: Version, prepared: TaskVersion) -> None:
+        """Give a version what was read for it before it was in the catalog."""
+        ...
+
+    def estimate_s(self, version: Version) -> float:
+        """How long admitting it will take, from measured times, in seconds."""
+        ...

@@ -1,0 +1,145 @@
+"""A live task: which of its versions answers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from adapter_runtime import Note, RejectedAdapter
+from serving.catalog.plans import TaskPlan
+from serving.errors import Quarantined, UnknownVersion, VersionRetired
+from serving.lifecycle.live import Version
+from serving.lifecycle.states import State
+from serving.lifecycle.traffic import Shares
+from serving.views import Event
+
+_MOST_EVENTS = 50
+_MOST_RETIRED = 256
+
+
+class Task:
+    """A named service; everything here happens under the lock of its `Tasks`.
+
+    Attributes:
+        plan: what the catalog said last that could be used; None where it never could.
+        versions: those of the plan, oldest first.
+        leaving: out of the catalog; they answer for as long as no version of the plan can.
+        broken: why the entry as it is now cannot be used; None where it can.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.plan: TaskPlan | None = None
+        self.versions: tuple[Version, ...] = ()
+        self.leaving: tuple[Version, ...] = ()
+        self.broken: Note | None = None
+        self.broken_etag = ""
+        self.retired: deque[str] = deque(maxlen=_MOST_RETIRED)
+        self.events: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self._shares = Shares()
+
+    @property
+    def etag(self) -> str:
+        """Of the entry as it is now."""
+        return self.broken_etag if self.broken or self.plan is None else self.plan.etag
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the plan says how the traffic is shared."""
+        return self.plan is not None and self.plan.has_weights
+
+    def serving(self) -> dict[Version, float]:
+        """The versions that share the traffic now, each with its share; they add up to 1."""
+        weighted = {
+            version: weight
+            for version in self.versions
+            if version.is_ready and (weight := version.weight(self.has_weights)) > 0
+        }
+        if weighted:
+            total = sum(weighted.values())
+            return {version: weight / total for version, weight in weighted.items()}
+        newest = next((one for one in self._candidates() if one.is_ready), None)
+        return {} if newest is None else {newest: 1.0}
+
+    def shadows(self) -> list[Version]:
+        """The versions that get copies of the traffic now."""
+        return [each for each in self.versions if each.plan.shadow and each.is_ready]
+
+    def choose(self, now_s: float) -> Version:
+        """The version that answers the next request, or that has to be admitted for it first.
+
+        Raises:
+            Quarantined, RejectedAdapter: there is none.
+        """
+        serving = self.serving()
+        if len(serving) == 1:
+            return next(iter(serving))
+        if serving:
+            known = {str(version.id): version for version in serving}
+            weights = {id: serving[version] for id, version in known.items()}
+            return known[self._shares.pick(weights)]
+        hopeful = next((one for one in self._candidates() if one.may_become_ready(now_s)), None)
+        if hopeful is None:
+            raise self._refusal(now_s)
+        return hopeful
+
+    def _candidates(self) -> Iterator[Version]:
+        """Whoever could answer, best first: what has a weight, then what is newest."""
+        newest_first = [one for one in reversed(self.versions) if not one.plan.shadow]
+        if self.has_weights:
+            weighted = [one for one in newest_first if one.weight(True) > 0]
+            yield from sorted(weighted, key=lambda one: one.weight(True), reverse=True)
+        yield from (one for one in newest_first if one.plan.rolled_back is None)
+        # An edit that turns out to be broken must not take the task down.
+        yield from reversed(self.leaving)
+
+    def _refusal(self, now_s: float) -> Exception:
+        candidates = list(self._candidates())
+        for version in candidates:
+            if version.state is State.QUARANTINED and version.retry_at_s is not None:
+                return quarantined(version, now_s)
+        if candidates:
+            return rejected(candidates[0])
+        return RejectedAdapter(self.name, [self.broken or _NO_VERSION])
+
+    def find(self, id: str) -> Version:
+        """The version of an id.
+
+        Raises:
+            VersionRetired: it was there once.
+            UnknownVersion: there is none; versions that are not read yet may still turn out to be.
+        """
+        for version in self.versions:
+            if version.id == id:
+                return version
+        if id in self.retired or (self.plan is not None and id in self.plan.retired):
+            raise VersionRetired(f"Version {id!r} of {self.name} is retired; ask for another one.")
+        known = ", ".join(filter(None, (version.id for version in self.versions))) or "none"
+        raise UnknownVersion(f"{self.name} has no version {id!r}; it has {known}.")
+
+    @property
+    def unnamed(self) -> list[Version]:
+        """Versions whose id is not known before their files are read."""
+        return [version for version in self.versions if version.id is None]
+
+
+_NO_VERSION = Note("no_version", "It has no version that could answer; add one.")
+
+
+def rejected(version: Version) -> RejectedAdapter:
+    """The error of a version that was refused."""
+    return RejectedAdapter(version.task, version.reasons)
+
+
+def quarantined(version: Version, now_s: float) -> Quarantined:
+    """The error of a version that failed by itself."""
+    wait_s = max(1.0, (version.retry_at_s or now_s) - now_s)
+    why = version.reasons[0].message if version.reasons else "it failed."
+    return Quarantined(f"{version.task} is quarantined and tried again soon: {why}", wait_s)
+
+
+def refusal(version: Version, now_s: float) -> Exception:
+    """The error of a version that is asked for by its id and cannot answer."""
+    if version.state is State.QUARANTINED:
+        return quarantined(version, now_s)
+    return rejected(version)
