@@ -1,0 +1,141 @@
+"""Replace a task again and again under load: nothing may fail, nothing may be wrong.
+
+    python -m benchmarks.hot_swap [--replacements 100] [--clients 16]
+
+Each version has weights of its own, so an answer shows which version gave it; every answer is held
+against what the version named in its `x-task-version` header answers when it is alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+
+from benchmarks.server import BACKBONE, Server, serving
+from benchmarks.variants import TEXTS, expected_answers, write_variants
+
+TASK = "swapped"
+_TOLERANCE = 1e-4
+Answers = Sequence[dict[str, float]]
+
+
+@dataclass
+class Seen:
+    """What the clients saw."""
+
+    latencies_s: list[float] = field(default_factory=list)
+    versions: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+
+def ask(url: str, expected: dict[str, Answers], stop: threading.Event, seen: Seen) -> None:
+    """One client: asks until told to stop, on one connection."""
+    place, number = urlsplit(url), 0
+    connection = HTTPConnection(place.hostname or "", place.port, timeout=60)
+    while not stop.is_set():
+        number = (number + 1) % len(TEXTS)
+        body, began_s = orjson.dumps({"inputs": TEXTS[number]}), time.perf_counter()
+        connection.request("POST", f"/models/{TASK}", body)
+        response = connection.getresponse()
+        content, version = orjson.loads(response.read()), response.getheader("x-task-version") or ""
+        seen.latencies_s.append(time.perf_counter() - began_s)
+        seen.versions[version] += 1
+        if response.status != 200:
+            seen.failures.append(f"{response.status} {content}")
+        elif not agrees(content[0], expected[version][number]):
+            seen.failures.append(f"{version} answered {content} to text {number}")
+    connection.close()
+
+
+def agrees(answer: list[dict[str, float]], expected: dict[str, float]) -> bool:
+    """Whether every label has the score that its version gives alone."""
+    found = {each["label"]: each["score"] for each in answer}
+    return found.keys() == expected.keys() and all(
+        abs(found[label] - score) <= _TOLERANCE for label, score in expected.items()
+    )
+
+
+def put(server: Server, version: str, folder: Path) -> None:
+    """Replace the task and wait until the new version is ready."""
+    entry = {"adapter": str(folder), "id": version}
+    status, _, content = server.call("PUT", f"/tasks/{TASK}", entry)
+    if status not in (200, 201):
+        raise SystemExit(f"PUT gave {status}: {content}")
+    if server.wait_for(TASK, version) != "ready":
+        raise SystemExit(f"Version {version} was rejected: {server.call('GET', '/tasks/' + TASK)}")
+
+
+def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
+    """All replacements under load, and the figures."""
+    folders = write_variants(place / "adapters", options.replacements + 1)
+    answers = expected_answers(BACKBONE, folders)
+    expected = {f"v{number}": answer for number, answer in enumerate(answers)}
+    (place / "tasks").mkdir()
+    seen, stop = Seen(), threading.Event()
+    with serving(place / "tasks", place / "state") as server:
+        put(server, "v0", folders[0])
+        arguments = (server.url, expected, stop, seen)
+        clients = [threading.Thread(target=ask, args=arguments) for _ in range(options.clients)]
+        for client in clients:
+            client.start()
+        time.sleep(options.rest)
+        before, times_s = facts(server), []
+        for number in range(1, len(folders)):
+            began_s = time.perf_counter()
+            put(server, f"v{number}", folders[number])
+            times_s.append(time.perf_counter() - began_s)
+        time.sleep(options.rest)
+        after = facts(server)
+        stop.set()
+        for client in clients:
+            client.join()
+    return {
+        "replacements": options.replacements,
+        "clients": options.clients,
+        "requests": len(seen.latencies_s),
+        "failed_or_wrong": len(seen.failures),
+        "first_failures": seen.failures[:3],
+        "versions_that_answered": len(seen.versions),
+        "replacement_ms_median": round(1000 * statistics.median(times_s), 1),
+        "latency_ms_p50": round(1000 * statistics.median(seen.latencies_s), 1),
+        "latency_ms_max": round(1000 * max(seen.latencies_s), 1),
+        "before": before,
+        "after": after,
+    }
+
+
+def facts(server: Server) -> dict[str, object]:
+    """Memory, file handles and what is resident."""
+    return {
+        "memory_mib": round(server.memory_mib(), 1),
+        "files": server.num_files(),
+        "resident_bytes": server.metric("polyhead_resident_bytes"),
+    }
+
+
+def main() -> None:
+    """Run and print the figures; exit 1 when anything failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--replacements", type=int, default=100)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--rest", type=float, default=3.0, help="seconds of load before and after")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        found = measure(options, Path(place))
+    print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    raise SystemExit(1 if found["failed_or_wrong"] else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Many distinct adapters with heads, made from one of the demo's by moving its weights a little."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+SOURCE = Path(__file__).parent.parent / "examples" / "adapters" / "sentiment"
+WEIGHTS = ("adapter.safetensors", "model_head.safetensors")
+TEXTS = (
+    "A warm, funny and beautifully acted film.",
+    "The battery died after two days and support never answered.",
+    "Not bad at all, though I expected more of the second half.",
+)
+
+
+def write_variant(folder: Path, seed: int, strength: float = 0.05) -> Path:
+    """The demo's sentiment adapter with each weight moved; equal seeds give equal files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(seed)
+    for name in ("adapter_config.json", "head_config.json"):
+        shutil.copyfile(SOURCE / name, folder / name)
+    for name in WEIGHTS:
+        tensors = load_file(SOURCE / name)
+        moved = {
+            key: value + strength * value.std(correction=0) * _noise(value, generator)
+            for key, value in tensors.items()
+        }
+        save_file(moved, folder / name)
+    return folder
+
+
+def _noise(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(like.shape, generator=generator)
+
+
+def write_variants(folder: Path, count: int, first: int = 0) -> Sequence[Path]:
+    """So many folders `v0`, `v1` …"""
+    return [write_variant(folder / f"v{seed}", seed) for seed in range(first, first + count)]
+
+
+def expected_answers(backbone: str, folders: Sequence[Path]) -> list[list[dict[str, float]]]:
+    """What each folder's adapter and head answer to each of `TEXTS`: scores by label."""
+    from adapter_runtime import AdapterRuntime
+
+    runtime = AdapterRuntime.from_pretrained(backbone, device="cpu")
+    found = []
+    for number, folder in enumerate(folders):
+        runtime.load_adapter(str(folder), name=f"v{number}", with_head=True)
+        runtime.set_active_adapters(f"v{number}")
+        answers = runtime.predict(list(TEXTS))
+        found.append([{each.label: each.score for each in answer} for answer in answers])
+        runtime.delete_adapter(f"v{number}")
+        runtime.delete_head(f"v{number}")
+    runtime.close()
+    return found
