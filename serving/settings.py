@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapter_runtime import EngineConfig, SettingsError
 
@@ -30,7 +32,18 @@ class Settings(BaseSettings):
         max_batch_tokens, max_batch_rows: hard limits of one forward.
         default_deadline_s: time to answer when the client names none.
         encode_threads: threads that turn text into rows and logits into answers; 0 chooses.
-        load_threads: threads that bring cold adapters in.
+        load_threads: threads that bring cold adapters in, and versions that are read and checked
+            side by side.
+        keep_versions: superseded versions of a task that stay for a rollback; older ones retire.
+        state_dir: folder for what is good to know after a restart: verdicts and the warm set;
+            default `polyhead` in `XDG_CACHE_HOME` or `~/.cache`.
+        poll_s: seconds between looks at a catalog that cannot be watched.
+        quarantine_s: seconds until a version that failed by itself is checked again; doubled each
+            time, up to an hour.
+        warm_tasks: recently used tasks that are brought in again after a restart; 0: none.
+        max_task_labels: tasks that metrics tell apart; all others share one label.
+        allowed_sources, max_source_bytes, cache_dir: see `EngineConfig`; in the environment the
+            allowed Sources are separated by commas.
         drain_timeout_s: longest wait for requests in flight when told to stop.
         drain_notice_s: how long new requests are refused with 503 before the port closes.
         log_format: `text`, `json`, or `auto`: text on a terminal.
@@ -60,12 +73,39 @@ class Settings(BaseSettings):
     max_batch_rows: int = Field(512, ge=1)
     default_deadline_s: float = Field(30.0, gt=0, le=86400)
     encode_threads: int = Field(0, ge=0, le=256)
-    load_threads: int = Field(2, ge=1, le=64)
+    load_threads: int = Field(4, ge=1, le=64)
+    keep_versions: int = Field(3, ge=1, le=100)
+    state_dir: str | None = None
+    poll_s: float = Field(5.0, ge=0.05, le=86400, allow_inf_nan=False)
+    quarantine_s: float = Field(30.0, gt=0, le=3600, allow_inf_nan=False)
+    warm_tasks: int = Field(64, ge=0, le=100_000)
+    max_task_labels: int = Field(200, ge=1, le=100_000)
+    allowed_sources: Annotated[tuple[str, ...], NoDecode] = ()
+    max_source_bytes: int = Field(4 << 30, ge=1)
+    cache_dir: str | None = None
     drain_timeout_s: float = Field(30.0, ge=0, le=86400)
     drain_notice_s: float = Field(1.0, ge=0, le=3600)
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     access_log: bool = False
+
+    @field_validator("allowed_sources", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def state_folder(self) -> Path | None:
+        """Where to remember things for the next start; None where nobody has a home."""
+        home = self.state_dir or os.path.join(
+            os.environ.get("XDG_CACHE_HOME") or "~/.cache", "polyhead"
+        )
+        try:
+            return Path(home).expanduser()
+        except RuntimeError:  # no home folder is known
+            return None
 
     def engine_config(self) -> EngineConfig:
         """The engine's share of the settings.

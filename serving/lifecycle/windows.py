@@ -132,6 +132,11 @@ class Traffic:
         with self._lock:
             return _judged(self._differences)
 
+    @property
+    def num_requests(self) -> int:
+        """How many it answered, or failed by its own fault, since it came."""
+        return self._num_requests
+
     def view(self) -> TrafficView:
         """What clients may know."""
         with self._lock:
