@@ -99,11 +99,11 @@ class Settings(BaseSettings):
     @property
     def state_folder(self) -> Path | None:
         """Where to remember things for the next start; None where nobody has a home."""
-        home = self.state_dir or os.path.join(
-            os.environ.get("XDG_CACHE_HOME") or "~/.cache", "polyhead"
-        )
         try:
-            return Path(home).expanduser()
+            if self.state_dir:
+                return Path(self.state_dir).expanduser()
+            cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+            return cache / "polyhead"
         except RuntimeError:  # no home folder is known
             return None
 

@@ -17,7 +17,7 @@ from serving.lifecycle.live import Version
 from serving.lifecycle.remembered import Remembered
 from serving.lifecycle.states import State
 from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.warmth import Warmth, WarmSet
+from serving.lifecycle.warmth import WarmSet, Warmth
 from tests.serving.fake_engine import FakeEngine
 
 NAMES = ("a", "b", "c", "d")
