@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from adapter_runtime.errors import RowFailed as RowFailed
     from adapter_runtime.errors import SettingsError as SettingsError
     from adapter_runtime.errors import SourceError as SourceError
+    from adapter_runtime.errors import SourceRefused as SourceRefused
     from adapter_runtime.errors import TooLong as TooLong
     from adapter_runtime.errors import UnknownTask as UnknownTask
     from adapter_runtime.errors import VersionFailed as VersionFailed
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from adapter_runtime.reports import Report as Report
     from adapter_runtime.reports import Timing as Timing
     from adapter_runtime.sources.resolve import absolute as absolute
+    from adapter_runtime.sources.resolve import at_hand as at_hand
+    from adapter_runtime.sources.resolve import pin_revision as pin_revision
+    from adapter_runtime.sources.resolve import resolve as resolve
+    from adapter_runtime.sources.rules import SourceRules as SourceRules
     from adapter_runtime.types import Adapter as Adapter
     from adapter_runtime.types import Arrays as Arrays
     from adapter_runtime.types import Average as Average
@@ -82,6 +87,7 @@ _WHERE = {
         "RowFailed",
         "SettingsError",
         "SourceError",
+        "SourceRefused",
         "TooLong",
         "UnknownTask",
         "VersionFailed",
@@ -91,7 +97,8 @@ _WHERE = {
     "facade.runtime": ("AdapterRuntime",),
     "heads.answers": ("AnswerSpan", "ChoiceScore", "EntityGroup", "LabelScore", "TokenEntity"),
     "reports": ("EngineStats", "Outline", "Report", "Timing"),
-    "sources.resolve": ("absolute",),
+    "sources.resolve": ("absolute", "at_hand", "pin_revision", "resolve"),
+    "sources.rules": ("SourceRules",),
     "types": (
         "Adapter",
         "Arrays",

@@ -23,6 +23,10 @@ class EngineConfig:
         host_bytes: byte limit for parsed weights in host memory.
         max_file_bytes: largest adapter or head file that is opened.
         max_backbone_bytes: largest backbone file that is opened.
+        allowed_sources: what adapters and heads may be opened from, as `SourceRules.allowed`; empty
+            allows everything. The backbone is the operator's own word.
+        max_source_bytes: most bytes of one Source that are fetched, all files together.
+        cache_dir: where copies of URLs' files are kept; None is the user's cache folder.
 
     Raises:
         SettingsError: a value is out of range; the message names it.
@@ -36,6 +40,9 @@ class EngineConfig:
     host_bytes: int = 4 << 30
     max_file_bytes: int = 2 << 30
     max_backbone_bytes: int = 64 << 30
+    allowed_sources: tuple[str, ...] = ()
+    max_source_bytes: int = 4 << 30
+    cache_dir: str | None = None
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -50,6 +57,11 @@ class EngineConfig:
             "host_bytes",
             "max_file_bytes",
             "max_backbone_bytes",
+            "max_source_bytes",
         ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1.")
+        if not all(self.allowed_sources):
+            raise SettingsError("allowed_sources must list Sources and folders, none empty.")
+        if self.cache_dir == "":
+            raise SettingsError("cache_dir must name a folder, or be left out.")

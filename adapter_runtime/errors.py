@@ -4,6 +4,7 @@
   * InvalidInput — the request's inputs or parameters are wrong; `field` names the place
     * TooLong — more tokens, items or bytes than the limits allow
   * SourceError — files cannot be found, read or trusted
+    * SourceRefused — the operator's list of allowed Sources does not have it
   * BackboneError — the backbone cannot be loaded or lacks what is asked of it
   * RejectedAdapter — a checkpoint failed admission; `problems` lists every reason
   * UnknownTask — no task of that name; `near` lists similar names
@@ -52,6 +53,12 @@ class SourceError(PolyheadError):
     """Files of a Source cannot be found, read or trusted."""
 
     code = "source_error"
+
+
+class SourceRefused(SourceError):
+    """The operator's list of allowed Sources does not have this one."""
+
+    code = "source_not_allowed"
 
 
 class BackboneError(PolyheadError):

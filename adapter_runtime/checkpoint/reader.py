@@ -17,7 +17,7 @@ from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.ledger import Ledger
 from adapter_runtime.methods.configuration import BadConfig
 from adapter_runtime.sources.folder import Folder
-from adapter_runtime.sources.hub import is_hub_name
+from adapter_runtime.sources.hub_names import is_hub_name
 from adapter_runtime.types import NOTHING, Adapter, Note
 
 _CONFIG = adapterhub.CONFIG_FILE

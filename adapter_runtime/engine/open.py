@@ -11,6 +11,7 @@ from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.errors import SettingsError
 from adapter_runtime.sources.resolve import resolve
+from adapter_runtime.sources.rules import SourceRules
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -29,9 +30,18 @@ def open_engine(backbone: str, config: EngineConfig | None = None) -> LocalEngin
     """
     config = config or EngineConfig()
     device = pick_device(config.device)
-    folder = resolve(backbone, max_file_bytes=config.max_backbone_bytes)
+    rules = SourceRules(
+        config.allowed_sources, config.max_file_bytes, config.max_source_bytes, config.cache_dir
+    )
+    folder = resolve(backbone, rules=_backbone_rules(config))
     loaded = load_backbone(folder, device, pick_dtype(config.dtype, device))
-    return LocalEngine(loaded, config, partial(resolve, max_file_bytes=config.max_file_bytes))
+    return LocalEngine(loaded, config, partial(resolve, rules=rules))
+
+
+def _backbone_rules(config: EngineConfig) -> SourceRules:
+    """The operator names the backbone himself, so every Source is allowed."""
+    most = config.max_backbone_bytes
+    return SourceRules((), most, max(most, config.max_source_bytes), config.cache_dir)
 
 
 def pick_device(name: str) -> torch.device:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapter_runtime.errors import SourceError
+from adapter_runtime.sources.wanted import present_files
 
 MAX_JSON_BYTES = 64 << 20
 MAX_FILE_BYTES = 2 << 30
@@ -28,9 +29,12 @@ def inner_path(text: str, source: str) -> Path:
 
 def _blobs(root: Path) -> tuple[Path, ...]:
     """Where a hub cache keeps the files that a snapshot links to; nothing for other folders."""
-    snapshots = (path for path in (root, *root.parents) if path.parent.name == "snapshots")
-    found = (path.parent.parent / "blobs" for path in snapshots)
-    return tuple(blobs for blobs in found if blobs.is_dir())[:1]
+    for path in (root, *root.parents):
+        if path.parent.name == "snapshots":
+            # Beside the repository's own there is a store that all repositories share.
+            homes = (path.parent.parent / "blobs", path.parent.parent.parent / "blobs")
+            return tuple(home for home in homes if home.is_dir())
+    return ()
 
 
 class Folder:
@@ -40,17 +44,26 @@ class Folder:
         root: the folder on disk.
         source: the Source as the user wrote it, for messages.
         max_file_bytes: larger files are refused before they are read.
+        identity: what names the files for good, such as `org/name@commit/folder`; None where only
+            their content does.
 
     Raises:
         SourceError: the root is not a folder.
     """
 
-    def __init__(self, root: Path, source: str, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+    def __init__(
+        self,
+        root: Path,
+        source: str,
+        max_file_bytes: int = MAX_FILE_BYTES,
+        identity: str | None = None,
+    ) -> None:
         if not root.is_dir():
             raise SourceError(f"{source}: there is no such folder; check the path.")
         self.root = root.resolve()
         self.source = source
         self.max_file_bytes = max_file_bytes
+        self.identity = identity
         self._homes = (self.root, *_blobs(self.root))
 
     def has(self, name: str) -> bool:
@@ -78,11 +91,34 @@ class Folder:
             )
         size = path.stat().st_size
         if size > self.max_file_bytes:
-            raise SourceError(
-                f"{self.source}: {name} has {size} bytes, the limit is {self.max_file_bytes}; "
-                "raise max_file_bytes to accept it."
-            )
+            raise self._too_large(name, size)
         return path
+
+    def _too_large(self, name: str, size: int) -> SourceError:
+        return SourceError(
+            f"{self.source}: {name} has {size} bytes, the limit is {self.max_file_bytes}; "
+            "raise max_file_bytes to accept it."
+        )
+
+    def read_bytes(self, name: str, limit: int | None = None) -> bytes:
+        """A file's content, whole: what happens to the file afterwards changes nothing.
+
+        Args:
+            name: the file.
+            limit: most bytes; None is `max_file_bytes`.
+
+        Raises:
+            SourceError: missing, outside the folder, too large, or unreadable.
+        """
+        limit = self.max_file_bytes if limit is None else min(limit, self.max_file_bytes)
+        try:
+            with self.path(name).open("rb") as stream:
+                content = stream.read(limit + 1)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if len(content) > limit:
+            raise self._too_large(name, len(content))
+        return content
 
     def read_json(self, name: str) -> Any:
         """A JSON file's content.
@@ -90,11 +126,10 @@ class Folder:
         Raises:
             SourceError: missing, too large, or not JSON.
         """
-        path = self.path(name)
-        if path.stat().st_size > MAX_JSON_BYTES:
+        if self.path(name).stat().st_size > MAX_JSON_BYTES:
             raise SourceError(f"{self.source}: {name} is too large for a configuration file.")
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(self.read_bytes(name).decode("utf-8"))
         except (ValueError, RecursionError) as error:
             message = f"{self.source}: {name} is not valid JSON ({error}); save it again."
             raise SourceError(message) from error
@@ -108,3 +143,36 @@ class Folder:
                 with self.path(name).open("rb") as stream:
                     total.update(hashlib.file_digest(stream, "sha256").digest())
         return total.hexdigest()
+
+    def fingerprint(self) -> str:
+        """What the files are: equal for equal files, wherever they lie. May read them whole.
+
+        From a hub it is `org/name@commit/folder`; else SHA-256 (hex) over the names and contents
+        of the files that Polyhead reads, weights included.
+
+        Raises:
+            SourceError: a file cannot be read.
+        """
+        if self.identity is not None:
+            return self.identity
+        try:
+            return self.digest(present_files(self.root))
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def stamp(self) -> tuple[tuple[str, int, int, int], ...]:
+        """Name, bytes, time of change (ns) and inode of each file that Polyhead reads.
+
+        Reads no content: two equal stamps around a reading tell that nobody changed the files.
+
+        Raises:
+            SourceError: the folder cannot be read.
+        """
+        try:
+            found = [(name, (self.root / name).stat()) for name in present_files(self.root)]
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return tuple((name, s.st_size, s.st_mtime_ns, s.st_ino) for name, s in found)
+
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(f"{self.source}: its files cannot be read ({error.strerror}); check it.")

@@ -1,150 +1,225 @@
 """`hf://org/name@revision/sub/folder`: files of a Hugging Face hub repository.
 
 Only files that Polyhead reads are fetched. The hub's own cache and environment variables
-(`HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`) apply; with a warm cache no hub is needed.
+(`HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_HUB_DOWNLOAD_TIMEOUT`) apply. A commit
+that is whole in the cache is used without asking the hub.
 
 Source: https://huggingface.co/docs/huggingface_hub/guides/download
 """
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import logging
 import re
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_cached_repo_tree,
+    get_session,
+    hf_hub_download,
+    hf_raise_for_status,
+    snapshot_download,
+)
+from huggingface_hub.errors import CachedRepoTreeNotFoundError
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from adapter_runtime.errors import SourceError
-from adapter_runtime.sources.folder import inner_path
+from adapter_runtime.sources.hub_faults import FAULTS, is_away, patiently, refusal
+from adapter_runtime.sources.hub_names import HubPlace
+from adapter_runtime.sources.hub_watch import watched
+from adapter_runtime.sources.rules import SourceRules, check_sizes
+from adapter_runtime.sources.wanted import pick_files
 
-if TYPE_CHECKING:
-    from huggingface_hub import DryRunFileInfo
+_log = logging.getLogger(__name__)
 
-WANTED = (
-    "config.json",
-    "model*.safetensors",
-    "model*.safetensors.index.json",
-    "adapter*.json",
-    "adapter*.safetensors",
-    "adapter_model.bin",
-    "pytorch_adapter.bin",
-    "pytorch_model_head.bin",
-    "pytorch_model_adapter_fusion.bin",
-    "head_config.json",
-    "embedding.pt",
-    "tokenizer*",
-    "vocab.*",
-    "merges.txt",
-    "sentencepiece*.model",
-    "spiece.model",
-    "spm.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "modules.json",
-    "config_sentence_transformers.json",
-    "sentence_*_config.json",
-    "[0-9]_*/config.json",
-)
-OLD_WEIGHTS = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
-"""Fetched only where a backbone has no safetensors: many repositories hold both."""
-
-_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_FILES = 200_000
+_AT_ONCE = 4
 
 
-class HubPlace(NamedTuple):
-    """A parsed hub Source; `revision` None means the default branch."""
+class HubFiles(NamedTuple):
+    """A folder in the hub's cache on this machine, and what names its files for good."""
 
-    repo: str
-    revision: str | None
-    folder: Path
+    root: Path
+    identity: str
 
 
-def parse(rest: str, source: str) -> HubPlace:
-    """Split `org/name@revision/sub/folder`; a slash within a revision is written `%2F`.
+class _Listed(NamedTuple):
+    size: int
+    sha256: str | None
+
+
+def pinned(place: HubPlace, said: str) -> HubPlace:
+    """The place at the commit that its revision names now. Blocks.
+
+    Where the hub is away it is the commit that the cache remembers.
 
     Raises:
-        SourceError: no valid repository name, or the sub-folder leads out of it.
+        SourceError: the hub does not have it, or is away and the cache has no answer.
     """
-    parts = rest.split("/")
-    size = 1 if "@" in parts[0] else 2
-    repo, at, revision = "/".join(parts[:size]).partition("@")
-    if not _ID.fullmatch(repo) or ".." in repo or (at and not revision):
-        raise SourceError(
-            f"{source}: {rest!r} names no repository; write hf://org/name@revision/sub/folder."
-        )
-    return HubPlace(repo, unquote(revision) or None, inner_path("/".join(parts[size:]), source))
+    if place.commit:
+        return place
+    with watched(said, "its revision"):
+        try:
+            found = patiently(lambda: HfApi().resolve_revision(place.repo, revision=_named(place)))
+        except FAULTS as error:
+            raise refusal(error, said) from error
+    at_commit = place._replace(revision=found.resolved)
+    if not at_commit.commit:
+        raise SourceError(f"{said}: the hub names no commit for it; check HF_ENDPOINT.")
+    return at_commit
 
 
-def is_hub_name(text: str) -> bool:
-    """Whether the text could be `name` or `org/name`, with or without `@revision`."""
-    name = text.partition("@")[0]
-    return text.count("/") <= 1 and not text.startswith(".") and bool(_ID.fullmatch(name))
+def cached_hub_folder(place: HubPlace) -> HubFiles | None:
+    """The folder in the cache if all of its files are there; asks no network."""
+    try:
+        if not place.commit:
+            known = HfApi().resolve_revision(
+                place.repo, revision=_named(place), local_files_only=True
+            )
+            place = place._replace(revision=known.resolved)
+        listed = get_cached_repo_tree(place.repo, revision=place.revision)
+    except (CachedRepoTreeNotFoundError, *FAULTS):
+        return None
+    names = _wanted(place, [file.path for file in listed])
+    return _in_cache(place, names) if place.commit and names else None
 
 
-def hub_folder(rest: str, source: str, max_file_bytes: int) -> Path:
+def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
     """The folder in the hub's cache on this machine, fetched first where needed. Blocks.
 
     Args:
-        rest: what follows `hf://`.
-        source: the whole Source, for messages.
-        max_file_bytes: a larger file is refused before it is fetched.
+        place: what to fetch.
+        said: the Source, for messages.
+        rules: the limits on sizes.
 
     Raises:
         SourceError: the hub or its cache does not have it, refuses it, or a file is too large.
     """
-    place = parse(rest, source)
-    folder = _snapshot(place, WANTED, source, max_file_bytes) / place.folder
-    is_backbone = (folder / "config.json").is_file() and not any(folder.glob("*.safetensors"))
-    if is_backbone and not (folder / "adapter_config.json").is_file():
-        _snapshot(place, OLD_WEIGHTS, source, max_file_bytes)
-    if not folder.is_dir():
-        raise SourceError(f"{source}: {place.repo} has no folder {place.folder} that can be used.")
-    return folder
-
-
-def _snapshot(place: HubPlace, patterns: Sequence[str], source: str, max_file_bytes: int) -> Path:
-    # Imported here: a local Source shall not pay for an HTTP client.
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import DryRunError, HfHubHTTPError, HFValidationError
-
-    prefix = "" if place.folder == Path() else f"{place.folder.as_posix()}/"
-    wanted = [prefix + pattern for pattern in patterns]
+    place = pinned(place, said)
+    if kept := cached_hub_folder(place):
+        return kept
     try:
-        with suppress(DryRunError):  # Then the hub is away, and the cache alone will answer.
-            plan = snapshot_download(
-                place.repo, revision=place.revision, allow_patterns=wanted, dry_run=True
-            )
-            _check_sizes(plan, source, max_file_bytes)
-        return Path(snapshot_download(place.repo, revision=place.revision, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise SourceError(f"{source}: {_reason(error)}") from error
+        return _fetched(place, said, rules)
+    except FAULTS as error:
+        # A cache that another program filled has no listing: what lies there must do.
+        if is_away(error) and (kept := _in_cache(place, None)):
+            _log.warning("%s: the hub is away; using the copy in its cache", said)
+            return kept
+        raise refusal(error, said) from error
 
 
-def _check_sizes(plan: Iterable[DryRunFileInfo], source: str, max_file_bytes: int) -> None:
-    for file in plan:
-        if (file.file_size or 0) > max_file_bytes:
-            raise SourceError(
-                f"{source}: {file.filename} has {file.file_size} bytes, the limit is "
-                f"{max_file_bytes}; raise max_file_bytes to accept it."
-            )
+def _named(place: HubPlace) -> str:
+    return place.revision or constants.DEFAULT_REVISION
 
 
-def _reason(error: Exception) -> str:
-    from huggingface_hub import errors
+def _exactly(names: Iterable[str]) -> list[str]:
+    return [glob.escape(name) for name in names]
 
-    # Most specific first: a gated repository's error is also a missing repository's.
-    table: tuple[tuple[type[Exception], str], ...] = (
-        (errors.GatedRepoError, "it is gated; accept its terms on the hub and set HF_TOKEN."),
-        (errors.RevisionNotFoundError, "there is no such revision; check what follows the @."),
-        (errors.RepositoryNotFoundError, "no such repository, or a private one; set HF_TOKEN."),
-        (
-            errors.LocalEntryNotFoundError,
-            "the hub does not answer and its cache here does not hold the files; check the "
-            "network, HF_ENDPOINT and HF_HUB_OFFLINE.",
-        ),
-    )
-    for kind, sentence in table:
-        if isinstance(error, kind):
-            return sentence
-    return f"the files cannot be fetched ({str(error).splitlines()[0]})."
+
+def _in_cache(place: HubPlace, names: Sequence[str] | None) -> HubFiles | None:
+    """The folder, if the cache has these files; None means whatever it has."""
+    try:
+        root = snapshot_download(
+            place.repo,
+            revision=place.revision,
+            local_files_only=True,
+            allow_patterns=None if names is None else _exactly(names),
+        )
+    except FAULTS:
+        return None
+    folder = Path(root) / place.folder
+    return HubFiles(folder, place.identity) if folder.is_dir() else None
+
+
+def _fetched(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
+    listed = _listing(place, said)
+    names = _wanted(place, listed)
+    if not names:
+        raise SourceError(
+            f"{said}: {place.repo} has no folder {place.folder} that can be used: it holds no "
+            "files of an adapter, a head or a backbone."
+        )
+    check_sizes({name: listed[name].size for name in names}, said, rules)
+    with ThreadPoolExecutor(_AT_ONCE, "hub") as threads:
+        fetches = [threads.submit(_fetch, place, name, listed[name], said, rules) for name in names]
+        try:
+            for fetch in fetches:
+                fetch.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
+    # Leaves a listing in the cache, and with it the word that these files are whole.
+    with suppress(SourceError, *FAULTS), watched(said, "its listing"):
+        snapshot_download(place.repo, revision=place.revision, allow_patterns=_exactly(names))
+    kept = _in_cache(place, names)
+    if kept is None:
+        raise SourceError(f"{said}: its files vanished from the cache; try again.")
+    return kept
+
+
+def _listing(place: HubPlace, said: str) -> dict[str, _Listed]:
+    found: dict[str, _Listed] = {}
+    url = f"{constants.ENDPOINT}/api/models/{place.repo}/tree/{place.revision}"
+    url += "?recursive=true&expand=false"
+    while url:
+        with watched(said, "its listing"):
+            page, url = patiently(partial(_page, url))
+        before = len(found)
+        found |= page
+        if len(found) > _MAX_FILES or (url and len(found) == before):
+            raise SourceError(f"{said}: the hub's listing has no end; check HF_ENDPOINT.")
+    return found
+
+
+def _page(url: str) -> tuple[dict[str, _Listed], str]:
+    response = get_session().get(url, headers=build_hf_headers())
+    hf_raise_for_status(response)
+    found = {}
+    for entry in response.json():
+        if entry.get("type") == "file":
+            content = entry.get("lfs") or {}
+            size = int(content.get("size") or entry.get("size") or 0)
+            found[str(entry["path"])] = _Listed(size, content.get("oid"))
+    return found, str(response.links.get("next", {}).get("url", ""))
+
+
+def _wanted(place: HubPlace, paths: Iterable[str]) -> tuple[str, ...]:
+    """Paths in the repository of the files that are read."""
+    folder = PurePosixPath(place.folder.as_posix())
+    within = [path for path in map(PurePosixPath, paths) if path.is_relative_to(folder)]
+    picked = pick_files([path.relative_to(folder).as_posix() for path in within])
+    return tuple((folder / name).as_posix() for name in picked)
+
+
+def _fetch(place: HubPlace, name: str, listed: _Listed, said: str, rules: SourceRules) -> None:
+    # A listing without sizes leaves the limit of the rules.
+    limit = min(listed.size or rules.max_file_bytes, rules.max_file_bytes)
+    with watched(said, name, limit):
+        path = patiently(lambda: hf_hub_download(place.repo, name, revision=place.revision))
+    _check_hash(Path(path), name, listed.sha256, said)
+
+
+def _check_hash(path: Path, name: str, sha256: str | None, said: str) -> None:
+    """Large files are named by their hash: where it is another one, the copy is removed."""
+    stored = path.parent / path.readlink() if path.is_symlink() else path
+    stated = {text for text in (sha256, stored.name) if text and _SHA256.fullmatch(text)}
+    if not stated:
+        return
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if stated != {found}:
+        for copy in (path.resolve(), stored, path):
+            copy.unlink(missing_ok=True)
+        raise SourceError(
+            f"{said}: {name} is not what the hub says it is (its SHA-256 is wrong); the copy was "
+            "removed, try again."
+        )

@@ -12,8 +12,10 @@ import pytest
 from huggingface_hub import constants
 
 from adapter_runtime.errors import SourceError
-from adapter_runtime.sources.hub import HubPlace, is_hub_name, parse
+from adapter_runtime.sources.hub_names import HubPlace, is_hub_name
+from adapter_runtime.sources.hub_names import parse_hub as parse
 from adapter_runtime.sources.resolve import resolve
+from adapter_runtime.sources.rules import SourceRules
 from tests.hub import SHA, Hub, serve
 
 ADAPTER = {
@@ -146,7 +148,7 @@ class TestRefusals:
     def test_a_file_over_the_limit_is_not_fetched(self, hub: Hub) -> None:
         """The declared size is checked before the download."""
         with pytest.raises(SourceError, match=r"pytorch_adapter.bin has 7 bytes, the limit is 6"):
-            resolve("hf://org/adapter", max_file_bytes=6)
+            resolve("hf://org/adapter", rules=SourceRules(max_file_bytes=6))
         assert set() == hub.fetched()
 
     def test_a_dead_hub_and_a_cold_cache_are_one_sentence(

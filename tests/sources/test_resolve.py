@@ -52,7 +52,7 @@ class TestLocal:
         with pytest.raises(SourceError, match="no such folder"):
             resolve("org/name", adapters)
 
-    @pytest.mark.parametrize("source", ("", "a\0b", "s3://bucket/x", "HF://org/name"))
+    @pytest.mark.parametrize("source", ("", "a\0b", "nosuch://bucket/x", "HF://org/name"))
     def test_what_is_no_source_is_refused(self, source: str) -> None:
         """Unknown schemes and empty texts say what may be written."""
         with pytest.raises(SourceError, match=r"hf://"):

@@ -1,0 +1,108 @@
+"""What can go wrong with a hub: which faults pass by themselves, and a sentence for each other."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub import constants, errors
+
+from adapter_runtime.errors import SourceError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+FAULTS = (
+    errors.HFValidationError,
+    errors.RevisionResolutionError,
+    errors.EntryNotFoundError,
+    httpx2.HTTPError,
+    OSError,  # the client's own errors, and those of the disk
+    ValueError,  # answers that are no JSON
+    KeyError,
+    TypeError,
+    AssertionError,
+    RuntimeError,  # whatever else the client makes of an answer
+)
+"""All that the hub's client raises for a hub, a network or a disk that fails."""
+
+_PAUSES = (0.5, 1.0)
+"""Seconds before the second and the third try."""
+_UNAVAILABLE = (408, 429, 500, 502, 503, 504)
+_NO_SUCH = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError)
+
+
+def patiently(ask: Callable[[], _T]) -> _T:
+    """What `ask` returns; asked again a few times where the hub or the network hiccups.
+
+    Raises:
+        Exception: what `ask` raised, the last time.
+    """
+    for pause in _PAUSES:
+        try:
+            return ask()
+        except FAULTS as error:
+            if not is_away(error) or constants.is_offline_mode():
+                raise
+            _log.info("the hub hiccups (%s); asking again in %s s", _first_line(error), pause)
+            time.sleep(pause)
+    return ask()
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether nobody answered for the hub, so that a copy on this machine may stand in for it."""
+    if isinstance(error, errors.HfHubHTTPError):
+        return error.response.status_code in _UNAVAILABLE
+    away = (
+        errors.RevisionResolutionError,
+        errors.LocalEntryNotFoundError,
+        errors.OfflineModeIsEnabled,
+        httpx2.TransportError,
+    )
+    return isinstance(error, away)
+
+
+def refusal(error: Exception, said: str) -> SourceError:
+    """The error for the user: what happened, and what to do."""
+    return SourceError(f"{said}: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    # Most specific first: a gated repository's error is also a missing repository's.
+    if isinstance(error, errors.GatedRepoError):
+        return "it is gated; accept its terms on the hub and set HF_TOKEN."
+    if isinstance(error, errors.RevisionNotFoundError):
+        return "there is no such revision; check what follows the @."
+    if isinstance(error, errors.HfHubHTTPError):
+        return _answered(error)
+    if is_away(error):
+        return (
+            "the hub does not answer and its cache here does not hold the files; check the "
+            "network, HF_ENDPOINT and HF_HUB_OFFLINE."
+        )
+    return f"the files cannot be fetched ({_first_line(error)})."
+
+
+def _answered(error: errors.HfHubHTTPError) -> str:
+    status = error.response.status_code
+    is_token_bad = error.response.headers.get("X-Error-Message", "").startswith("Invalid cred")
+    if status == 401 and (is_token_bad or not isinstance(error, _NO_SUCH)):
+        return "the hub refuses the token (401); set HF_TOKEN to one that is valid."
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            "no such repository, or a private one that the token, if any, may not read; set "
+            "HF_TOKEN to one that may."
+        )
+    if status == 403:
+        return "the token may not read it (403); set HF_TOKEN to one that may."
+    if status in _UNAVAILABLE:
+        return f"the hub answers {status} and its cache here does not hold the files; try later."
+    return f"the hub answers {status} ({_first_line(error)}); check the Source and HF_ENDPOINT."
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
