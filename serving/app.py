@@ -19,6 +19,8 @@ from serving.metrics import PrometheusRecorder
 from serving.observing import Observer
 from serving.protocols.admin import AdminProtocol
 from serving.protocols.hub import DirectPredict, HubProtocol
+from serving.protocols.tasks import TasksProtocol
+from serving.protocols.versions import VersionsProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
 from serving.service import Service
 from serving.settings import Settings
@@ -65,6 +67,8 @@ def create_app(
     facts = {"name": "polyhead", "version": release(), **(facts or {})}
     hub = HubProtocol(service, settings, Observer(recorder))
     app.include_router(hub.routes())
+    app.include_router(TasksProtocol(service, settings).routes())
+    app.include_router(VersionsProtocol(service).routes())
     app.include_router(AdminProtocol(service, recorder.exposition, facts).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)

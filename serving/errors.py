@@ -9,6 +9,7 @@ from adapter_runtime import (
     BackboneError,
     CapacityError,
     InvalidInput,
+    Note,
     PolyheadError,
     RejectedAdapter,
     RowFailed,
@@ -16,6 +17,7 @@ from adapter_runtime import (
     SourceError,
     TooLong,
     UnknownTask,
+    VersionFailed,
 )
 
 
@@ -116,6 +118,7 @@ STATUS: Mapping[type[Exception], int] = {
     UnknownTask: 404,
     CapacityError: 503,
     RowFailed: 500,
+    VersionFailed: 500,
     SettingsError: 500,
     TaskFileError: 500,
     CatalogReadOnly: 409,
@@ -136,12 +139,17 @@ _RETRY_AFTER_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error as a client sees it; plain and picklable."""
+    """An error as a client sees it; plain and picklable.
+
+    Args:
+        reasons: why a version was refused, each with its own code; empty for other errors.
+    """
 
     status: int
     code: str
     message: str
     retry_after_s: float | None = None
+    reasons: tuple[Note, ...] = ()
 
 
 def refusal(error: BaseException) -> Refusal:
@@ -153,4 +161,12 @@ def refusal(error: BaseException) -> Refusal:
         return Refusal(500, PolyheadError.code, message)
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     retry_after_s = getattr(error, "retry_after_s", _RETRY_AFTER_S if status == 503 else None)
-    return Refusal(status, error.code, str(error), retry_after_s)
+    return Refusal(status, error.code, str(error), retry_after_s, _reasons(error, status))
+
+
+def _reasons(error: PolyheadError, status: int) -> tuple[Note, ...]:
+    """Every reason of a refused version; what failed before its files were read has but one."""
+    if status != 424:
+        return ()
+    found: tuple[Note, ...] = getattr(error, "problems", ())
+    return found or (Note(error.code, str(error)),)

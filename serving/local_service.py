@@ -18,8 +18,9 @@ from serving.errors import Draining, StillLoading
 from serving.jobs import Job
 from serving.metrics import Recorder
 from serving.observing import UNKNOWN, Observer
-from serving.scheduler.entries import Entry
-from serving.scheduler.loop import WARM, BatchLimits, BatchLoop, Listener
+from serving.scheduler.entries import Entry, Loaded
+from serving.scheduler.loop import WARM, BatchLimits, BatchLoop
+from serving.scheduler.running import Listener
 from serving.service import Answer, Call, TaskView
 from serving.settings import Settings
 from serving.workers import Deliveries, Workers
@@ -56,7 +57,7 @@ class LocalService:
         self._settings = settings
         self._clock = clock
         self._observer = Observer(recorder)
-        listener = Listener(self._finished, self._observer.ran, self._observer.loaded)
+        listener = Listener(self._finished, self._observer.ran, self._loaded)
         limits = BatchLimits(
             max_batch_s=settings.max_batch_s,
             min_tokens=settings.min_batch_tokens,
@@ -89,6 +90,11 @@ class LocalService:
     def is_draining(self) -> bool:
         """Whether new Calls are refused."""
         return self._is_draining
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether what was to be loaded at start has been, or has failed."""
+        return True
 
     @property
     def num_inside(self) -> int:
@@ -179,6 +185,10 @@ class LocalService:
     def _finished(self, entries: Sequence[Entry]) -> None:
         """Hand finished entries to a worker at once, so that the device is not kept waiting."""
         self._workers.do(partial(self._decode, entries))
+
+    def _loaded(self, load: Loaded) -> None:
+        if load.error is None:
+            self._observer.loaded(load.took_s)
 
     def _decode(self, entries: Sequence[Entry]) -> None:
         """Turn finished entries into answers. On a worker."""

@@ -159,6 +159,11 @@ class Service(Protocol):
         ...
 
     @property
+    def is_warm(self) -> bool:
+        """Whether what was to be loaded at start has been, or has failed."""
+        ...
+
+    @property
     def num_inside(self) -> int:
         """Calls admitted and not yet answered."""
         ...

@@ -1,4 +1,4 @@
-"""Tasks, health and metrics."""
+"""Health, metrics and what the server is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
-from serving.protocols.describe import describe
+from serving.protocols.openapi import success
 from serving.protocols.wire import json_response
 from serving.service import Service
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_UNREADY = "Pinned tasks are still loading (`warming`), or it stops (`draining`)."
 _RETRY_AFTER = {"retry-after": "1"}
 
 
@@ -34,18 +35,16 @@ class AdminProtocol:
     def routes(self) -> APIRouter:
         """The protocol's routes."""
         router = APIRouter(tags=["server"], default_response_class=Response)
-        router.add_api_route("/tasks", self.tasks)
-        router.add_api_route("/info", self.info)
-        router.add_api_route("/health/live", self.live)
+        add = router.add_api_route
+        add("/info", self.info, responses=success("Release, backbone and device."))
+        add("/health/live", self.live, responses=success("It lives."))
+        ready = success("It takes requests.") | {503: {"description": _UNREADY}}
         for path in ("/health/ready", "/health"):
-            router.add_api_route(path, self.ready, responses={503: {"description": "Stopping."}})
-        router.add_api_route("/metrics", self.metrics)
+            add(path, self.ready, responses=ready)
+        text = {"description": "All metrics.", "content": {"text/plain": {}}}
+        add("/metrics", self.metrics, responses={200: text})
         router.add_api_route("/", self.root, include_in_schema=False)
         return router
-
-    async def tasks(self) -> Response:
-        """All tasks with their state; a failed one says why."""
-        return json_response({"tasks": [describe(view) for view in self._service.tasks()]})
 
     async def info(self) -> Response:
         """Release, backbone and device."""
@@ -56,9 +55,11 @@ class AdminProtocol:
         return json_response({"status": "live"})
 
     async def ready(self) -> Response:
-        """200 when new requests are taken, 503 when the server is stopping."""
+        """200 when new requests are best sent here; 503 while warming up and while stopping."""
         if self._service.is_draining:
             return json_response({"status": "draining"}, 503, _RETRY_AFTER)
+        if not self._service.is_warm:
+            return json_response({"status": "warming"}, 503, _RETRY_AFTER)
         return json_response({"status": "ready"})
 
     async def metrics(self) -> Response:

@@ -1,4 +1,4 @@
-"""What the HTTP interface says about itself: task descriptions and OpenAPI details."""
+"""What clients are told about tasks and their versions, as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from adapter_runtime import Kind
-from serving.service import TaskView
+from serving.errors import UnknownVersion, VersionRetired
+from serving.protocols.wire import notes
+from serving.views import Event, TaskView, TrafficView, VersionView
 
 EXAMPLES: Mapping[Kind, Any] = MappingProxyType(
     {
@@ -35,95 +37,124 @@ EXAMPLES: Mapping[Kind, Any] = MappingProxyType(
 
 
 def describe(view: TaskView) -> dict[str, Any]:
-    """A task as JSON; absent facts are left out."""
-    if view.version is None:
-        return {"name": view.name, "state": view.state, "reason": view.reason}
+    """A task with everything that is known of it; what is not known is null."""
+    versions = [describe_version(each) for each in view.versions]
+    return {**outline(view), "versions": versions, "events": [_event(each) for each in view.events]}
+
+
+def outline(view: TaskView) -> dict[str, Any]:
+    """A task as it stands in a list: without what its versions answered and what happened."""
     return {
         "name": view.name,
-        "state": view.state,
         "kind": view.kind,
         "labels": view.labels,
+        "state": view.state,
         "version": view.version,
-        "versions": [{"id": view.version, "digest": view.digest, "state": view.state}],
         "digest": view.digest,
         "residency": view.residency,
         "limits": {"max_tokens": view.max_tokens, "overflow": view.overflow},
+        "reason": view.reason,
+        "etag": view.etag,
+        "writable": view.is_writable,
+        "rollback": view.rollback and dict(view.rollback),
+        "previous_weights": view.previous_weights and dict(view.previous_weights),
+        "retired": view.retired,
+        "versions": [_version(each) for each in view.versions],
     }
 
 
-_BODY = {
-    "type": "object",
-    "required": ["inputs"],
-    "properties": {
-        "inputs": {
-            "description": "One input, or a list of inputs answered in order. The task's kind "
-            "says what an input is: a text, {text, text_pair}, {question, context}, "
-            "{context, choices}, {source_sentence, sentences} or {words}.",
-        },
-        "parameters": {"type": "object", "description": "Parameters of the task's kind."},
-    },
-}
-_HEADERS = (
-    ("x-request-id", "Your own id for this request; it comes back and is in the log."),
-    ("x-deadline-ms", "Milliseconds in which the answer is of use; then 504."),
-    ("x-wait-for-model", "`false`: get 503 rather than wait for weights that are not in memory."),
-)
-_ERROR = {
-    "type": "object",
-    "properties": {
-        "error": {"type": "string"},
-        "code": {"type": "string"},
-        "request_id": {"type": "string"},
-    },
-}
-_ERROR_CONTENT = {"application/json": {"schema": _ERROR}}
-_STATUSES = {
-    404: "No task of that name; similar names are listed.",
-    413: "The body is too large.",
-    422: "The input or a parameter is wrong; the field is named.",
-    424: "The task's files were rejected; the reasons are listed.",
-    429: "The server is full; see Retry-After.",
-    503: "The server is loading or stopping; see Retry-After.",
-    504: "The deadline passed.",
-}
+def describe_version(version: VersionView) -> dict[str, Any]:
+    """A version and what it has answered."""
+    return {**_version(version), "traffic": _traffic(version.traffic)}
 
-PREDICT: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": _BODY,
-                "examples": {str(kind): {"value": {"inputs": EXAMPLES[kind]}} for kind in EXAMPLES},
-            }
-        },
-    },
-    "parameters": [
-        {"name": name, "in": "header", "schema": {"type": "string"}, "description": text}
-        for name, text in _HEADERS
-    ],
-}
-"""OpenAPI details of the answer route, whose body is parsed by hand for speed."""
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": _ERROR_CONTENT} for status, text in _STATUSES.items()
-}
-ANSWER_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The answer, in the shape of the task's kind.",
-        "content": {"application/json": {"schema": {}}},
-        "headers": {
-            name: {"description": text, "schema": {"type": "string"}}
-            for name, text in (
-                ("x-task-version", "Version that answered."),
-                ("x-adapter-residency", "Where its weights were: device, host or absent."),
-                ("x-queue-time", "Milliseconds in the queue."),
-                ("x-inference-time", "Milliseconds of computation."),
-                ("x-batch-tokens", "Tokens in the forward that answered."),
-                ("x-batch-tasks", "Distinct tasks in that forward."),
-                ("x-truncated", "`true` when an input was cut."),
-            )
-        },
-    },
-    **_ERRORS,
-}
-TASK_RESPONSES: dict[int | str, dict[str, Any]] = {404: _ERRORS[404]}
+def describe_as(view: TaskView, version: VersionView) -> dict[str, Any]:
+    """A task as it would be if this version alone answered."""
+    own = {
+        "kind": version.kind,
+        "labels": version.labels,
+        "state": version.state,
+        "version": version.id,
+        "digest": version.digest,
+        "residency": version.residency,
+        "reason": reason_of(version),
+    }
+    return {**describe(view), **own}
+
+
+def find_version(view: TaskView, id: str) -> VersionView:
+    """The version of an id.
+
+    Raises:
+        VersionRetired: it was there once.
+        UnknownVersion: there is none; lists those that are.
+    """
+    found = next((each for each in view.versions if each.id == id), None)
+    if found is not None and found.state != "retired":
+        return found
+    if found is not None or id in view.retired:
+        raise VersionRetired(f"Version {id!r} of {view.name} is retired; ask for another one.")
+    known = ", ".join(each.id for each in view.versions if each.id is not None)
+    known = f"it has {known}" if known else "the ids of its versions are not known yet"
+    raise UnknownVersion(f"{view.name} has no version {id!r}; {known}.")
+
+
+def _version(version: VersionView) -> dict[str, Any]:
+    return {
+        "id": version.id,
+        "digest": version.digest,
+        "state": version.state,
+        "weight": version.weight,
+        "share": version.share,
+        "shadow": version.shadow,
+        "pinned": version.pinned,
+        "residency": version.residency,
+        "kind": version.kind,
+        "labels": version.labels,
+        "adapter": version.adapter,
+        "head": version.head,
+        "reasons": notes(version.reasons),
+        "last_error": version.last_error,
+        "load_seconds": _rounded(version.load_s),
+        "in_flight": version.in_flight,
+        "retry_seconds": _rounded(version.retry_s),
+        "rolled_back": version.rolled_back,
+    }
+
+
+def _traffic(traffic: TrafficView) -> dict[str, Any]:
+    return {
+        "requests": traffic.requests,
+        "errors": traffic.errors,
+        "error_rate": _rate(traffic.errors, traffic.requests),
+        "latency_ms": {"p50": _milliseconds(traffic.p50_s), "p95": _milliseconds(traffic.p95_s)},
+        "compared": traffic.compared,
+        "disagreed": traffic.disagreed,
+        "disagreement": _rate(traffic.disagreed, traffic.compared),
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "at": event.at,
+        "what": event.what,
+        "version": event.version,
+        "reason": event.reason,
+    }
+
+
+def reason_of(version: VersionView) -> str | None:
+    """Why a version does not answer, in words."""
+    return " ".join(note.message for note in version.reasons) or version.last_error
+
+
+def _rate(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 3)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

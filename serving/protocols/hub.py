@@ -16,7 +16,9 @@ from serving.admission.deadlines import HEADER, deadline_s
 from serving.errors import ClientGone
 from serving.logs import request_id_var
 from serving.observing import UNKNOWN, Observer
-from serving.protocols.describe import ANSWER_RESPONSES, PREDICT, TASK_RESPONSES, describe
+from serving.protocols.answers import task_response, version_response
+from serving.protocols.describe import describe_as, find_version, reason_of
+from serving.protocols.openapi import ANSWER_RESPONSES, PREDICT, VERSION, errors, success
 from serving.protocols.wire import error_response, json_response, read_body, read_object
 from serving.service import Answer, Call, Service
 from serving.settings import Settings
@@ -25,6 +27,8 @@ _LISTED = frozenset({Kind.TEXT_CLASSIFICATION, Kind.FEATURE_EXTRACTION})
 """Kinds whose answer is a list with one member per input even when the input is no list."""
 _HOSTED_OPTIONS = frozenset({"wait_for_model", "use_cache"})
 _FALSE = frozenset({"false", "0", "no"})
+_UNABLE = frozenset({"rejected", "quarantined", "retired"})
+"""States in which a task gives no answers; the other ones end in an answer, soon or at once."""
 
 
 class HubProtocol:
@@ -46,9 +50,13 @@ class HubProtocol:
         router = APIRouter(tags=["tasks"], default_response_class=Response)
         path, add = "/models/{task}", router.add_api_route
         add(path, self.predict, methods=["POST"], openapi_extra=PREDICT, responses=ANSWER_RESPONSES)
+        asked: dict[str, Any] = {"parameters": VERSION}
+        shown = success("The task.") | errors(404, 410, 422, 424)
         for tail in ("", "/info"):
-            add(path + tail, self.describe, responses=TASK_RESPONSES)
-        add(path + "/health", self.health, responses=TASK_RESPONSES)
+            add(path + tail, self.describe, responses=shown, openapi_extra=asked)
+        able = success("It answers.") | errors(404, 410, 422)
+        able[503] = {"description": "It does not answer; the reason is given."}
+        add(path + "/health", self.health, responses=able, openapi_extra=asked)
         return router
 
     async def predict(self, task: str, request: Request) -> Response:
@@ -69,15 +77,24 @@ class HubProtocol:
             return error_response(error)
         return json_response(shape(answer, call), headers=answer_headers(answer))
 
-    async def describe(self, task: str) -> Response:
-        """What a task is: kind, labels, version, limits, residency."""
-        return json_response(describe(self._service.task(task)))
+    async def describe(self, task: str, request: Request) -> Response:
+        """What a task is: kind, labels, versions, limits, residency, digest."""
+        view, id = self._service.task(task), asked_version(request)
+        if id is None:
+            return task_response(view)
+        version = find_version(view, id)
+        return version_response(task, version, describe_as(view, version))
 
-    async def health(self, task: str) -> Response:
-        """200 when the task answers, 503 when it does not."""
-        view = self._service.task(task)
-        is_ready = view.state == "ready" and not self._service.is_draining
-        return json_response({"ready": is_ready, "reason": view.reason}, 200 if is_ready else 503)
+    async def health(self, task: str, request: Request) -> Response:
+        """200 when the task answers, be it after loading; 503 when it does not."""
+        view, id = self._service.task(task), asked_version(request)
+        state, reason = view.state, view.reason
+        if id is not None:
+            version = find_version(view, id)
+            state, reason = version.state, reason_of(version)
+        is_ready = state not in _UNABLE and not self._service.is_draining
+        content = {"ready": is_ready, "state": state, "reason": reason}
+        return json_response(content, 200 if is_ready else 503)
 
     def _call(self, task: str, body: dict[str, Any], request: Request) -> Call:
         if "inputs" not in body:
@@ -93,6 +110,7 @@ class HubProtocol:
             deadline_s=deadline_s(request.headers.get(HEADER), self._settings.default_deadline_s),
             is_list=is_list,
             waits=waits,
+            version=asked_version(request),
         )
 
     async def _answer(self, call: Call, request: Request) -> Answer:
@@ -181,6 +199,20 @@ def answer_headers(answer: Answer) -> dict[str, str]:
     if answer.truncated:
         headers["x-truncated"] = "true"
     return headers
+
+
+def asked_version(request: Request) -> str | None:
+    """The version that `?version=` asks for; None leaves it to the task.
+
+    Raises:
+        InvalidInput: it is empty or given twice.
+    """
+    if not request.scope["query_string"]:
+        return None
+    asked = request.query_params.getlist("version")
+    if len(asked) > 1 or asked == [""]:
+        raise InvalidInput("expected the id of one version.", "version")
+    return asked[0] if asked else None
 
 
 def _parameters(body: dict[str, Any]) -> dict[str, Any]:

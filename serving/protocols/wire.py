@@ -8,7 +8,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapter_runtime import InvalidInput
+from adapter_runtime import InvalidInput, Note
 from serving.errors import BodyTooLarge, Draining, Refusal, refusal
 from serving.logs import request_id_var
 
@@ -41,9 +41,15 @@ def error_response(error: BaseException) -> Response:
     return refusal_response(refusal(error))
 
 
-def refusal_response(refused: Refusal) -> Response:
-    """A refusal in our own shape, with Retry-After where another try may succeed."""
+def refusal_response(refused: Refusal, facts: Mapping[str, Any] | None = None) -> Response:
+    """A refusal in our own shape, with Retry-After where another try may succeed.
+
+    Args:
+        refused: what the client is told.
+        facts: what is known beside it.
+    """
     content: dict[str, Any] = {
+        **(facts or {}),
         "error": refused.message,
         "code": refused.code,
         "request_id": request_id_var.get(),
@@ -52,20 +58,32 @@ def refusal_response(refused: Refusal) -> Response:
     if refused.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
         content["estimated_time"] = refused.retry_after_s
+    if refused.reasons:
+        content["reasons"] = notes(refused.reasons)
     if refused.code == Draining.code:
         headers["connection"] = "close"  # the next try must reach another server
     return json_response(content, refused.status, headers)
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
+def notes(reasons: Iterable[Note]) -> list[dict[str, str]]:
+    """Reasons as JSON."""
+    return [reason._asdict() for reason in reasons]
+
+
+async def read_body(
+    request: Request, max_bytes: int, remedy: str = "send fewer or shorter inputs"
+) -> bytes:
     """The whole body; stops reading as soon as it is too large.
+
+    Args:
+        request: whose body.
+        max_bytes: the most that is taken.
+        remedy: what to do about a larger one.
 
     Raises:
         BodyTooLarge: it has more bytes than allowed.
     """
-    too_large = BodyTooLarge(
-        f"The body is larger than {max_bytes} bytes; send fewer or shorter inputs."
-    )
+    too_large = BodyTooLarge(f"The body is larger than {max_bytes} bytes; {remedy}.")
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:
         raise too_large

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 import serving.errors
-from adapter_runtime import PolyheadError, SettingsError, TooLong
+from adapter_runtime import (
+    Note,
+    PolyheadError,
+    RejectedAdapter,
+    SettingsError,
+    SourceError,
+    TooLong,
+)
 from serving.admission.permits import Permits
 from serving.errors import STATUS, Overloaded, refusal
 from serving.settings import load_settings
@@ -98,3 +105,11 @@ def test_request_that_grows_past_the_limit_is_refused() -> None:
     counted.release(permit)
     counted.grow(permit, 5)
     counted.check_integrity()
+
+
+def test_refused_version_gives_every_reason() -> None:
+    """Also when it failed before its files were read; other errors have none."""
+    problems = [Note("missing_tensor", "x is missing."), Note("not_finite", "y holds NaN.")]
+    assert refusal(RejectedAdapter("a", problems)).reasons == tuple(problems)
+    assert refusal(SourceError("a: gone.")).reasons == (Note("source_error", "a: gone."),)
+    assert refusal(TooLong("is long.")).reasons == ()
