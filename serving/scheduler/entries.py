@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from adapter_runtime import Arrays, Encoded, TaskVersion, WorkItem, leaves
+from adapter_runtime import Arrays, Encoded, Residency, TaskVersion, WorkItem, leaves
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
     """One encoded input and what has become of its rows.
 
-    Mutable: the policy moves `next_row`, the loop fills `outcomes`. It is finished when every row
+    Mutable: the policy moves `waiting`, the loop fills `outcomes`. It is finished when every row
     has an outcome or `error` is set.
 
     Args:
@@ -21,6 +22,7 @@ class Entry:
         queued_s, deadline_s: on the scheduler's clock.
         raw: whether the head also gives raw arrays.
         owner: who asked; the scheduler never looks at it.
+        is_low: an example or a copy that no client waits for; runs when there is time.
     """
 
     version: TaskVersion
@@ -29,10 +31,12 @@ class Entry:
     deadline_s: float
     raw: bool = False
     owner: object = None
+    is_low: bool = False
     adapters: frozenset[str] = field(init=False)
     outcomes: list[Arrays | None] = field(init=False)
-    next_row: int = 0
+    waiting: deque[int] = field(init=False)
     num_answered: int = 0
+    num_returns: int = 0
     error: Exception | None = None
     is_cancelled: bool = False
     started_s: float = 0.0
@@ -44,6 +48,7 @@ class Entry:
     def __post_init__(self) -> None:
         self.adapters = frozenset(leaf.ref for leaf in leaves(self.version.composition))
         self.outcomes = [None] * len(self.encoded.rows)
+        self.waiting = deque(range(len(self.outcomes)))
 
     @property
     def is_finished(self) -> bool:
@@ -52,24 +57,29 @@ class Entry:
 
     @property
     def is_taken(self) -> bool:
-        """Whether every row went into a batch."""
-        return self.next_row == len(self.outcomes)
+        """Whether every row is in a batch or has been."""
+        return not self.waiting
 
     @property
     def next_tokens(self) -> int:
         """Tokens of the next row to run."""
-        return len(self.encoded.rows[self.next_row].input_ids)
+        return self.tokens_of((self.waiting[0],))
 
     @property
     def waiting_tokens(self) -> int:
-        """Tokens of the rows that have not run."""
-        return sum(len(row.input_ids) for row in self.encoded.rows[self.next_row :])
+        """Tokens of the rows that wait for a batch."""
+        return self.tokens_of(self.waiting)
+
+    def tokens_of(self, rows: Sequence[int]) -> int:
+        """Tokens of some rows."""
+        return sum(len(self.encoded.rows[row].input_ids) for row in rows)
 
     def settle(self, row: int, outcome: Arrays | Exception) -> None:
         """Keep one row's outcome; the first error fails the whole input."""
         if not isinstance(outcome, Exception):
             self.outcomes[row] = outcome
             self.num_answered += 1
+            self.num_returns = 0
         elif self.error is None:
             self.error = outcome
 
@@ -93,3 +103,20 @@ class Pick:
     def work_item(self) -> WorkItem:
         """The row as the engine takes it."""
         return WorkItem(self.entry.version, self.entry.encoded.rows[self.row], self.entry.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One cold version was brought onto the device, or could not be.
+
+    Args:
+        version: which one.
+        took_s: seconds from the start of the load to its end.
+        came_from: where its weights were before.
+        error: why it failed; None where it did not.
+    """
+
+    version: TaskVersion
+    took_s: float
+    came_from: Residency
+    error: Exception | None = None

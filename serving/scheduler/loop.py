@@ -5,25 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 
-from adapter_runtime import (
-    Engine,
-    PolyheadError,
-    Residency,
-    RowFailed,
-    RunResult,
-    RunStats,
-    TaskVersion,
-)
+from adapter_runtime import Arrays, Engine, Residency, RowFailed, TaskVersion, WorkItem
+from serving.scheduler.drafts import Budget, Draft
 from serving.scheduler.entries import Entry
-from serving.scheduler.policy import Budget, Draft, FairQueue
+from serving.scheduler.loading import Loader
+from serving.scheduler.low import LowRun
+from serving.scheduler.policy import FairQueue
+from serving.scheduler.running import Listener, Runner
 from serving.scheduler.speed import Speed
 
 log = logging.getLogger(__name__)
 WARM = frozenset({Residency.HOST, Residency.DEVICE})
+"""In memory: no file is read before it answers."""
 _POLL_S = 0.05
 
 
@@ -43,26 +39,12 @@ class BatchLimits:
     max_rows: int = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who hears of finished work, each call from the compute or a loading thread.
-
-    Args:
-        finished: entries that have all outcomes or an error; must return fast.
-        ran: one forward's stats.
-        loaded: seconds that one cold version took.
-    """
-
-    finished: Callable[[Sequence[Entry]], None]
-    ran: Callable[[RunStats], None]
-    loaded: Callable[[float], None]
-
-
 class BatchLoop:
     """Owns the queue, the compute lanes and the loading of cold versions. Thread-safe.
 
     A lane is a thread that runs one batch at a time. Where the engine has several lanes (one per
-    core on CPU) each takes batches of its own, so that no core waits for another's last row.
+    core on CPU) each takes batches of its own, so that no core waits for another's last row. How
+    many may run side by side is asked before each batch.
 
     Args:
         engine: runs the batches.
@@ -78,53 +60,85 @@ class BatchLoop:
         limits: BatchLimits,
         clock: Callable[[], float],
         listener: Listener,
-        load_threads: int = 2,
+        load_threads: int = 4,
     ) -> None:
         self._engine = engine
         self._limits = limits
         self._clock = clock
-        self._listener = listener
         self._queue = FairQueue()
         self._speed = Speed()
         self._changed = threading.Condition()
-        self._loading: set[str] = set()
-        self._loaders = ThreadPoolExecutor(load_threads, "load")
+        self._runner = Runner(engine, clock, listener, self._speed, self._changed, self._put_back)
+        self._loader = Loader(
+            engine,
+            clock,
+            self._queue,
+            self._changed,
+            listener.loaded,
+            self._runner.fail,
+            load_threads,
+        )
         self._is_stopping = False
-        self._num_lanes = engine.info.num_lanes
         self._running: list[Draft] = []
-        self._threads = [
-            threading.Thread(target=self._work, name=f"compute-{lane}", daemon=True)
-            for lane in range(self._num_lanes)
-        ]
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start the compute lanes."""
-        for thread in self._threads:
-            thread.start()
+        with self._changed:
+            self._add_lanes()
 
     def stop(self) -> None:
-        """Run what is queued and warm, fail the rest, and end the threads. Blocks."""
+        """Answer what is queued, fail low rows, and end the threads. Blocks.
+
+        Cold versions are still brought in for rows that wait, until their deadlines.
+        """
         with self._changed:
             self._is_stopping = True
+            low = self._queue.remove(lambda entry: entry.is_low)
             self._changed.notify_all()
+        self._runner.fail(low, _stopped())
         for thread in self._threads:
             thread.join()
-        self._loaders.shutdown(wait=False, cancel_futures=True)
+        self._loader.close()
+        self._runner.fail(self._queue.remove(lambda _: True), _stopped())
 
     def submit(self, entries: Sequence[Entry]) -> None:
         """Queue entries; returns at once."""
         with self._changed:
-            stopped = self._is_stopping
-            for entry in entries if not stopped else ():
-                self._queue.add(entry)
-            self._changed.notify()
-        if stopped:
-            self._fail(entries, RowFailed("The server stopped before the input could run."))
+            is_stopped = self._is_stopping
+            if not is_stopped:
+                self._queue_up(entries)
+                self._add_lanes()
+                self._changed.notify()
+        if is_stopped:
+            self._runner.fail(entries, _stopped())
+
+    def _queue_up(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._queue.add(entry)
+        versions = {entry.version.digest: entry.version for entry in entries}
+        if not all(map(self._loader.is_warm, versions.values())):
+            self._loader.start()
+
+    def run_low(self, items: Sequence[WorkItem], deadline_s: float) -> list[Arrays | Exception]:
+        """Run rows at low priority and give one outcome for each, in order. Blocks.
+
+        Not from a listener's call. The version need not serve; it is held as long as its rows wait.
+        An outcome is the row's own error where it failed: `DeadlineExceeded` where it was too late.
+
+        Args:
+            items: the rows, of any versions.
+            deadline_s: seconds from now.
+        """
+        low = LowRun(items, self._clock(), deadline_s)
+        self.submit(low.entries)
+        return low.wait()
 
     def warm_up(self, version: TaskVersion) -> None:
         """Start loading a cold version in the background; single-flight."""
         with self._changed:
-            self._load(version)
+            self._loader.loads.want(version)
+            self._loader.start()
 
     @property
     def num_rows(self) -> int:
@@ -137,39 +151,72 @@ class BatchLoop:
         return self._queue.num_tokens
 
     def backlog_s(self) -> float:
-        """Predicted seconds until what is queued and running now has run."""
+        """Predicted seconds until what is queued and running now has run, low rows included."""
         tokens = self._queue.num_tokens + sum(draft.tokens for draft in list(self._running))
         return self._speed.predict_s(tokens) / self._num_lanes
+
+    @property
+    def _num_lanes(self) -> int:
+        return max(1, self._engine.info.num_lanes)
+
+    def _add_lanes(self) -> None:
+        """Have a thread for each lane. The lock is held."""
+        while len(self._threads) < self._num_lanes and not self._is_stopping:
+            name = f"compute-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
 
     def _work(self) -> None:
         while (draft := self._next_draft()) is not None:
             try:
-                if draft.dropped:
-                    self._listener.finished(draft.dropped)
+                self._runner.tell(draft.dropped)
                 if draft.picks:
-                    self._run(draft)
-            except Exception:
+                    self._runner.run(draft)
+            except Exception as error:
                 log.exception("A compute lane met an unexpected error and goes on")
+                self._runner.fail([pick.entry for pick in draft.picks], error)
             finally:
-                with self._changed:
-                    self._running.remove(draft)
+                self._end(draft)
 
     def _next_draft(self) -> Draft | None:
         """Wait for rows to run or entries to drop; None when stopped and done."""
         with self._changed:
             while True:
-                draft = self._queue.next_batch(self._clock(), self._budget(), self._is_warm)
-                for version in draft.cold.values():
-                    self._load(version)
-                if draft.picks or draft.dropped:
-                    self._running.append(draft)
-                    if self._queue.num_rows:
-                        self._changed.notify()
-                    return draft
-                if self._is_stopping and not self._loading:
+                if self._may_run():
+                    draft = self._queue.next_batch(
+                        self._clock(), self._budget(), self._loader.is_warm
+                    )
+                    if draft.picks or draft.dropped:
+                        self._running.append(draft)
+                        if self._queue.num_rows:
+                            self._changed.notify()
+                        return draft
+                    self._loader.start()
+                if self._is_stopping and not self._queue.num_rows:
                     return None
-                # Entries that wait for their weights still have deadlines to keep.
-                self._changed.wait(_POLL_S if draft.cold or self._is_stopping else None)
+                self._wait()
+
+    def _may_run(self) -> bool:
+        return len(self._running) < self._num_lanes and not self._loader.loads.is_pressing
+
+    def _wait(self) -> None:
+        """Wait for a change; entries that wait for their weights still have deadlines to keep."""
+        is_patient = not self._queue.num_rows and not self._is_stopping
+        is_changed = self._changed.wait(None if is_patient else _POLL_S)
+        if not is_changed and not self._running:
+            self._loader.loads.make_room()
+
+    def _end(self, draft: Draft) -> None:
+        with self._changed:
+            self._running.remove(draft)
+        self._loader.batch_ended(draft.digests() - draft.returned, self._busy)
+
+    def _put_back(self, entry: Entry, rows: Sequence[int]) -> None:
+        self._loader.loads.send_back(entry.version)
+        self._queue.put_back(entry, rows)
+
+    def _busy(self) -> set[str]:
+        return {digest for draft in self._running for digest in draft.digests()}
 
     def _budget(self) -> Budget:
         limits = self._limits
@@ -180,73 +227,6 @@ class BatchLoop:
         tokens = min(max(most, limits.min_tokens), max(share, 1))
         return Budget(tokens, limits.max_rows, self._engine.info.max_batch_adapters)
 
-    def _is_warm(self, version: TaskVersion) -> bool:
-        return version.digest not in self._loading and self._engine.residency(version) in WARM
 
-    def _run(self, draft: Draft) -> None:
-        started_s = self._clock()
-        try:
-            items = [pick.work_item() for pick in draft.picks]
-            result = self._engine.run(items, lanes=1)
-        except Exception as error:
-            log.exception("A batch of %d rows failed as a whole", len(draft.picks))
-            result = _failed(draft, error, self._clock() - started_s)
-        with self._changed:
-            self._speed.observe(result.stats.num_tokens, self._clock() - started_s)
-            finished = _settle(draft, result, started_s)
-        self._listener.finished(finished)
-        self._listener.ran(result.stats)
-
-    def _load(self, version: TaskVersion) -> None:
-        if version.digest not in self._loading:
-            self._loading.add(version.digest)
-            self._loaders.submit(self._bring_in, version)
-
-    def _bring_in(self, version: TaskVersion) -> None:
-        started_s, failure = self._clock(), None
-        try:
-            self._engine.load(version)
-        except Exception as error:
-            log.exception("Loading %s failed", version.task)
-            failure = error
-        took_s = self._clock() - started_s
-        with self._changed:
-            self._loading.discard(version.digest)
-            waiting = [entry for entry in self._queue if entry.version.digest == version.digest]
-            for entry in waiting:
-                entry.load_s += min(took_s, self._clock() - entry.queued_s)
-            failed = self._queue.remove_version(version.digest) if failure else []
-            self._changed.notify()
-        if failure:
-            self._fail(failed, failure)
-        self._listener.loaded(took_s)
-
-    def _fail(self, entries: Sequence[Entry], error: Exception) -> None:
-        for entry in entries:
-            entry.error = error
-        self._listener.finished(entries)
-
-
-def _settle(draft: Draft, result: RunResult, started_s: float) -> list[Entry]:
-    """Hand each outcome to its entry; the entries that are finished now, each once."""
-    touched = dict.fromkeys(pick.entry for pick in draft.picks)
-    open_before = {entry for entry in touched if not entry.is_finished}
-    for pick, outcome in zip(draft.picks, result.outcomes, strict=True):
-        pick.entry.settle(pick.row, outcome)
-    for entry in touched:
-        entry.started_s = started_s
-        entry.compute_s += result.stats.compute_s
-        entry.load_s += result.stats.load_s
-        entry.batch_tokens = result.stats.num_tokens
-        entry.batch_tasks = result.stats.num_tasks
-    return [entry for entry in touched if entry in open_before and entry.is_finished]
-
-
-def _failed(draft: Draft, error: Exception, took_s: float) -> RunResult:
-    """The result of a batch that raised: each row gets an error of its own kind."""
-    outcome = (
-        error if isinstance(error, PolyheadError) else RowFailed("The batch failed; try again.")
-    )
-    tasks = {pick.entry.version.task for pick in draft.picks}
-    stats = RunStats(len(draft.picks), draft.tokens, len(tasks), 0, took_s)
-    return RunResult((outcome,) * len(draft.picks), stats)
+def _stopped() -> RowFailed:
+    return RowFailed("The server stopped before the input could run.")

@@ -2,65 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from adapter_runtime import TaskVersion
-from serving.errors import DeadlineExceeded
-from serving.scheduler.entries import Entry, Pick
+from serving.errors import ClientGone, DeadlineExceeded
+from serving.scheduler.drafts import Budget, Draft
+from serving.scheduler.entries import Entry
 
 QUANTUM_TOKENS = 64
 """What each task may add per round; small, so that one batch serves many tasks."""
 
+LOW_TURN = 8
+"""Low rows fill what the others leave; of the batches that leave some, every eighth is theirs."""
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What one batch may hold. A single row always fits, however long."""
-
-    tokens: int
-    rows: int
-    adapters: int
-
-
-@dataclass(slots=True)
-class Draft:
-    """The next batch, and what was found on the way to it.
-
-    Args:
-        picks: rows to run, possibly none.
-        dropped: entries that are late or cancelled; late ones carry their error.
-        cold: versions that wait for their weights, each once.
-    """
-
-    picks: list[Pick] = field(default_factory=list)
-    dropped: list[Entry] = field(default_factory=list)
-    cold: dict[str, TaskVersion] = field(default_factory=dict)
-    tokens: int = 0
-    adapters: set[str] = field(default_factory=set)
-
-    def has_room(self, entry: Entry, budget: Budget) -> bool:
-        """Whether the entry's next row fits."""
-        if not self.picks:
-            return True
-        return (
-            len(self.picks) < budget.rows
-            and self.tokens + entry.next_tokens <= budget.tokens
-            and len(self.adapters | entry.adapters) <= budget.adapters
-        )
-
-    def is_full(self, budget: Budget) -> bool:
-        """Whether no row at all fits any more."""
-        return len(self.picks) >= budget.rows or self.tokens >= budget.tokens
-
-    def take(self, entry: Entry) -> int:
-        """Add the entry's next row; returns its tokens."""
-        tokens = entry.next_tokens
-        self.picks.append(Pick(entry, entry.next_row))
-        self.adapters |= entry.adapters
-        self.tokens += tokens
-        entry.next_row += 1
-        return tokens
+IsWarm = Callable[[TaskVersion], bool]
+_Key = tuple[str, bool]
 
 
 @dataclass(slots=True)
@@ -70,7 +28,7 @@ class _Lane:
     entries: deque[Entry] = field(default_factory=deque)
     credit: int = 0
 
-    def first_warm(self, is_warm: Callable[[TaskVersion], bool]) -> Entry | None:
+    def first_warm(self, is_warm: IsWarm) -> Entry | None:
         """The oldest entry whose version is at hand."""
         return next((entry for entry in self.entries if is_warm(entry.version)), None)
 
@@ -79,27 +37,66 @@ class FairQueue:
     """Entries per task, served by deficit round robin in tokens.
 
     A task whose turn a full batch cut short goes on first in the next batch; a task that waits for
-    its weights keeps its place and gathers no credit.
+    its weights keeps its place and gathers no credit. A task's low entries have a lane beside its
+    others.
     """
 
     def __init__(self) -> None:
-        self._lanes: OrderedDict[str, _Lane] = OrderedDict()
+        self._lanes: OrderedDict[_Key, _Lane] = OrderedDict()
+        self._num_entries: Counter[str] = Counter()
+        self._num_passed = 0
         self.num_rows = 0
         self.num_tokens = 0
 
     def add(self, entry: Entry) -> None:
-        """Queue an entry at the end of its task's lane."""
+        """Queue an entry at the end of its lane."""
         assert not entry.is_taken, "An entry without waiting rows was queued. This is a bug."
-        self._lanes.setdefault(entry.version.task, _Lane()).entries.append(entry)
-        self._count(entry, 1)
+        self._lanes.setdefault(_key(entry), _Lane()).entries.append(entry)
+        self._enter(entry)
 
-    def remove_version(self, digest: str) -> list[Entry]:
-        """Take out every entry of a version, such as one that failed to load."""
-        return self._remove(lambda entry: entry.version.digest == digest)
+    def put_back(self, entry: Entry, rows: Sequence[int]) -> None:
+        """Let rows that were taken wait again, before all others of their lane."""
+        assert not entry.is_finished, "A finished entry was put back. This is a bug."
+        key, tokens = _key(entry), entry.tokens_of(rows)
+        if key not in self._lanes:
+            self._lanes[key] = _Lane()
+            self._lanes.move_to_end(key, last=False)
+        lane = self._lanes[key]
+        if entry.is_taken:
+            lane.entries.appendleft(entry)
+            self._num_entries[entry.version.digest] += 1
+        entry.waiting.extendleft(sorted(rows, reverse=True))
+        lane.credit = min(lane.credit + tokens, QUANTUM_TOKENS)
+        self.num_rows += len(rows)
+        self.num_tokens += tokens
 
-    def next_batch(
-        self, now_s: float, budget: Budget, is_warm: Callable[[TaskVersion], bool]
-    ) -> Draft:
+    def remove(self, is_out: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out entries, such as those of a version that failed to load."""
+        out = [entry for entry in self if is_out(entry)]
+        for entry in out:
+            lane = self._lanes[_key(entry)]
+            lane.entries.remove(entry)
+            if not lane.entries:
+                del self._lanes[_key(entry)]
+            self._leave(entry)
+            self.num_rows -= len(entry.waiting)
+            self.num_tokens -= entry.waiting_tokens
+        return out
+
+    def is_waiting(self, digest: str) -> bool:
+        """Whether rows of a version wait."""
+        return digest in self._num_entries
+
+    def versions(self) -> list[TaskVersion]:
+        """The versions that rows wait for, the longest waiter first and low ones last."""
+        oldest: dict[str, Entry] = {}
+        for entry in self:
+            known = oldest.setdefault(entry.version.digest, entry)
+            if _age(entry) < _age(known):
+                oldest[entry.version.digest] = entry
+        return [entry.version for entry in sorted(oldest.values(), key=_age)]
+
+    def next_batch(self, now_s: float, budget: Budget, is_warm: IsWarm) -> Draft:
         """Take out the rows that run next.
 
         Args:
@@ -107,33 +104,33 @@ class FairQueue:
             budget: limits of this batch.
             is_warm: whether a version's weights are at hand; asked once per version.
         """
-        draft = Draft(dropped=self._remove(lambda entry: _is_dropped(entry, now_s)))
-        warmth: dict[str, bool] = {}
-
-        def check(version: TaskVersion) -> bool:
-            if version.digest not in warmth:
-                warmth[version.digest] = is_warm(version)
-                if not warmth[version.digest]:
-                    draft.cold[version.digest] = version
-            return warmth[version.digest]
-
-        turns = list(self._lanes)
-        while turns and not draft.is_full(budget):
-            turns = [task for task in turns if self._turn(task, draft, budget, check)]
+        draft = Draft(dropped=self._drop(now_s))
+        warmth = _once(is_warm)
+        low_leads = self._num_passed >= LOW_TURN - 1
+        self._fill(draft, budget, warmth, is_low=low_leads)
+        if low_leads and draft.picks:
+            self._num_passed = -1
+        self._fill(draft, budget, warmth, is_low=not low_leads)
+        if draft.picks:
+            low_wait = any(is_low for _, is_low in self._lanes)
+            self._num_passed = self._num_passed + 1 if low_wait else 0
         return draft
 
-    def _turn(
-        self, task: str, draft: Draft, budget: Budget, is_warm: Callable[[TaskVersion], bool]
-    ) -> bool:
+    def _fill(self, draft: Draft, budget: Budget, is_warm: IsWarm, *, is_low: bool) -> None:
+        turns = [key for key in self._lanes if key[1] == is_low]
+        while turns and not draft.is_full(budget):
+            turns = [key for key in turns if self._turn(key, draft, budget, is_warm)]
+
+    def _turn(self, key: _Key, draft: Draft, budget: Budget, is_warm: IsWarm) -> bool:
         """Let one task add rows; whether another turn in this batch may add more."""
         if draft.is_full(budget):
             return False
-        lane = self._lanes[task]
+        lane = self._lanes[key]
         if lane.credit <= 0 and lane.first_warm(is_warm) is not None:
             lane.credit += QUANTUM_TOKENS
         while (entry := lane.first_warm(is_warm)) is not None:
             if lane.credit <= 0:
-                self._lanes.move_to_end(task)
+                self._lanes.move_to_end(key)
                 return True
             if not draft.has_room(entry, budget):
                 return False
@@ -143,47 +140,79 @@ class FairQueue:
             self.num_tokens -= tokens
             if entry.is_taken:
                 lane.entries.remove(entry)
+                self._leave(entry)
         if not lane.entries:
-            del self._lanes[task]
+            del self._lanes[key]
         return False
 
-    def _remove(self, is_out: Callable[[Entry], bool]) -> list[Entry]:
-        out = [entry for entry in self if is_out(entry)]
-        for entry in out:
-            lane = self._lanes[entry.version.task]
-            lane.entries.remove(entry)
-            if not lane.entries:
-                del self._lanes[entry.version.task]
-            self._count(entry, -1)
-        return out
+    def _drop(self, now_s: float) -> list[Entry]:
+        """Take out what nobody waits for; those whose end is not known yet, with their error."""
+        dropped = []
+        for entry in self.remove(lambda entry: _is_over(entry, now_s)):
+            if entry.error is None:
+                entry.error = ClientGone() if entry.is_cancelled else _late()
+                dropped.append(entry)
+        return dropped
+
+    def _enter(self, entry: Entry) -> None:
+        self._num_entries[entry.version.digest] += 1
+        self.num_rows += len(entry.waiting)
+        self.num_tokens += entry.waiting_tokens
+
+    def _leave(self, entry: Entry) -> None:
+        digest = entry.version.digest
+        self._num_entries[digest] -= 1
+        if not self._num_entries[digest]:
+            del self._num_entries[digest]
 
     def __iter__(self) -> Iterator[Entry]:
         """All waiting entries, lane by lane."""
         for lane in self._lanes.values():
             yield from lane.entries
 
-    def _count(self, entry: Entry, sign: int) -> None:
-        self.num_rows += sign * (len(entry.outcomes) - entry.next_row)
-        self.num_tokens += sign * entry.waiting_tokens
-
     def check_integrity(self) -> None:
-        """Assert that the counts match the entries and that no lane is empty."""
-        assert all(lane.entries for lane in self._lanes.values()), (
-            "An empty lane stayed. This is a bug."
-        )
-        rows = sum(len(entry.outcomes) - entry.next_row for entry in self)
-        tokens = sum(entry.waiting_tokens for entry in self)
+        """Assert that the counts match the entries and that each waits once, in its own lane."""
+        assert all(
+            lane.entries and all(_key(entry) == key for entry in lane.entries)
+            for key, lane in self._lanes.items()
+        ), "An empty or foreign lane stayed. This is a bug."
+        entries = list(self)
+        rows = sum(len(entry.waiting) for entry in entries)
+        tokens = sum(entry.waiting_tokens for entry in entries)
         assert (rows, tokens) == (self.num_rows, self.num_tokens), (
             "Rows are miscounted. This is a bug."
         )
-
-
-def _is_dropped(entry: Entry, now_s: float) -> bool:
-    if entry.is_cancelled or entry.error is not None:
-        return True
-    if now_s >= entry.deadline_s:
-        entry.error = DeadlineExceeded(
-            "The deadline passed before the answer was ready; send x-deadline-ms with more time."
+        assert len(set(entries)) == len(entries), "An entry waits twice. This is a bug."
+        assert all(entry.waiting for entry in entries), "An entry waits for nothing. This is a bug."
+        assert self._num_entries == Counter(entry.version.digest for entry in entries), (
+            "Versions are miscounted. This is a bug."
         )
-        return True
-    return False
+
+
+def _once(is_warm: IsWarm) -> IsWarm:
+    known: dict[str, bool] = {}
+
+    def ask(version: TaskVersion) -> bool:
+        if version.digest not in known:
+            known[version.digest] = is_warm(version)
+        return known[version.digest]
+
+    return ask
+
+
+def _key(entry: Entry) -> _Key:
+    return entry.version.task, entry.is_low
+
+
+def _age(entry: Entry) -> tuple[bool, float]:
+    return entry.is_low, entry.queued_s
+
+
+def _is_over(entry: Entry, now_s: float) -> bool:
+    return entry.is_cancelled or entry.error is not None or now_s >= entry.deadline_s
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "The deadline passed before the answer was ready; send x-deadline-ms with more time."
+    )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from adapter_runtime import (
     Arrays,
+    CapacityError,
     Encoded,
     EngineConfig,
     EngineStats,
@@ -45,6 +46,8 @@ class FakeEngine:
         load_s: how long each load takes.
         cold: tasks whose weights are absent until loaded.
         fails: raised by `run` as a whole when set.
+        max_resident: versions on the device at once; the least recently used of those that are not
+            held make room. No limit by default.
     """
 
     run_s: float = 0.0
@@ -61,6 +64,9 @@ class FakeEngine:
     read_s: float = 0.0
     calls: list[tuple[str, str]] = field(default_factory=list)
     holds: Counter[str] = field(default_factory=Counter)
+    max_resident: int | None = None
+    resident: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    placing: threading.RLock = field(default_factory=threading.RLock)
 
     def inspect(self, spec: TaskSpec) -> Report:
         """Accepts every name but `broken`."""
@@ -126,12 +132,30 @@ class FakeEngine:
     def hold(self, version: TaskVersion) -> None:
         """As `load`; counts holds."""
         self.load(version)
-        self.holds[version.digest] += 1
+        with self.placing:
+            if not self.place(version):
+                raise CapacityError("All places are held.")
+            self.holds[version.digest] += 1
 
     def release(self, version: TaskVersion) -> None:
         """Counts down."""
-        self.holds[version.digest] -= 1
-        assert self.holds[version.digest] >= 0
+        with self.placing:
+            self.holds[version.digest] -= 1
+            assert self.holds[version.digest] >= 0
+
+    def place(self, version: TaskVersion) -> bool:
+        """Put a version on the device, as the last that makes room; False where all are held."""
+        with self.placing:
+            if self.max_resident is None:
+                return True
+            if version.digest not in self.resident and len(self.resident) >= self.max_resident:
+                free = next((key for key in self.resident if not self.holds[key]), None)
+                if free is None:
+                    return False
+                del self.resident[free]
+            self.resident[version.digest] = None
+            self.resident.move_to_end(version.digest)
+            return True
 
     def evict(self, version: TaskVersion) -> None:
         """The task is cold from now on."""
@@ -150,7 +174,9 @@ class FakeEngine:
         self.cold.discard(version.task)
 
     def residency(self, version: TaskVersion) -> Residency:
-        """Absent for cold tasks."""
+        """Absent for cold tasks; in host memory where it has lost its place on the device."""
+        if self.max_resident is not None and version.digest not in self.resident:
+            return Residency.ABSENT if version.task in self.cold else Residency.HOST
         return Residency.ABSENT if version.task in self.cold else Residency.DEVICE
 
     def encode(self, version: TaskVersion, inputs: Any, parameters: Mapping[str, Any]) -> Encoded:
@@ -175,7 +201,12 @@ class FakeEngine:
         tasks = {item.version.task for item in items}
         tokens = sum(len(item.row.input_ids) for item in items)
         stats = RunStats(len(items), tokens, len(tasks), 3, max(self.run_s, 1e-4))
-        return RunResult(tuple(_outcome(item) for item in items), stats)
+        placed = {item.version.digest: self.place(item.version) for item in items}
+        outcomes = (
+            _outcome(item) if placed[item.version.digest] else CapacityError("All places are held.")
+            for item in items
+        )
+        return RunResult(tuple(outcomes), stats)
 
     def decode(self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:
         """Label, words per row; a vector for embeddings."""

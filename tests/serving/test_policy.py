@@ -6,8 +6,9 @@ import pytest
 
 from adapter_runtime import Encoded, HeadSpec, Kind, Leaf, Limits, Row, TaskSpec, TaskVersion
 from serving.errors import DeadlineExceeded
+from serving.scheduler.drafts import Budget, Draft
 from serving.scheduler.entries import Entry
-from serving.scheduler.policy import QUANTUM_TOKENS, Budget, Draft, FairQueue
+from serving.scheduler.policy import QUANTUM_TOKENS, FairQueue
 from serving.scheduler.speed import Speed
 
 WIDE = Budget(10_000, 1_000, 100)
@@ -114,11 +115,11 @@ def test_interrupted_turn_goes_on_first() -> None:
 
 
 def test_cold_task_delays_only_itself() -> None:
-    """Its rows stay; it is named once so that it can be loaded."""
+    """Its rows stay; it is named once, so that it can be loaded."""
     queue = filled(entry("cold", 5), entry("warm", 5), entry("cold", 5))
     found = draft(queue, cold="cold")
     assert tasks(found) == ["warm"]
-    assert [version.task for version in found.cold.values()] == ["cold"]
+    assert [version.task for version in queue.versions()] == ["cold"]
     assert tasks(draft(queue)) == ["cold", "cold"]
 
 
@@ -136,7 +137,7 @@ def test_version_that_failed_to_load_leaves_the_queue() -> None:
     """Only its own entries go."""
     bad, good = entry("bad", 5), entry("good", 5)
     queue = filled(bad, good)
-    assert queue.remove_version("d-bad") == [bad]
+    assert queue.remove(lambda entry: entry.version.digest == "d-bad") == [bad]
     queue.check_integrity()
     assert tasks(draft(queue)) == ["good"]
 

@@ -1,0 +1,59 @@
+"""The next batch while it is being put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from serving.scheduler.entries import Entry, Pick
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one batch may hold. A single row always fits, however long."""
+
+    tokens: int
+    rows: int
+    adapters: int
+
+
+@dataclass(slots=True)
+class Draft:
+    """The next batch, and what was found on the way to it.
+
+    Args:
+        picks: rows to run, possibly none.
+        dropped: entries that are late or cancelled; each carries its error.
+        returned: digests of versions of which rows found no room when it ran.
+    """
+
+    picks: list[Pick] = field(default_factory=list)
+    dropped: list[Entry] = field(default_factory=list)
+    tokens: int = 0
+    adapters: set[str] = field(default_factory=set)
+    returned: set[str] = field(default_factory=set)
+
+    def has_room(self, entry: Entry, budget: Budget) -> bool:
+        """Whether the entry's next row fits."""
+        if not self.picks:
+            return True
+        return (
+            len(self.picks) < budget.rows
+            and self.tokens + entry.next_tokens <= budget.tokens
+            and len(self.adapters | entry.adapters) <= budget.adapters
+        )
+
+    def is_full(self, budget: Budget) -> bool:
+        """Whether no row at all fits any more."""
+        return len(self.picks) >= budget.rows or self.tokens >= budget.tokens
+
+    def take(self, entry: Entry) -> int:
+        """Add the entry's next row; returns its tokens."""
+        tokens = entry.next_tokens
+        self.picks.append(Pick(entry, entry.waiting.popleft()))
+        self.adapters |= entry.adapters
+        self.tokens += tokens
+        return tokens
+
+    def digests(self) -> set[str]:
+        """The versions that take part."""
+        return {pick.entry.version.digest for pick in self.picks}

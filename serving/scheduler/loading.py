@@ -1,0 +1,140 @@
+"""The threads that bring cold versions in, beside the compute lanes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from adapter_runtime import CapacityError, Engine, Residency, TaskVersion
+from serving.scheduler.entries import Entry, Loaded
+from serving.scheduler.loads import Loads
+from serving.scheduler.policy import FairQueue
+
+log = logging.getLogger(__name__)
+
+
+class Loader:
+    """Holds cold versions on the device until their rows have run.
+
+    Args:
+        engine: holds and releases.
+        clock: monotonic seconds.
+        queue: the rows that wait.
+        changed: guards the queue and this; notified when a version came in.
+        loaded: hears of each load that ended.
+        failed: hears of entries whose version cannot come.
+        most: versions that load side by side.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], float],
+        queue: FairQueue,
+        changed: threading.Condition,
+        loaded: Callable[[Loaded], None],
+        failed: Callable[[Sequence[Entry], Exception], None],
+        most: int,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._queue = queue
+        self._changed = changed
+        self._loaded = loaded
+        self._failed = failed
+        self._threads = ThreadPoolExecutor(most, "load")
+        self.loads = Loads(most)
+
+    def start(self) -> None:
+        """Start what may come in now. The lock is held."""
+        if not self.loads.can_start:
+            return
+        for version in self.loads.start(self._queue.versions(), self._is_on_device):
+            self._threads.submit(self._bring_in, version)
+
+    def is_warm(self, version: TaskVersion) -> bool:
+        """Whether a batch may take rows of a version. The lock is held."""
+        return self.loads.is_warm(version, self._is_on_device)
+
+    def batch_ended(self, ran: Collection[str], running: Callable[[], Collection[str]]) -> None:
+        """Release what was held for rows that have run or wait no more; room may have come.
+
+        Args:
+            ran: digests of the versions of which rows ran.
+            running: digests of the versions in other batches; asked when it matters.
+        """
+        with self._changed:
+            over: list[TaskVersion] = []
+            if self.loads.held:
+                busy = running()
+                over = self.loads.let_go(
+                    lambda digest: (
+                        digest in ran or not (digest in busy or self._queue.is_waiting(digest))
+                    )
+                )
+        for version in over:
+            self._release(version)
+        with self._changed:
+            self.loads.make_room()
+            self.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Start no more loads; those on their way end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _is_on_device(self, version: TaskVersion) -> bool:
+        return self._engine.residency(version) is Residency.DEVICE
+
+    def _bring_in(self, version: TaskVersion) -> None:
+        started_s, error = self._clock(), None
+        came_from = self._engine.residency(version)
+        try:
+            self._engine.hold(version)
+        except CapacityError:
+            self._refuse(version)
+            return
+        except Exception as problem:
+            log.exception("Loading version %s of %s failed", version.id, version.task)
+            error = problem
+        loaded = Loaded(version, self._clock() - started_s, came_from, error)
+        if error is None:
+            self._take_in(loaded)
+        else:
+            self._give_up(version, error)
+        self._loaded(loaded)
+
+    def _take_in(self, loaded: Loaded) -> None:
+        version = loaded.version
+        with self._changed:
+            now_s = self._clock()
+            for entry in self._queue:
+                if entry.version.digest == version.digest:
+                    entry.load_s += min(loaded.took_s, now_s - entry.queued_s)
+            is_awaited = self._queue.is_waiting(version.digest)
+            is_held = self.loads.came(version, is_awaited=is_awaited)
+            self.start()
+            self._changed.notify_all()
+        if not is_held:
+            self._release(version)
+
+    def _refuse(self, version: TaskVersion) -> None:
+        with self._changed:
+            self.loads.refused(version)
+            self._changed.notify_all()
+
+    def _give_up(self, version: TaskVersion, error: Exception) -> None:
+        with self._changed:
+            self.loads.failed(version)
+            out = self._queue.remove(lambda entry: entry.version.digest == version.digest)
+            self.start()
+            self._changed.notify_all()
+        self._failed(out, error)
+
+    def _release(self, version: TaskVersion) -> None:
+        try:
+            self._engine.release(version)
+        except Exception:
+            log.exception("Releasing version %s of %s failed", version.id, version.task)

@@ -1,0 +1,127 @@
+"""Which cold versions come in next, and how long they are held. Pure: its owner locks and loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from adapter_runtime import TaskVersion
+
+_PATIENCE = 3
+"""Refusals after which batches wait for a load: their pins may be what leaves it no room."""
+
+
+@dataclass(slots=True)
+class Loads:
+    """The longest waiter is loaded first, several side by side while there is room.
+
+    How much room there is only a refusal tells. After one, nothing starts before a batch has ended
+    (only then can room have come), and then one load at a time until nobody waits who is cold: so
+    a narrow version never takes the room that a wide one before it waits for.
+
+    Args:
+        most: loads side by side.
+        loading: versions on their way in, by digest.
+        held: versions that are kept on the device until their rows have run.
+    """
+
+    most: int
+    loading: dict[str, TaskVersion] = field(default_factory=dict)
+    held: dict[str, TaskVersion] = field(default_factory=dict)
+    _wanted: dict[str, TaskVersion] = field(default_factory=dict)
+    _homeless: set[str] = field(default_factory=set)
+    _refusals: dict[str, int] = field(default_factory=dict)
+    _is_full: bool = False
+    _may_try: bool = True
+
+    @property
+    def can_start(self) -> bool:
+        """Whether one more load may start now."""
+        if self._is_full:
+            return self._may_try and not self.loading
+        return len(self.loading) < self.most
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether a load that was refused again and again is being tried between two batches."""
+        return self._is_full and any(
+            self._refusals.get(digest, 0) >= _PATIENCE for digest in self.loading
+        )
+
+    def want(self, version: TaskVersion) -> None:
+        """Bring a version in though no row waits for it."""
+        self._wanted[version.digest] = version
+
+    def start(
+        self, waiting: Iterable[TaskVersion], is_on_device: Callable[[TaskVersion], bool]
+    ) -> list[TaskVersion]:
+        """The versions to load now; each must be `came`, `refused` or `failed` later.
+
+        Args:
+            waiting: versions with waiting rows, the longest waiter first.
+            is_on_device: asked for those that are neither held nor on their way.
+        """
+        started: list[TaskVersion] = []
+        for version in (*waiting, *self._wanted.values()):
+            if not self.can_start:
+                return started
+            digest = version.digest
+            if digest in self.loading or self.is_warm(version, is_on_device):
+                self._wanted.pop(digest, None)
+                continue
+            self.loading[digest] = version
+            started.append(version)
+        if not started and not self.loading:
+            self._is_full = False
+            self._refusals.clear()
+            self._homeless.clear()
+        return started
+
+    def is_warm(self, version: TaskVersion, is_on_device: Callable[[TaskVersion], bool]) -> bool:
+        """Whether a batch may take rows of a version."""
+        if version.digest in self.held:
+            return True
+        if version.digest in self.loading or version.digest in self._homeless:
+            return False
+        return is_on_device(version)
+
+    def came(self, version: TaskVersion, *, is_awaited: bool) -> bool:
+        """A load is done; whether the version stays held for rows that wait."""
+        self._end(version)
+        self._refusals.pop(version.digest, None)
+        if is_awaited:
+            self.held[version.digest] = version
+        return is_awaited
+
+    def refused(self, version: TaskVersion) -> None:
+        """There was no room for a load."""
+        self._end(version, is_homeless=version.digest in self._homeless)
+        self._refusals[version.digest] = self._refusals.get(version.digest, 0) + 1
+        self._is_full, self._may_try = True, False
+
+    def failed(self, version: TaskVersion) -> None:
+        """A load can not be done."""
+        self._end(version)
+        self._refusals.pop(version.digest, None)
+
+    def _end(self, version: TaskVersion, *, is_homeless: bool = False) -> None:
+        del self.loading[version.digest]
+        self._wanted.pop(version.digest, None)
+        if not is_homeless:
+            self._homeless.discard(version.digest)
+
+    def make_room(self) -> None:
+        """A batch has ended, so that room may have come."""
+        self._may_try = True
+
+    def send_back(self, version: TaskVersion) -> None:
+        """Rows of a version found no room in a batch: they run when it is held."""
+        if version.digest not in self.held:
+            self._homeless.add(version.digest)
+
+    def let_go(self, is_over: Callable[[str], bool]) -> list[TaskVersion]:
+        """End the holds of versions, by digest; each of them must be released."""
+        over = [version for digest, version in self.held.items() if is_over(digest)]
+        for version in over:
+            del self.held[version.digest]
+        return over

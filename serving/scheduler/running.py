@@ -1,0 +1,119 @@
+"""One batch from its rows to whoever waits for them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from adapter_runtime import Engine, RunResult, RunStats, TaskVersion
+from serving.scheduler.attempts import Part, run_apart
+from serving.scheduler.drafts import Draft
+from serving.scheduler.entries import Entry, Loaded, Pick
+from serving.scheduler.low import LowRun
+from serving.scheduler.settling import settle
+from serving.scheduler.speed import Speed
+
+log = logging.getLogger(__name__)
+
+
+def _ignore(version: TaskVersion, error: Exception) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of finished work, each call from a compute or a loading thread.
+
+    Args:
+        finished: entries that have all outcomes or an error, each once; must return fast.
+        ran: one forward's stats.
+        loaded: one cold version came in, or could not.
+        guilty: a version raised by itself or gave no finite numbers, with the error; once for each
+            batch, before its entries are told; never for rows of `run_low`; must return fast.
+    """
+
+    finished: Callable[[Sequence[Entry]], None]
+    ran: Callable[[RunStats], None]
+    loaded: Callable[[Loaded], None]
+    guilty: Callable[[TaskVersion, Exception], None] = _ignore
+
+
+class Runner:
+    """Runs batches and hands their outcomes on; each lane may use it at once.
+
+    Args:
+        engine: runs the batches.
+        clock: monotonic seconds.
+        listener: hears of everything but `run_low`.
+        speed: learns from every forward.
+        changed: guards entries, `speed` and what `put_back` changes.
+        put_back: lets rows that found no room wait again.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], float],
+        listener: Listener,
+        speed: Speed,
+        changed: threading.Condition,
+        put_back: Callable[[Entry, Sequence[int]], None],
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._listener = listener
+        self._speed = speed
+        self._changed = changed
+        self._put_back = put_back
+
+    def run(self, draft: Draft) -> None:
+        """Run a batch, apart where it raises. Blocks."""
+        started_s = self._clock()
+        blamed: set[tuple[str, str]] = set()
+        for part in run_apart(self._attempt, draft.picks):
+            for pick, error in part.guilt():
+                version = pick.entry.version
+                key = version.task, version.digest
+                if key not in blamed and not isinstance(pick.entry.owner, LowRun):
+                    blamed.add(key)
+                    self._listener.guilty(version, error)
+            self._settle(draft, part, started_s)
+
+    def _attempt(self, picks: Sequence[Pick]) -> RunResult:
+        started_s = self._clock()
+        try:
+            result = self._engine.run([pick.work_item() for pick in picks], lanes=1)
+        except Exception:
+            log.exception("A batch of %d rows failed as a whole", len(picks))
+            raise
+        with self._changed:
+            self._speed.observe(result.stats.num_tokens, self._clock() - started_s)
+        return result
+
+    def _settle(self, draft: Draft, part: Part, started_s: float) -> None:
+        with self._changed:
+            settled = settle(part, started_s)
+            for entry, rows in settled.returned.items():
+                draft.returned.add(entry.version.digest)
+                self._put_back(entry, rows)
+        self.tell(settled.finished)
+        if part.result is not None:
+            self._listener.ran(part.result.stats)
+
+    def fail(self, entries: Sequence[Entry], error: Exception) -> None:
+        """End entries that have not ended yet."""
+        with self._changed:
+            failed = [entry for entry in dict.fromkeys(entries) if not entry.is_finished]
+            for entry in failed:
+                entry.error = error
+        self.tell(failed)
+
+    def tell(self, entries: Sequence[Entry]) -> None:
+        """Hand finished entries to whoever waits for them."""
+        for low in {entry.owner for entry in entries if isinstance(entry.owner, LowRun)}:
+            low.tell()
+        others = [entry for entry in entries if not isinstance(entry.owner, LowRun)]
+        if others:
+            self._listener.finished(others)
