@@ -19,7 +19,7 @@ from adapter_runtime import (
     UnknownTask,
 )
 from serving.catalog.entries import near_names
-from serving.catalog.files import TaskFile
+from serving.catalog.plans import TaskFile
 
 log = logging.getLogger(__name__)
 _THREADS = 4
@@ -104,7 +104,9 @@ def admit_all(engine: Engine, file: TaskFile) -> Catalog:
     """Prepare every task of a file; one that fails does not stop the others. Blocks."""
     broken = tuple(Task(each.name, None, "bad_task_entry", each.reason) for each in file.broken)
     with ThreadPoolExecutor(_THREADS, "admit") as threads:
-        admitted = tuple(threads.map(lambda spec: _admit(engine, spec), file.specs))
+        admitted = tuple(
+            threads.map(lambda plan: _admit(engine, plan.versions[-1].spec), file.plans)
+        )
     catalog = Catalog((*admitted, *broken))
     for task in catalog.failed:
         log.error("Task %s is NOT served: %s", task.name, task.reason)

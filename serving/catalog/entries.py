@@ -1,171 +1,177 @@
-"""The shape of one task entry, with strict keys and reasons that help."""
+"""From one entry, as YAML or a request body gives it, to the plan of a task."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
-from adapter_runtime import Example, Kind, Limits, Overflow, TaskSpec, absolute
+from adapter_runtime import Example, Limits, SourceError, TaskSpec, absolute
+from serving.catalog.keys import key_of
+from serving.catalog.plans import RollbackRule, TaskPlan, VersionPlan
+from serving.catalog.shapes import (
+    SHARED,
+    ExampleEntry,
+    TaskEntry,
+    VersionEntry,
+    check_name,
+    near_names,
+    read_options,
+    sentence,
+)
 from serving.catalog.trees import read_tree
 from serving.errors import TaskFileError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_LATER = {"versions": "Give one adapter and head.", "rollback": "Remove it."}
+__all__ = ["Base", "near_names", "read_entry", "read_options", "read_spec"]
+
+Base = Path | str
+"""A folder, or the URL of one, where relative Sources start."""
+Shape = TypeVar("Shape", bound=TaskEntry)
+Read = TypeVar("Read")
+_TASK_KEYS = tuple(TaskEntry.model_fields)
+UNREADABLE = "unreadable"
+"""Key of an entry that stands for a file that is no YAML; its value is the reason."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LimitsEntry(_Strict):
-    """`limits:` of a task."""
-
-    max_tokens: int | None = Field(default=None, ge=1)
-    overflow: Overflow | None = None
-
-
-class OptionsEntry(_Strict):
-    """`options:` of a task."""
-
-    pooling: str | None = None
-    normalize: bool | None = None
-    lora_scaling: Literal["as_trained", "adapters"] | None = None
-    reft_subtract_projection: bool | None = None
-    multi_label: bool | None = None
-    problem_type: Literal["regression", "multi_label_classification"] | None = None
-    token_types: bool | None = None
-    mlm_inverse: bool | None = None
-    head_gelu: Literal["as_trained", "adapters"] | None = None
-    fusion_temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-
-class ExampleEntry(_Strict):
-    """One of a task's `examples:`, kept for the admission check."""
-
-    inputs: Any
-    expect: Any = None
-
-    @field_validator("expect")
-    @classmethod
-    def _tolerance_is_a_distance(cls, expect: Any) -> Any:
-        for part in expect if isinstance(expect, list) else [expect]:
-            tolerance = part.get("tolerance", 0) if isinstance(part, dict) else 0
-            if isinstance(tolerance, bool) or not isinstance(tolerance, int | float):
-                raise ValueError("tolerance must be a number")
-            if not tolerance >= 0:
-                raise ValueError("tolerance must be 0 or more")
-        return expect
-
-
-class TaskEntry(_Strict):
-    """One task as a file states it."""
-
-    name: str
-    adapter: Any = None
-    head: str | None = None
-    kind: Kind | None = None
-    labels: tuple[str, ...] | None = None
-    limits: LimitsEntry = LimitsEntry()
-    options: OptionsEntry = OptionsEntry()
-    pinned: bool = False
-    examples: tuple[ExampleEntry, ...] = ()
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _labels_are_text(cls, labels: Any) -> Any:
-        # YAML reads the labels no, off and 1 as Booleans and a number.
-        if isinstance(labels, list) and any(not isinstance(label, str) for label in labels):
-            raise ValueError('labels must be texts; quote words such as "no" and numbers')
-        return labels
-
-
-def known_options() -> tuple[str, ...]:
-    """The names that `options:` may hold."""
-    return tuple(OptionsEntry.model_fields)
-
-
-def read_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Options of a task, checked.
-
-    Raises:
-        TaskFileError: a name is unknown or a value is wrong.
-    """
-    try:
-        return OptionsEntry.model_validate(dict(options)).model_dump(exclude_none=True)
-    except ValidationError as error:
-        raise TaskFileError(_sentence(error, ("options",))) from error
-
-
-def read_entry(entry: Any, folder: Path) -> TaskSpec:
-    """One entry as a TaskSpec with every Source absolute.
+def read_entry(entry: Any, base: Base) -> TaskPlan:
+    """One entry as a plan, with every Source absolute.
 
     Args:
         entry: what YAML gave.
-        folder: relative paths start here.
+        base: relative Sources start here.
 
     Raises:
         TaskFileError: a key is unknown or a value is wrong; names it.
     """
-    if not isinstance(entry, dict):
+    if not isinstance(entry, Mapping):
         raise TaskFileError("A task must be a mapping that starts with `name:`.")
-    for key, remedy in _LATER.items():
-        if key in entry:
-            raise TaskFileError(f"`{key}` is not supported by this release. {remedy}")
+    if UNREADABLE in entry:
+        raise TaskFileError(str(entry[UNREADABLE]))
+    return guarded(lambda: whole_plan(checked(TaskEntry, entry, _TASK_KEYS), base))
+
+
+def read_spec(entry: Any, base: Base) -> TaskSpec:
+    """One entry as what to read for its newest version.
+
+    Raises:
+        TaskFileError: as `read_entry`.
+    """
+    return read_entry(entry, base).versions[-1].spec
+
+
+def guarded(read: Callable[[], Read]) -> Read:
+    """What `read` gives.
+
+    Raises:
+        TaskFileError: also for what hostile paths and endless trees raise on the way.
+    """
     try:
-        task = TaskEntry.model_validate(entry)
+        return read()
+    except (SourceError, OSError, RuntimeError, ValueError) as error:
+        raise TaskFileError(f"The entry cannot be read: {error}.") from error
+
+
+def checked(shape: type[Shape], entry: Mapping[str, Any], known: Sequence[str]) -> Shape:
+    """The entry in its shape.
+
+    Raises:
+        TaskFileError: a key is not among the known ones, or a value is wrong.
+    """
+    try:
+        task = shape.model_validate(dict(entry))
     except ValidationError as error:
-        raise TaskFileError(_sentence(error)) from error
+        raise TaskFileError(sentence(error, tuple(known))) from error
     check_name(task.name)
-    return TaskSpec(
-        name=task.name,
-        adapter=read_tree(task.adapter, folder),
-        head=absolute(task.head, folder) if task.head else None,
-        kind=task.kind,
-        labels=task.labels,
-        limits=Limits(**task.limits.model_dump(exclude_none=True)),
-        options=task.options.model_dump(exclude_none=True),
-        pinned=task.pinned,
-        examples=tuple(Example(each.inputs, each.expect) for each in task.examples),
+    return task
+
+
+def whole_plan(task: TaskEntry, base: Base) -> TaskPlan:
+    """The plan of a task.
+
+    Raises:
+        TaskFileError: its versions contradict each other, or a Source is none.
+    """
+    versions = _versions(task, base)
+    alive = {plan.id for plan in versions}
+    return TaskPlan(
+        task.name,
+        versions,
+        rollback=rule_of(task),
+        previous_weights=task.previous_weights,
+        retired=tuple(id for id in dict.fromkeys(task.retired) if id not in alive),
     )
 
 
-def check_name(name: str) -> None:
-    """Raises TaskFileError when a task may not be called so."""
-    if not NAME.fullmatch(name):
-        raise TaskFileError(
-            f"{name!r} cannot name a task: use 1 to 128 letters, digits, dots, dashes and "
-            "underscores, and start with a letter or digit."
-        )
+def _versions(task: TaskEntry, base: Base) -> tuple[VersionPlan, ...]:
+    if task.versions is None:
+        only = VersionEntry(adapter=task.adapter, head=task.head)
+        return (version_plan(task, only, base),)
+    for key in ("adapter", "head"):
+        if key in task.model_fields_set:
+            raise TaskFileError(f"{key}: with `versions`, give it to each version.")
+    if not task.versions:
+        raise TaskFileError("versions: give at least one.")
+    plans = []
+    for place, version in enumerate(task.versions):
+        try:
+            plans.append(version_plan(task, version, base))
+        except TaskFileError as error:
+            raise type(error)(f"versions.{place}.{error}") from error
+    _check_together(plans)
+    return tuple(plans)
 
 
-def near_names(name: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Names that look like this one, best first, at most three."""
-    folded = {known.casefold(): known for known in names}
-    found = get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
-    return tuple(folded[key] for key in found)
+def version_plan(task: TaskEntry, version: VersionEntry, base: Base) -> VersionPlan:
+    """The plan of one version; what it does not state itself its task states.
+
+    Raises:
+        TaskFileError: a Source is none, or it is a shadow with a weight.
+    """
+    said = {
+        key: getattr(version if key in version.model_fields_set else task, key) for key in SHARED
+    }
+    spec = TaskSpec(
+        name=task.name,
+        adapter=read_tree(version.adapter, base),
+        head=absolute(version.head, base) if version.head else None,
+        kind=said["kind"],
+        labels=said["labels"],
+        limits=Limits(**said["limits"].model_dump(exclude_none=True)),
+        options=said["options"].model_dump(exclude_none=True),
+        pinned=said["pinned"],
+        examples=tuple(map(_example, said["examples"])),
+    )
+    if version.shadow and version.weight:
+        raise TaskFileError("weight: a shadow answers nobody; leave its weight out.")
+    return VersionPlan(
+        spec,
+        key_of(spec),
+        id=version.id,
+        digest=version.digest,
+        weight=version.weight,
+        shadow=version.shadow,
+        rolled_back=version.rolled_back,
+    )
 
 
-_FIELDS: Mapping[tuple[str, ...], tuple[str, ...]] = {
-    (): tuple(TaskEntry.model_fields),
-    ("limits",): tuple(LimitsEntry.model_fields),
-    ("options",): tuple(OptionsEntry.model_fields),
-    ("examples",): tuple(ExampleEntry.model_fields),
-}
+def _example(entry: ExampleEntry) -> Example:
+    return Example(entry.inputs, entry.expect)
 
 
-def _sentence(error: ValidationError, within: tuple[str, ...] = ()) -> str:
-    """The first thing that is wrong; `within` is where the checked mapping stands in a task."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return f"{place}: {first['msg']}."
-    parents = within + tuple(str(part) for part in first["loc"][:-1] if not isinstance(part, int))
-    known = _FIELDS.get(parents, known_options())
-    near = near_names(str(first["loc"][-1]), known)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known keys are {', '.join(known)}."
-    return f"{place} is no known key; {hint}"
+def rule_of(task: TaskEntry) -> RollbackRule | None:
+    """The task's rule, if it has one."""
+    return RollbackRule(**task.rollback.model_dump()) if task.rollback else None
+
+
+def _check_together(plans: Sequence[VersionPlan]) -> None:
+    ids = [plan.id for plan in plans if plan.id is not None]
+    for id in ids:
+        if ids.count(id) > 1:
+            raise TaskFileError(f"versions: {ids.count(id)} have the id {id}; give each its own.")
+    if all(plan.shadow for plan in plans):
+        raise TaskFileError("versions: all are shadows, so nobody would answer.")
+    weights = [plan.weight for plan in plans if plan.weight is not None]
+    if weights and not any(weights):
+        raise TaskFileError("versions: all weights are 0; give one more than 0, or none any.")

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from adapter_runtime import Leaf, TaskSpec, absolute
-from serving.catalog.entries import check_name, near_names, read_entry
+from serving.catalog.entries import read_entry
+from serving.catalog.keys import plan_of
+from serving.catalog.plans import Broken, TaskFile, TaskPlan
+from serving.catalog.shapes import check_name, near_names
 from serving.errors import TaskFileError
 
 _YAML = (".yaml", ".yml")
 _KEYS = ("backbone", "tasks")
 _MAX_BYTES = 8 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A task whose entry cannot be used, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFile:
-    """What a task file or folder says: usable entries and broken ones, each name once."""
-
-    backbone: str | None
-    specs: tuple[TaskSpec, ...]
-    broken: tuple[Broken, ...] = ()
 
 
 def read_task_file(path: str) -> TaskFile:
@@ -57,7 +42,7 @@ def read_task_file(path: str) -> TaskFile:
     return TaskFile(None, *_collect((folder.name, _bare(folder)) for folder in folders))
 
 
-Outcome = TaskSpec | TaskFileError
+Outcome = TaskPlan | TaskFileError
 
 
 def _read_file(file: Path) -> TaskFile:
@@ -116,8 +101,8 @@ def _bare(folder: Path) -> Outcome:
     except TaskFileError as error:
         return error
     if (folder / "adapter_config.json").is_file():
-        return TaskSpec(folder.name, adapter=Leaf(source))
-    return TaskSpec(folder.name, head=source)
+        return plan_of(TaskSpec(folder.name, adapter=Leaf(source)))
+    return plan_of(TaskSpec(folder.name, head=source))
 
 
 def _holds_task(folder: Path) -> bool:
@@ -131,14 +116,14 @@ def _name(entry: Any, place: int) -> str:
 
 def _collect(
     outcomes: Iterable[tuple[str, Outcome]],
-) -> tuple[tuple[TaskSpec, ...], tuple[Broken, ...]]:
+) -> tuple[tuple[TaskPlan, ...], tuple[Broken, ...]]:
     """Good and broken entries; a name used twice is broken, for which one is meant is unknown."""
     by_name: dict[str, list[Outcome]] = {}
     for name, outcome in outcomes:
-        key = outcome.name if isinstance(outcome, TaskSpec) else name
+        key = outcome.name if isinstance(outcome, TaskPlan) else name
         by_name.setdefault(key, []).append(outcome)
-    specs = [found[0] for found in by_name.values() if len(found) == 1]
-    good = tuple(spec for spec in specs if isinstance(spec, TaskSpec))
+    plans = [found[0] for found in by_name.values() if len(found) == 1]
+    good = tuple(plan for plan in plans if isinstance(plan, TaskPlan))
     return good, tuple(_broken(by_name))
 
 

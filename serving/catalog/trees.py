@@ -34,12 +34,12 @@ class UnsupportedTree(TaskFileError):
     """A composition that is well written and can never be run."""
 
 
-def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
+def read_tree(tree: Any, base: Path | str, depth: int = 0) -> Composition | None:
     """The composition of `adapter:`.
 
     Args:
         tree: what YAML gave; its anchors can make a few lines stand for millions of nodes.
-        folder: relative paths start here.
+        base: the folder, or URL, where relative paths start.
         depth: how many nodes this one lies in.
 
     Raises:
@@ -48,7 +48,7 @@ def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
     if tree is None:
         return None
     if isinstance(tree, str) and tree:
-        return Leaf(absolute(tree, folder))
+        return Leaf(absolute(tree, base))
     if not isinstance(tree, dict):
         raise TaskFileError(f"adapter: {_SHAPES}.")
     kind = _kind(tree)
@@ -59,11 +59,21 @@ def read_tree(tree: Any, folder: Path, depth: int = 0) -> Composition | None:
         raise TaskFileError(
             f"adapter: compositions nest at most {_MAX_DEPTH} deep with {_MAX_CHILDREN} each."
         )
-    children = tuple(_child(child, folder, depth + 1) for child in given)
-    node = _MAKERS[kind](children, tree, folder)
+    children = tuple(_child(child, base, depth + 1) for child in given)
+    node = _MAKERS[kind](children, tree, base)
     if depth == 0 and (problem := nesting_problem(node)):
         raise UnsupportedTree(f"adapter: {problem}.")
     return node
+
+
+def map_tree(tree: Any, change: Callable[[str], str]) -> Any:
+    """The tree, already checked, with every Source in it changed."""
+    if isinstance(tree, str):
+        return change(tree)
+    if isinstance(tree, list):
+        return [map_tree(child, change) for child in tree]
+    holds = (*_KEYS, "fusion")
+    return {key: map_tree(tree[key], change) if key in holds else tree[key] for key in tree}
 
 
 def _kind(tree: Mapping[str, Any]) -> str:
@@ -84,29 +94,31 @@ def _kind(tree: Mapping[str, Any]) -> str:
     return kinds[0]
 
 
-def _child(tree: Any, folder: Path, depth: int) -> Composition:
-    child = read_tree(tree, folder, depth)
+def _child(tree: Any, base: Path | str, depth: int) -> Composition:
+    child = read_tree(tree, base, depth)
     if child is None:
         raise TaskFileError("adapter: a composition holds Sources, not null.")
     return child
 
 
-def _stack(children: tuple[Composition, ...], tree: Mapping[str, Any], folder: Path) -> Stack:
+def _stack(children: tuple[Composition, ...], tree: Mapping[str, Any], base: Path | str) -> Stack:
     return Stack(children)
 
 
-def _average(children: tuple[Composition, ...], tree: Mapping[str, Any], folder: Path) -> Average:
+def _average(
+    children: tuple[Composition, ...], tree: Mapping[str, Any], base: Path | str
+) -> Average:
     return _made(lambda: Average(children, **_weighting(tree), **_present(tree, mode=str)))
 
 
-def _fuse(children: tuple[Composition, ...], tree: Mapping[str, Any], folder: Path) -> Fuse:
+def _fuse(children: tuple[Composition, ...], tree: Mapping[str, Any], base: Path | str) -> Fuse:
     fusion = tree.get("fusion")
     if not isinstance(fusion, str) or not fusion:
         raise TaskFileError("adapter: `fuse` needs `fusion`, the Source of its fusion layer.")
-    return Fuse(children, fusion=absolute(fusion, folder))
+    return Fuse(children, fusion=absolute(fusion, base))
 
 
-def _merge(children: tuple[Composition, ...], tree: Mapping[str, Any], folder: Path) -> Merge:
+def _merge(children: tuple[Composition, ...], tree: Mapping[str, Any], base: Path | str) -> Merge:
     options = _present(tree, strategy=str, svd_rank=int)
     return _made(lambda: Merge(children, **_weighting(tree), **options))
 

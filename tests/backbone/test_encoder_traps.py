@@ -13,7 +13,7 @@ from transformers import AutoModel
 from adapter_runtime import Encoded, RejectedAdapter, WorkItem
 from adapter_runtime.methods.lora import Lora
 from adapter_runtime.types import PlugPoint, Site
-from serving.catalog.entries import read_entry
+from serving.catalog.entries import read_spec
 from tests.backbone.tiny import random_row
 from tests.engine_forward.collect import largest_gap
 from tests.goldens import replay
@@ -99,7 +99,7 @@ def test_methods_that_the_library_lacks_for_modernbert_are_refused(method, tmp_p
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"config": {"architecture": method}}))
     with pytest.raises(RejectedAdapter, match=r"library has no|takes no prefixes"):
-        replay.engine("modernbert").prepare(read_entry({"name": "x", "adapter": "./x"}, tmp_path))
+        replay.engine("modernbert").prepare(read_spec({"name": "x", "adapter": "./x"}, tmp_path))
 
 
 @pytest.mark.parametrize("backbone", ("xlm-roberta-xl", "esm"))
@@ -107,7 +107,7 @@ def test_families_that_the_library_does_not_know_have_no_adapterhub_files(backbo
     """Only PEFT trains them."""
     shutil.copytree(replay.checkpoints("encoders", "deberta") / "seq_bn", tmp_path / "x")
     with pytest.raises(RejectedAdapter, match=r"does not know|was trained for"):
-        replay.engine(backbone).prepare(read_entry({"name": "x", "adapter": "./x"}, tmp_path))
+        replay.engine(backbone).prepare(read_spec({"name": "x", "adapter": "./x"}, tmp_path))
 
 
 def test_biases_without_a_module_are_read_where_older_peft_saved_them(tmp_path):
@@ -118,7 +118,7 @@ def test_biases_without_a_module_are_read_where_older_peft_saved_them(tmp_path):
     name = "base_model.model.encoder.layer.1.attention.self.v_bias"
     save_file(tensors | {name: torch.ones(32)}, tmp_path / "x" / "adapter_model.safetensors")
     engine = replay.engine("deberta")
-    version = engine.prepare(read_entry({"name": "x", "adapter": "./x"}, tmp_path))
+    version = engine.prepare(read_spec({"name": "x", "adapter": "./x"}, tmp_path))
     points = {part.point for part in engine.library.item(version.composition.ref).parts}
     assert PlugPoint(1, Site.VALUE_SHIFT) in points
     assert PlugPoint(1, Site.QUERY_SHIFT) not in points
@@ -146,7 +146,7 @@ def test_lora_on_nomic_equals_weights_with_the_product_added(tmp_path):
     (tmp_path / "x" / "adapter_config.json").write_text(json.dumps(config))
     save_file(tensors, tmp_path / "x" / "adapter_model.safetensors")
     engine = replay.engine(name)
-    version = engine.prepare(read_entry({"name": "x", "adapter": "./x"}, tmp_path))
+    version = engine.prepare(read_spec({"name": "x", "adapter": "./x"}, tmp_path))
     row = random_row(11, 2, has_types=True)
     (outcome,) = engine.run([WorkItem(version, row, raw=True)]).outcomes
     found = torch.tensor(engine.raw(version, Encoded((row,)), [outcome])["hidden"])

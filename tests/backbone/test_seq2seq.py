@@ -158,7 +158,7 @@ def test_prompt_tuning_is_refused(tmp_path):
 
 def _prepare(backbone: str, task: dict[str, object]) -> None:
     replay.engine(backbone, is_fast=True).prepare(
-        replay.read_entry({"name": "x", **task}, Path("/"))
+        replay.read_spec({"name": "x", **task}, Path("/"))
     )
 
 

@@ -20,7 +20,7 @@ from adapter_runtime import (
     open_engine,
 )
 from adapter_runtime.heads.layers import StackSettings
-from serving.catalog.entries import read_entry
+from serving.catalog.entries import read_spec
 from serving.convert import convert
 from serving.settings import load_settings
 from tests.goldens import replay
@@ -40,7 +40,7 @@ def golden(backbone: str, name: str) -> replay.Case:
 def prepare(backbone: str, folder: Path) -> TaskVersion:
     """A folder with adapter and head as a task."""
     task = {"name": "x", "adapter": str(folder), "head": str(folder)}
-    return replay.engine(backbone, is_fast=True).prepare(read_entry(task, folder))
+    return replay.engine(backbone, is_fast=True).prepare(read_spec(task, folder))
 
 
 def scale(version: TaskVersion) -> float:
@@ -93,7 +93,7 @@ def test_a_backbone_saved_as_a_task_class_is_the_same_backbone(backbone, tmp_pat
     task_class.save_pretrained(tmp_path)
     engine = open_engine(str(tmp_path), EngineConfig(streams=1))
     task = {"name": "x", **case.entry["task"]}
-    version = engine.prepare(read_entry(task, replay.checkpoints("seq2seq", backbone)))
+    version = engine.prepare(read_spec(task, replay.checkpoints("seq2seq", backbone)))
     for number, row in enumerate(case.rows()):
         (outcome,) = engine.run([WorkItem(version, row, raw=True)]).outcomes
         raw = engine.raw(version, Encoded((row,)), [outcome])

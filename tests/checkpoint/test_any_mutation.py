@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from adapter_runtime import Encoded, Report, TaskVersion, WorkItem
-from serving.catalog.entries import read_entry
+from serving.catalog.entries import read_spec
 from tests.goldens import replay
 
 LIMITS = settings(
@@ -94,7 +94,7 @@ class Mutant:
 
     def inspect(self) -> tuple[Report, TaskVersion | None]:
         engine = replay.engine(BACKBONE, is_fast=True)
-        spec = read_entry(self.task, self.root)
+        spec = read_spec(self.task, self.root)
         report = engine.inspect(spec)
         assert report.accepted == (not report.problems)
         for problem in report.problems:

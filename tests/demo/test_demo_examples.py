@@ -13,7 +13,7 @@ from serving.settings import Settings
 from tests.running import ROOT
 
 SETTINGS = Settings(tasks=str(ROOT / "examples" / "tasks.yaml"), strict=True)
-SPECS = {spec.name: spec for spec in read_tasks(SETTINGS).specs}
+SPECS = {plan.name: plan.versions[-1].spec for plan in read_tasks(SETTINGS).plans}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import Row
-from serving.catalog.entries import read_entry
+from serving.catalog.entries import read_spec
 from tests.goldens.filling import fill_backbone
 from tests.goldens.models import MODELS, rows
 
@@ -106,7 +106,7 @@ def engine(backbone: str, *, is_fast: bool = True) -> LocalEngine:
 @cache
 def _version(group: str, name: str, entry: str, backbone: str, is_fast: bool) -> TaskVersion:
     task = {"name": name.replace("/", "-"), **json.loads(entry)}
-    return engine(backbone, is_fast=is_fast).prepare(read_entry(task, checkpoints(group, backbone)))
+    return engine(backbone, is_fast=is_fast).prepare(read_spec(task, checkpoints(group, backbone)))
 
 
 def version_of(case: Case, *, is_fast: bool = True) -> TaskVersion:

@@ -20,7 +20,7 @@ from transformers import (
 
 from adapter_runtime import EngineConfig, TaskVersion, WorkItem, open_engine
 from adapter_runtime.engine.engine import LocalEngine
-from serving.catalog.entries import read_entry
+from serving.catalog.entries import read_spec
 from tests.goldens.filling import fill_backbone
 from tests.goldens.heads_cases import LABELS as LABELS
 
@@ -74,7 +74,7 @@ def engine_on(name: str, tokenizer: str) -> LocalEngine:
 
 def task_on(engine: LocalEngine, folder: Path, **entry: Any) -> TaskVersion:
     """A task, admitted; Sources are relative to the folder."""
-    return engine.prepare(read_entry({"name": "task", **entry}, folder))
+    return engine.prepare(read_spec({"name": "task", **entry}, folder))
 
 
 def answer(

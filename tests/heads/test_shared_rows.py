@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adapter_runtime.types import WorkItem
-from serving.catalog.entries import read_entry
+from serving.catalog.entries import read_spec
 from tests.goldens import replay
 
 HEADS = ("classification", "tagging", "answering", "masked", "parsing")
@@ -14,7 +14,7 @@ def test_heads_apart_from_their_adapter_share_its_rows() -> None:
     engine = replay.engine("bert")
     folder = replay.checkpoints("heads", "bert")
     versions = {
-        head: engine.prepare(read_entry({"name": head, "adapter": "inverse", "head": head}, folder))
+        head: engine.prepare(read_spec({"name": head, "adapter": "inverse", "head": head}, folder))
         for head in HEADS
     }
     (case,) = (

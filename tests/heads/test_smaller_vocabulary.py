@@ -6,7 +6,7 @@ import shutil
 
 import torch
 
-from serving.catalog.entries import read_entry
+from serving.catalog.entries import read_spec
 from tests.goldens import replay
 
 
@@ -21,5 +21,5 @@ def test_a_smaller_vocabulary_needs_its_own_matrix(tmp_path):
     )
     del tensors[matrix]
     torch.save(tensors, path)
-    report = replay.engine("bert").inspect(read_entry({"name": "t", "head": "head"}, tmp_path))
+    report = replay.engine("bert").inspect(read_spec({"name": "t", "head": "head"}, tmp_path))
     assert [problem.code for problem in report.problems] == ["missing_tensor"]

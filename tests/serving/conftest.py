@@ -10,7 +10,8 @@ import pytest
 from adapter_runtime import Kind, Leaf, TaskSpec
 from serving.app import create_app
 from serving.catalog.catalog import admit_all
-from serving.catalog.files import Broken, TaskFile
+from serving.catalog.keys import plan_of
+from serving.catalog.plans import Broken, TaskFile
 from serving.local_service import LocalService
 from serving.metrics import PrometheusRecorder
 from serving.settings import Settings, load_settings
@@ -24,7 +25,9 @@ SPECS = (
     TaskSpec("tags", adapter=Leaf("/a/tags"), kind=Kind.TOKEN_CLASSIFICATION),
     TaskSpec("sick", adapter=Leaf("/a/broken")),
 )
-FILE = TaskFile("fake", SPECS, (Broken("misspelt", "adaptor is no known key."),))
+FILE = TaskFile(
+    "fake", tuple(map(plan_of, SPECS)), (Broken("misspelt", "adaptor is no known key."),)
+)
 
 
 class Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from adapter_runtime import (
     Overflow,
     RejectedAdapter,
     Stack,
+    TaskSpec,
     UnknownTask,
 )
 from serving.catalog.catalog import admit_all
-from serving.catalog.entries import read_entry
-from serving.catalog.files import TaskFile, read_task_file
+from serving.catalog.entries import read_entry, read_spec
+from serving.catalog.files import read_task_file
+from serving.catalog.plans import TaskFile
 from serving.errors import TaskFileError
 from tests.serving.fake_engine import FakeEngine
 
@@ -29,6 +32,11 @@ def write(path: Path, text: str) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return str(path)
+
+
+def specs_of(file: TaskFile) -> list[TaskSpec]:
+    """What to read for the newest version of each task."""
+    return [plan.versions[-1].spec for plan in file.plans]
 
 
 FULL = """
@@ -52,7 +60,7 @@ tasks:
 def test_every_key_of_a_task_is_read(tmp_path: Path) -> None:
     """Relative Sources start at the file, URLs stay."""
     file = read_task_file(write(tmp_path / "tasks.yaml", FULL))
-    sentiment, embed, both = file.specs
+    sentiment, embed, both = specs_of(file)
     assert file.backbone == str(tmp_path / "backbone")
     assert sentiment.adapter == Leaf(str(tmp_path / "adapters/sentiment"))
     assert sentiment.head == "hf://org/heads@main/sentiment"
@@ -93,8 +101,30 @@ REFUSED: tuple[tuple[Any, str], ...] = (
     ({"name": "a", "examples": [{"expect": "x"}]}, "inputs"),
     ({"name": "a", "examples": [{"inputs": "x", "expect": {"tolerance": -1}}]}, "0 or more"),
     ({"name": "a", "examples": [{"inputs": "x", "expect": [{"tolerance": "1"}]}]}, "a number"),
-    ({"name": "a", "versions": []}, "`versions` is not supported"),
-    ({"name": "a", "rollback": {}}, "`rollback` is not supported"),
+    ({"name": "a", "versions": []}, "versions: give at least one"),
+    ({"name": "a", "adapter": "x", "versions": [{}]}, "adapter: with `versions`"),
+    ({"name": "a", "head": "x", "versions": [{}]}, "head: with `versions`"),
+    ({"name": "a", "versions": [{"adaptor": "x"}]}, "did you mean adapter?"),
+    ({"name": "a", "versions": [{"limits": {"max_token": 3}}]}, "did you mean max_tokens?"),
+    ({"name": "a", "versions": [{"adapter": {"stack": []}}]}, "versions.0.adapter"),
+    ({"name": "a", "versions": [{"id": "a b"}]}, "is no id"),
+    ({"name": "a", "versions": [{"id": 1.1}]}, "in quotes"),
+    ({"name": "a", "versions": [{"id": True}]}, "in quotes"),
+    ({"name": "a", "versions": [{"id": 1}, {"id": "1"}]}, "2 have the id 1"),
+    ({"name": "a", "versions": [{"weight": -1}]}, "versions.0.weight"),
+    ({"name": "a", "versions": [{"weight": math.inf}]}, "versions.0.weight"),
+    ({"name": "a", "versions": [{"weight": math.nan}]}, "versions.0.weight"),
+    ({"name": "a", "versions": [{"weight": True}]}, "versions.0.weight"),
+    ({"name": "a", "versions": [{"weight": 0}, {}]}, "all weights are 0"),
+    ({"name": "a", "versions": [{}, {"weight": 1, "shadow": True}]}, "a shadow answers nobody"),
+    ({"name": "a", "versions": [{"shadow": True}]}, "nobody would answer"),
+    ({"name": "a", "versions": [{}] * 65}, "versions: "),
+    ({"name": "a", "rollback": {"error_rte": 0.1}}, "did you mean error_rate?"),
+    ({"name": "a", "rollback": {"error_rate": 1.1}}, "rollback.error_rate"),
+    ({"name": "a", "rollback": {"disagreement": -0.1}}, "rollback.disagreement"),
+    ({"name": "a", "rollback": {"min_requests": 0}}, "rollback.min_requests"),
+    ({"name": "a", "retired": ["a b"]}, "is no id"),
+    ({"name": "a", "id": "1"}, "id is no known key"),
 )
 
 
@@ -110,7 +140,7 @@ def test_broken_entry_does_not_stop_the_others(tmp_path: Path) -> None:
     """Also a name that is used twice: which one is meant is unknown."""
     text = "tasks: [{name: a}, {name: b, oops: 1}, {name: c}, {name: c}, 7]"
     file = read_task_file(write(tmp_path / "t.yaml", text))
-    assert [spec.name for spec in file.specs] == ["a"]
+    assert [plan.name for plan in file.plans] == ["a"]
     reasons = {each.name: each.reason for each in file.broken}
     assert list(reasons) == ["b", "c", "tasks[4]"]
     assert "2 tasks are named c" in reasons["c"]
@@ -139,7 +169,7 @@ def test_folder_of_task_files_is_one_task_each(tmp_path: Path) -> None:
     write(tmp_path / "other.yml", "name: topic")
     write(tmp_path / "zzz.yaml", "a: [")
     file = read_task_file(str(tmp_path))
-    assert {spec.name for spec in file.specs} == {"spam", "topic"}
+    assert {plan.name for plan in file.plans} == {"spam", "topic"}
     assert [each.name for each in file.broken] == ["zzz"]
 
 
@@ -150,7 +180,7 @@ def test_bare_adapter_folders_are_served_as_they_stand(tmp_path: Path) -> None:
     write(tmp_path / "_bad" / "adapter_config.json", "{}")
     (tmp_path / "unrelated").mkdir()
     file = read_task_file(str(tmp_path))
-    probe, sst = file.specs
+    probe, sst = specs_of(file)
     assert (sst.name, sst.adapter) == ("sst", Leaf(str(tmp_path / "sst")))
     assert (probe.adapter, probe.head) == (None, str(tmp_path / "probe"))
     assert [each.name for each in file.broken] == ["_bad"]
@@ -171,8 +201,8 @@ def test_admission_keeps_good_tasks_and_reasons_of_bad_ones(tmp_path: Path) -> N
     entries = [
         {"name": name, "adapter": f"/{name}"} for name in ("good", "broken", "absent", "crash")
     ]
-    specs = tuple(read_entry(entry, tmp_path) for entry in entries)
-    catalog = admit_all(FakeEngine(), TaskFile(None, specs))
+    plans = tuple(read_entry(entry, tmp_path) for entry in entries)
+    catalog = admit_all(FakeEngine(), TaskFile(None, plans))
     assert catalog.count_by_state() == {"ready": 1, "failed": 3}
     assert [task.code for task in catalog.failed] == [
         "missing_tensor",

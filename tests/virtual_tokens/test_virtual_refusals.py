@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from adapter_runtime.checkpoint.hub.writer import new_adapter
 from adapter_runtime.errors import RejectedAdapter
-from serving.catalog.entries import read_entry
+from serving.catalog.entries import read_spec
 from tests.goldens import replay
 from tests.virtual_tokens.samples import Changed, codes, examine, folder
 
@@ -139,7 +139,7 @@ def test_limits_say_what_the_adapter_takes():
         "limits": {"max_tokens": 62},
     }
     with pytest.raises(RejectedAdapter) as refused:
-        replay.engine("bert").prepare(read_entry(entry, folder(".")))
+        replay.engine("bert").prepare(read_spec(entry, folder(".")))
     assert "between 1 and 61: its adapter takes 3 of 64 positions" in str(refused.value)
 
 
@@ -149,5 +149,5 @@ def test_a_prompt_that_leaves_no_room_for_text_is_refused(tmp_path):
     copy.tensors(lambda tensors: tensors.update(prompt_embeddings=torch.ones(64, 32)))
     path = copy.config(lambda config: config.update(num_virtual_tokens=64))
     with pytest.raises(RejectedAdapter) as refused:
-        replay.engine("bert").prepare(read_entry({"name": "task", "adapter": path.name}, tmp_path))
+        replay.engine("bert").prepare(read_spec({"name": "task", "adapter": path.name}, tmp_path))
     assert "leaves none for text" in str(refused.value)
