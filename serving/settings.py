@@ -120,6 +120,9 @@ class Settings(BaseSettings):
             max_slots=self.max_slots,
             device_bytes=self.device_bytes,
             host_bytes=self.host_bytes,
+            allowed_sources=self.allowed_sources,
+            max_source_bytes=self.max_source_bytes,
+            cache_dir=self.cache_dir,
         )
 
 

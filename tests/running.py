@@ -10,15 +10,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 POLYHEAD = Path(sys.executable).with_name("polyhead")
 START_S = 90.0
 STOP_S = 30.0
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 class Running(NamedTuple):
@@ -42,19 +44,26 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(tasks: Path, log: Path, options: Sequence[str] = ()) -> Iterator[Running]:
+def running_server(
+    tasks: Path,
+    log: Path,
+    options: Sequence[str] = (),
+    variables: Mapping[str, str] = NO_VARIABLES,
+) -> Iterator[Running]:
     """`polyhead serve` on a free port for the block, stopped by SIGTERM after it.
 
     Args:
         tasks: the task file or folder.
         log: where its output goes; shown when it does not get ready.
         options: further command-line options.
+        variables: of its environment; what it remembers lies beside its log by default.
     """
     port = free_port()
+    environment = {**settings(), "POLYHEAD_STATE_DIR": str(log.parent / "state"), **variables}
     command = [str(POLYHEAD), "serve", "--tasks", str(tasks)]
     command += ["--port", str(port), *options]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=settings())
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=environment)
     try:
         server = Running(f"http://127.0.0.1:{port}", process)
         wait_until_ready(server, log)
