@@ -116,6 +116,8 @@ class RowFailed(PolyheadError):
 class VersionFailed(RowFailed):
     """A row failed by its version's fault, not its input's: it raised, or gave no finite number."""
 
+    code = "version_failed"
+
 
 class SettingsError(PolyheadError):
     """A setting is out of range or contradicts another; the message names it."""
