@@ -40,10 +40,6 @@ class Shares:
         chosen = max(present, key=credit.__getitem__)
         credit[chosen] -= 1.0
         if len(credit) > len(present) + _MOST_ABSENT:
-            self._forget_absent(present)
+            # Ids come and go for years; what the present ones are owed stays what it is.
+            self._credits = {id: credit[id] for id in present}
         return chosen
-
-    def _forget_absent(self, present: list[str]) -> None:
-        """Ids come and go for years: drop the absent ones, and even out what they were owed."""
-        even = sum(self._credits[id] for id in present) / len(present)
-        self._credits = {id: self._credits[id] - even for id in present}

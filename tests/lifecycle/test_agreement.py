@@ -47,6 +47,8 @@ SAME: dict[Kind, list[tuple[Any, Any]]] = {
         (labels(a=0.2, b=0.1), labels(b=0.3, a=0.1)),  # none of them
         (labels(a=7.0, b=-2.0), labels(a=3.0, b=2.5)),  # bare logits
         (labels(score=3.42), labels(score=3.5)),  # a value
+        (labels(score=0.1), labels(score=0.13)),
+        (labels(score=-200.0), labels(score=-205.0)),
         ([], []),
     ],
     Kind.TOKEN_CLASSIFICATION: [
@@ -90,6 +92,7 @@ OTHER: dict[Kind, list[tuple[Any, Any]]] = {
         (labels(a=0.4, b=0.3, c=0.3), labels(b=0.4, a=0.3, c=0.3)),
         (labels(a=0.9, b=0.8), labels(a=0.9, b=0.3)),
         (labels(a=0.9, b=0.2), labels(a=0.4, b=0.2)),  # from one label to none
+        (labels(a=0.9, b=0.8), labels(a=0.6, b=0.4)),  # these add up to 1 by chance
         (labels(a=7.0, b=-2.0), labels(a=2.0, b=2.5)),
         (labels(score=3.42), labels(score=4.0)),
         (labels(score=0.5), labels(other=0.5)),

@@ -25,9 +25,9 @@ def test_a_window_counts_the_last_outcomes_only(size: int, outcomes: list[bool])
 
 
 def test_latencies_are_those_of_the_last_requests() -> None:
-    """Half of them keep within the first, nearly all within the second."""
+    """Half of them keep within the first, nearly all within the second; old ones are gone."""
     latencies = Latencies(100)
-    for seconds in (9.0, *range(1, 101)):
+    for seconds in (*[900.0] * 100, *range(1, 101)):
         latencies.add(float(seconds))
     assert [50.0, 95.0] == latencies.quantiles(0.5, 0.95)
 
@@ -95,6 +95,10 @@ def test_another_rule_is_followed_from_now_on() -> None:
         traffic.failed()
         traffic.compared(False)
     assert (1.0, None) == (traffic.error_rate(), traffic.disagreement())
+    traffic.follow(RollbackRule(disagreement=0.1, min_requests=1))
+    traffic.failed()
+    traffic.compared(False)
+    assert (None, 1.0) == (traffic.error_rate(), traffic.disagreement())
     traffic.follow(None)
     assert None is traffic.error_rate()
 
