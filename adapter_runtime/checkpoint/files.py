@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as load_safe
 from torch import Tensor
 
 from adapter_runtime.checkpoint.pickles import Unsafe, check_pickle
@@ -37,11 +37,12 @@ def read_tensors(folder: Folder, name: str) -> dict[str, Tensor]:
         SourceError: the file is missing, too large or outside its folder.
         RejectedAdapter: it is damaged, unsafe, or declares more than the byte limit.
     """
-    path = folder.path(name)
+    # Not mapped into memory: a file that is cut short while it is read would end the process.
+    stored = folder.read_bytes(name)
     where = f"{folder.source}/{name}"
     load = _load_safe if name.endswith(".safetensors") else _load_pickle
     try:
-        content = load(path)
+        content = load(stored)
     except Unsafe as error:
         raise _rejected(where, "unsafe_file", str(error)) from error
     except pickle.UnpicklingError as error:
@@ -53,18 +54,17 @@ def read_tensors(folder: Folder, name: str) -> dict[str, Tensor]:
     return _checked(content, where, name, folder.max_file_bytes)
 
 
-def _load_safe(path: Path) -> Any:
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-    if _MAX_HEADER_BYTES < length < path.stat().st_size:
+def _load_safe(stored: bytes) -> Any:
+    length = int.from_bytes(stored[:8], "little")
+    if _MAX_HEADER_BYTES < length < len(stored):
         raise Unsafe("The file names more tensors than any adapter has; save it again.")
-    return load_file(path)
+    return load_safe(stored)
 
 
-def _load_pickle(path: Path) -> Any:
-    check_pickle(path)
+def _load_pickle(stored: bytes) -> Any:
+    check_pickle(stored)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(BytesIO(stored), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise
     except Exception as error:  # whatever a damaged file makes torch's own reader do

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 import zipfile
-from pathlib import Path
+from io import BytesIO
 from typing import IO
 
 _LEGACY_HEADER_PICKLES = 3
@@ -26,30 +26,32 @@ class Unsafe(Exception):
     """A file declares what no honest writer would."""
 
 
-def check_pickle(path: Path) -> None:
+def check_pickle(content: bytes) -> None:
     """Hold a torch file's declared sizes against the file, and its pickles against what grows.
+
+    Args:
+        content: the whole file.
 
     Raises:
         Unsafe, UnpicklingError: it declares more than it has, or what no tensor needs.
         ValueError: it is damaged.
     """
     try:
-        if zipfile.is_zipfile(path):
-            _check_archive(path)
+        if zipfile.is_zipfile(BytesIO(content)):
+            _check_archive(content)
         else:
-            _check_legacy(path)
+            _check_legacy(content)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise ValueError(str(error)) from error
 
 
-def _check_archive(path: Path) -> None:
-    size = path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
+def _check_archive(content: bytes) -> None:
+    with zipfile.ZipFile(BytesIO(content)) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             message = "The archive is compressed, which torch.save never does; save it again."
             raise Unsafe(message)
-        if sum(entry.file_size for entry in entries) > size:
+        if sum(entry.file_size for entry in entries) > len(content):
             raise Unsafe("The archive declares more bytes than it has; save it again.")
         for entry in entries:
             if entry.filename.endswith(_PICKLES):
@@ -57,16 +59,15 @@ def _check_archive(path: Path) -> None:
                     _integers(stream)
 
 
-def _check_legacy(path: Path) -> None:
+def _check_legacy(content: bytes) -> None:
     """A pickle from before torch 1.6 declares its sizes as integers: none may exceed the file."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        for _ in range(_LEGACY_HEADER_PICKLES):
-            _integers(stream)
-        if any(value > size for value in _integers(stream)):
-            raise Unsafe("The file declares more bytes than it has; save it again.")
-        if stream.peek(1):
-            _integers(stream)
+    stream = BytesIO(content)
+    for _ in range(_LEGACY_HEADER_PICKLES):
+        _integers(stream)
+    if any(value > len(content) for value in _integers(stream)):
+        raise Unsafe("The file declares more bytes than it has; save it again.")
+    if stream.tell() < len(content):
+        _integers(stream)
 
 
 def _integers(stream: IO[bytes]) -> list[int]:
