@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+import threading
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from serving.task_labels import TaskLabels, is_stale
+
 
 class Metric(NamedTuple):
-    """One metric: a Prometheus name, what it says, and its labels."""
+    """One metric: a Prometheus name, what it says, and its labels; `task` first, then `version`."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -32,7 +36,8 @@ METRICS = (
     ),
     Metric("polyhead_queue_seconds", "histogram", "Time rows waited for the device.", (), _SECONDS),
     Metric("polyhead_encode_seconds", "histogram", "Time to turn inputs into rows.", (), _SECONDS),
-    Metric("polyhead_load_seconds", "histogram", "Time to load a cold version.", (), _SECONDS),
+    Metric("polyhead_load_seconds", "histogram", "Time to load a version.", ("source",), _SECONDS),
+    Metric("polyhead_loads_total", "counter", "Loads by source.", ("source", "result")),
     Metric("polyhead_compute_seconds", "histogram", "Time of one forward.", (), _SECONDS),
     Metric("polyhead_batch_tokens", "histogram", "Tokens in one forward.", (), _SIZES),
     Metric("polyhead_batch_rows", "histogram", "Rows in one forward.", (), _SIZES),
@@ -40,12 +45,40 @@ METRICS = (
     Metric("polyhead_padding_avoided_tokens_total", "counter", "Padding tokens never computed."),
     Metric("polyhead_resident_adapters", "gauge", "Adapters by tier.", ("tier",)),
     Metric("polyhead_resident_bytes", "gauge", "Bytes of adapters and heads by tier.", ("tier",)),
+    Metric("polyhead_resident_versions", "gauge", "Versions in memory by tier.", ("task", "tier")),
+    Metric("polyhead_evictions_total", "counter", "Adapters that lost their place.", ("tier",)),
+    Metric("polyhead_admissions_total", "counter", "Versions checked, by verdict.", ("result",)),
+    Metric("polyhead_quarantines_total", "counter", "Versions found failing.", ("task",)),
+    Metric("polyhead_rollbacks_total", "counter", "Rollbacks by themselves.", ("task",)),
+    Metric(
+        "polyhead_version_requests_total",
+        "counter",
+        "Requests by the version that answered, or failed.",
+        ("task", "version", "result"),
+    ),
+    Metric(
+        "polyhead_compared_total",
+        "counter",
+        "Answers held against another version's.",
+        ("task", "version"),
+    ),
+    Metric(
+        "polyhead_disagreed_total",
+        "counter",
+        "Compared answers that differed.",
+        ("task", "version"),
+    ),
+    Metric("polyhead_shadow_dropped_total", "counter", "Copies never run: no time.", ("task",)),
+    Metric("polyhead_catalog_reloads_total", "counter", "Reads of changed tasks.", ("result",)),
     Metric("polyhead_free_slots", "gauge", "Adapter slots that are free on the device."),
     Metric("polyhead_queue_rows", "gauge", "Rows that wait for the device."),
     Metric("polyhead_queue_tokens", "gauge", "Tokens that wait for the device."),
     Metric("polyhead_requests_inside", "gauge", "Requests admitted and not yet answered."),
     Metric("polyhead_tasks", "gauge", "Tasks by state.", ("state",)),
 )
+
+
+Labels = tuple[str, ...]
 
 
 class Recorder(Protocol):
@@ -63,43 +96,94 @@ class Recorder(Protocol):
         """Set a gauge."""
         ...
 
+    def put_all(self, name: str, values: Mapping[Labels, float]) -> None:
+        """Set all of a gauge: what is not among the values has no value any more."""
+        ...
+
+    def keep(self, present: Mapping[str, Collection[str]]) -> None:
+        """Drop what was measured for tasks, and versions by id, that are not present."""
+        ...
+
 
 class PrometheusRecorder:
-    """Keeps the metrics in a registry of its own, so that two servers in a process do not mix."""
+    """Keeps the metrics in a registry of its own, so that two servers in a process do not mix.
 
-    def __init__(self) -> None:
+    Args:
+        max_task_labels: tasks that are told apart; all others share one label.
+    """
+
+    def __init__(self, max_task_labels: int = 200) -> None:
         self._registry = CollectorRegistry()
-        self._counters: dict[str, Counter] = {}
-        self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Histogram] = {}
-        for metric in METRICS:
-            self._declare(metric)
+        self._task_labels = TaskLabels(max_task_labels)
+        self._metrics = {metric.name: metric for metric in METRICS}
+        self._families = {metric.name: self._declare(metric) for metric in METRICS}
+        self._lock = threading.Lock()
+        self._series: dict[str, dict[Labels, Any]] = {metric.name: {} for metric in METRICS}
 
-    def _declare(self, metric: Metric) -> None:
+    def _declare(self, metric: Metric) -> Counter | Gauge | Histogram:
         name, text, labels, registry = metric.name, metric.text, metric.labels, self._registry
         if metric.kind == "counter":
-            self._counters[name] = Counter(name, text, labels, registry=registry)
-        elif metric.kind == "gauge":
-            self._gauges[name] = Gauge(name, text, labels, registry=registry)
-        else:
-            self._histograms[name] = Histogram(
-                name, text, labels, registry=registry, buckets=metric.buckets
-            )
+            return Counter(name, text, labels, registry=registry)
+        if metric.kind == "gauge":
+            return Gauge(name, text, labels, registry=registry)
+        return Histogram(name, text, labels, registry=registry, buckets=metric.buckets)
 
     def add(self, name: str, *labels: str, value: float = 1.0) -> None:
         """Count up."""
-        counter = self._counters[name]
-        (counter.labels(*labels) if labels else counter).inc(value)
+        self._one(name, self._bounded(name, labels)).inc(value)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Add one observation to a histogram."""
-        histogram = self._histograms[name]
-        (histogram.labels(*labels) if labels else histogram).observe(value)
+        self._one(name, self._bounded(name, labels)).observe(value)
 
     def put(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
-        gauge = self._gauges[name]
-        (gauge.labels(*labels) if labels else gauge).set(value)
+        self._one(name, self._bounded(name, labels)).set(value)
+
+    def put_all(self, name: str, values: Mapping[Labels, float]) -> None:
+        """Set all of a gauge; values whose labels have become one are added up."""
+        totals: dict[Labels, float] = {}
+        for labels, value in values.items():
+            bounded = self._bounded(name, labels)
+            totals[bounded] = totals.get(bounded, 0.0) + value
+        for labels, value in totals.items():
+            self._one(name, labels).set(value)
+        with self._lock:
+            self._drop(name, [labels for labels in self._series[name] if labels not in totals])
+
+    def keep(self, present: Mapping[str, Collection[str]]) -> None:
+        """Drop what was measured for tasks, and versions by id, that are not present."""
+        with self._lock:
+            self._task_labels.keep(present)
+            for name, metric in self._metrics.items():
+                if metric.labels[:1] == ("task",):
+                    series = self._series[name]
+                    stale = [each for each in series if is_stale(metric.labels, each, present)]
+                    self._drop(name, stale)
+
+    def _bounded(self, name: str, labels: Labels) -> Labels:
+        """The labels that a measurement goes under."""
+        declared = self._metrics[name].labels
+        if declared[:1] != ("task",):
+            return labels
+        task = self._task_labels.task(labels[0])
+        if declared[1:2] != ("version",):
+            return (task, *labels[1:])
+        return (task, self._task_labels.version(task, labels[1]), *labels[2:])
+
+    def _one(self, name: str, labels: Labels) -> Any:
+        """The series of these labels; made when it is first needed."""
+        series = self._series[name].get(labels)
+        if series is None:
+            with self._lock:
+                family = self._families[name]
+                series = self._series[name][labels] = family.labels(*labels) if labels else family
+        return series
+
+    def _drop(self, name: str, stale: Collection[Labels]) -> None:
+        for labels in stale:
+            del self._series[name][labels]
+            self._families[name].remove(*labels)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
-from adapter_runtime import EngineStats, RunStats
+from adapter_runtime import EngineStats, RunStats, TaskSpec, leaves
 from serving.errors import ClientGone, refusal
 from serving.metrics import Recorder
 from serving.service import Answer
+from serving.task_labels import UNKNOWN as UNKNOWN
 
 log = logging.getLogger(__name__)
-UNKNOWN = "-"
-"""The task label of requests for tasks that do not exist: their names must not fill the metrics."""
+FROM_HOST = "host"
+"""The source of a load whose weights were in host memory already."""
+_KINDS = {"local": 0, "package": 1, "remote": 2, "hub": 3}
+_SCHEMES = {"": "local", "file": "local", "pkg": "package", "hf": "hub"}
+_TIERS = ("device", "host")
 
 
 class Observer:
@@ -29,6 +34,7 @@ class Observer:
     def answered(self, task: str, answer: Answer, took_s: float) -> None:
         """One request got its answer."""
         self._recorder.add("polyhead_requests_total", task, "200")
+        self._recorder.add("polyhead_version_requests_total", task, answer.version, "ok")
         self._recorder.observe("polyhead_request_seconds", took_s, task)
         self._recorder.observe("polyhead_queue_seconds", answer.timing.queue_s)
         self._recorder.observe("polyhead_encode_seconds", answer.timing.encode_s)
@@ -50,9 +56,50 @@ class Observer:
         record.observe("polyhead_batch_tasks", stats.num_tasks)
         record.add("polyhead_padding_avoided_tokens_total", value=stats.num_padding_avoided)
 
-    def loaded(self, seconds: float) -> None:
-        """One cold version came in."""
-        self._recorder.observe("polyhead_load_seconds", seconds)
+    def version_failed(self, task: str, version: str) -> None:
+        """One request failed by its version's fault."""
+        self._recorder.add("polyhead_version_requests_total", task, version, "error")
+
+    def loaded(self, seconds: float, source: str = "local", result: str = "ok") -> None:
+        """One version came in, or could not.
+
+        Args:
+            seconds: how long it took.
+            source: `FROM_HOST`, or what `source_kind` says.
+            result: `ok`, `rejected`, `failed` or `no_capacity`.
+        """
+        self._recorder.add("polyhead_loads_total", source, result)
+        self._recorder.observe("polyhead_load_seconds", seconds, source)
+
+    def evicted(self, tier: str, count: int = 1) -> None:
+        """Adapters lost their place on the `device` or in `host` memory."""
+        self._recorder.add("polyhead_evictions_total", tier, value=count)
+
+    def admitted(self, result: str) -> None:
+        """One version was judged: `accepted`, `known` (not checked again), `rejected`, `failed`."""
+        self._recorder.add("polyhead_admissions_total", result)
+
+    def quarantined(self, task: str) -> None:
+        """One version failed by itself."""
+        self._recorder.add("polyhead_quarantines_total", task)
+
+    def compared(self, task: str, version: str, agrees: bool) -> None:
+        """One answer was held against another version's."""
+        self._recorder.add("polyhead_compared_total", task, version)
+        if not agrees:
+            self._recorder.add("polyhead_disagreed_total", task, version)
+
+    def shadow_dropped(self, task: str) -> None:
+        """One copy was not run: the queue was long."""
+        self._recorder.add("polyhead_shadow_dropped_total", task)
+
+    def rolled_back(self, task: str) -> None:
+        """One version was taken out of the traffic by its task's rule."""
+        self._recorder.add("polyhead_rollbacks_total", task)
+
+    def reloaded(self, result: str) -> None:
+        """The catalog had changed and was read: `ok` or `failed`."""
+        self._recorder.add("polyhead_catalog_reloads_total", result)
 
     def resident(self, stats: EngineStats, tasks: Mapping[str, int]) -> None:
         """What is in memory now, and how many tasks are in each state."""
@@ -62,11 +109,42 @@ class Observer:
         record.put("polyhead_resident_bytes", stats.resident_bytes, "device")
         record.put("polyhead_resident_bytes", stats.host_bytes, "host")
         record.put("polyhead_free_slots", stats.free_slots)
-        for state, count in tasks.items():
-            record.put("polyhead_tasks", count, state)
+        record.put_all("polyhead_tasks", {(state,): count for state, count in tasks.items()})
+
+    def present(self, tasks: Mapping[str, Mapping[str, str]]) -> None:
+        """All tasks that there are, each with its versions' residency by id; others are forgotten.
+
+        Args:
+            tasks: versions whose id is not known yet are left out.
+        """
+        self._recorder.keep(tasks)
+        tiers: Counter[tuple[str, ...]] = Counter(
+            (task, tier)
+            for task, versions in tasks.items()
+            for tier in versions.values()
+            if tier in _TIERS
+        )
+        self._recorder.put_all("polyhead_resident_versions", dict(tiers))
 
     def waiting(self, rows: int, tokens: int, requests: int) -> None:
         """What is inside now."""
         self._recorder.put("polyhead_queue_rows", rows)
         self._recorder.put("polyhead_queue_tokens", tokens)
         self._recorder.put("polyhead_requests_inside", requests)
+
+
+def source_kind(spec: TaskSpec) -> str:
+    """Where a version's files come from: `local`, `package`, `remote` or `hub`, the farthest."""
+    kinds = (_SCHEMES.get(_scheme(source), "remote") for source in _sources(spec))
+    return max(kinds, key=_KINDS.__getitem__, default="local")
+
+
+def _sources(spec: TaskSpec) -> Iterator[str]:
+    yield from (leaf.ref for leaf in leaves(spec.adapter))
+    if spec.head is not None:
+        yield spec.head
+
+
+def _scheme(source: str) -> str:
+    scheme, separator, _ = source.partition("://")
+    return scheme if separator else ""

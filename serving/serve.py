@@ -61,7 +61,7 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
 
 def serve_on(listener: socket.socket, engine: Engine, catalog: Catalog, settings: Settings) -> None:
     """Serve an engine's tasks on a bound socket until told to stop. Blocks."""
-    recorder = PrometheusRecorder()
+    recorder = PrometheusRecorder(settings.max_task_labels)
     service = LocalService(engine, catalog, settings, recorder)
     app = create_app(service, settings, recorder, asdict(engine.info))
     host, port = listener.getsockname()[:2]

@@ -27,8 +27,8 @@ _LISTED = frozenset({Kind.TEXT_CLASSIFICATION, Kind.FEATURE_EXTRACTION})
 """Kinds whose answer is a list with one member per input even when the input is no list."""
 _HOSTED_OPTIONS = frozenset({"wait_for_model", "use_cache"})
 _FALSE = frozenset({"false", "0", "no"})
-_UNABLE = frozenset({"rejected", "quarantined", "retired"})
-"""States in which a task gives no answers; the other ones end in an answer, soon or at once."""
+_ABLE = frozenset({"ready", "pending", "loading", "checking"})
+"""States of which a request ends in an answer, be it after waiting."""
 
 
 class HubProtocol:
@@ -92,7 +92,7 @@ class HubProtocol:
         if id is not None:
             version = find_version(view, id)
             state, reason = version.state, reason_of(version)
-        is_ready = state not in _UNABLE and not self._service.is_draining
+        is_ready = state in _ABLE and not self._service.is_draining
         content = {"ready": is_ready, "state": state, "reason": reason}
         return json_response(content, 200 if is_ready else 503)
 

@@ -1,0 +1,186 @@
+"""The metrics: bounded labels, nothing stale, every event counted."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from adapter_runtime import Average, EngineStats, Kind, Leaf, Residency, TaskSpec, Timing
+from serving.errors import Overloaded
+from serving.metrics import METRICS, PrometheusRecorder
+from serving.observing import UNKNOWN, Observer, source_kind
+from serving.service import Answer
+from serving.task_labels import TaskLabels
+
+
+class Watched:
+    """An Observer with its recorder."""
+
+    def __init__(self, max_task_labels: int = 2) -> None:
+        self.recorder = PrometheusRecorder(max_task_labels)
+        self.observer = Observer(self.recorder)
+
+    def answer(self, task: str, version: str = "1") -> None:
+        """One good answer."""
+        answer = Answer((), Kind.TEXT_CLASSIFICATION, version, Residency.DEVICE, Timing())
+        self.observer.answered(task, answer, 0.01)
+
+    def values(self, name: str) -> dict[str, float]:
+        """A metric's series by their label values, joined."""
+        found = {}
+        for line in self.recorder.exposition().decode().splitlines():
+            if match := re.fullmatch(name + r"(?:\{(.*)\})? (\S+)", line):
+                labels = re.findall(r'"([^"]*)"', match[1] or "")
+                found[" ".join(labels)] = float(match[2])
+        return found
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def test_labels_stand_in_the_order_that_bounding_relies_on() -> None:
+    """`task` first, `version` second; whoever has a version has a task."""
+    for metric in METRICS:
+        assert metric.labels.index("task") == 0 if "task" in metric.labels else True, metric.name
+        assert "version" not in metric.labels or metric.labels[:2] == ("task", "version")
+
+
+def test_names_follow_the_conventions() -> None:
+    """Counters end in _total, times in _seconds, and nothing is declared twice."""
+    assert all((metric.kind == "counter") == metric.name.endswith("_total") for metric in METRICS)
+    assert all(metric.text.endswith(".") for metric in METRICS)
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+def test_tasks_past_the_limit_share_a_label(watched: Watched) -> None:
+    """In every metric that has one, and with their versions."""
+    for task in ("a", "b", "c", "d"):
+        watched.answer(task)
+        watched.observer.refused(task, Overloaded("Full.", 1))
+        watched.observer.quarantined(task)
+    assert watched.values("polyhead_requests_total") == {
+        "200 a": 1,
+        "200 b": 1,
+        "200 _other": 2,
+        "429 a": 1,
+        "429 b": 1,
+        "429 _other": 2,
+    }
+    assert watched.values("polyhead_request_seconds_count") == {"a": 1, "b": 1, "_other": 2}
+    assert watched.values("polyhead_quarantines_total") == {"a": 1, "b": 1, "_other": 2}
+    assert set(watched.values("polyhead_version_requests_total")) == {
+        "ok a 1",
+        "ok b 1",
+        "ok _other _other",
+    }
+
+
+def test_what_is_gone_leaves_no_series(watched: Watched) -> None:
+    """A deleted task in no metric, a retired version in none; and there is room again."""
+    watched.answer("a", "1")
+    watched.answer("a", "2")
+    watched.answer("b")
+    watched.observer.compared("a", "1", agrees=False)
+    watched.observer.refused(UNKNOWN, Overloaded("Full.", 1))
+    watched.answer("c")
+    watched.observer.present({"a": {"2": "device"}, "c": {"1": "host"}})
+    exposed = watched.recorder.exposition().decode()
+    assert 'task="b"' not in exposed
+    assert 'version="1"' not in exposed
+    assert watched.values("polyhead_version_requests_total") == {"ok a 2": 1, "ok _other _other": 1}
+    assert watched.values("polyhead_requests_total") == {"200 a": 2, "429 -": 1, "200 _other": 1}
+    watched.answer("c")
+    assert watched.values("polyhead_requests_total")["200 c"] == 1
+
+
+def test_residency_is_shown_by_task_and_tier(watched: Watched) -> None:
+    """Tasks without a label of their own are added up; what has left memory is not shown."""
+    versions = {"1": "device", "2": "host"}
+    watched.observer.present({"a": versions, "b": {"1": "absent"}, "c": versions, "d": versions})
+    assert watched.values("polyhead_resident_versions") == {
+        "a device": 1,
+        "a host": 1,
+        "c device": 1,
+        "c host": 1,
+        "_other device": 1,
+        "_other host": 1,
+    }
+    watched.observer.present({"a": {"1": "absent"}, "c": {}, "d": {}})
+    assert watched.values("polyhead_resident_versions") == {}
+
+
+def test_states_without_tasks_are_not_shown_for_ever(watched: Watched) -> None:
+    """The gauge is what is true now."""
+    stats = EngineStats(1, 2, 3, 4, 5)
+    watched.observer.resident(stats, {"ready": 2, "rejected": 1})
+    watched.observer.resident(stats, {"ready": 3})
+    assert watched.values("polyhead_tasks") == {"ready": 3}
+
+
+def test_everything_of_a_version_s_life_is_counted(watched: Watched) -> None:
+    """Loads, verdicts, evictions, comparisons, rollbacks, reloads."""
+    seen = watched.observer
+    seen.loaded(0.2, "hub", "ok")
+    seen.loaded(0.1, "hub", "failed")
+    seen.evicted("device", 3)
+    seen.admitted("rejected")
+    seen.compared("a", "2", agrees=True)
+    seen.compared("a", "2", agrees=False)
+    seen.version_failed("a", "2")
+    seen.shadow_dropped("a")
+    seen.rolled_back("a")
+    seen.reloaded("failed")
+    expected = {
+        "polyhead_loads_total": {"ok hub": 1, "failed hub": 1},
+        "polyhead_load_seconds_count": {"hub": 2},
+        "polyhead_evictions_total": {"device": 3},
+        "polyhead_admissions_total": {"rejected": 1},
+        "polyhead_compared_total": {"a 2": 2},
+        "polyhead_disagreed_total": {"a 2": 1},
+        "polyhead_version_requests_total": {"error a 2": 1},
+        "polyhead_shadow_dropped_total": {"a": 1},
+        "polyhead_rollbacks_total": {"a": 1},
+        "polyhead_catalog_reloads_total": {"failed": 1},
+    }
+    assert {name: watched.values(name) for name in expected} == expected
+
+
+def test_versions_of_a_task_are_bounded_too() -> None:
+    """However often a task is replaced between two looks at the metrics."""
+    labels = TaskLabels(1, max_versions=2)
+    assert labels.task("a") == "a"
+    assert [labels.version("a", id) for id in ("1", "2", "3", "1")] == ["1", "2", "_other", "1"]
+    labels.keep({"a": ["3"]})
+    assert labels.version("a", "3") == "3"
+    assert labels.task("b") == "_other"
+    assert labels.version("_other", "1") == "_other"
+
+
+def test_unknown_tasks_take_no_label(watched: Watched) -> None:
+    """Whoever asks for random names must not push real tasks out."""
+    for _ in range(3):
+        watched.observer.refused(UNKNOWN, Overloaded("Full.", 1))
+    watched.answer("a")
+    watched.answer("b")
+    assert set(watched.values("polyhead_requests_total")) == {"429 -", "200 a", "200 b"}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "head", "kind"),
+    (
+        (None, None, "local"),
+        (Leaf("/a"), None, "local"),
+        (Leaf("pkg://a/b"), "/h", "package"),
+        (Leaf("s3://a/b"), None, "remote"),
+        (Leaf("/a"), "hf://o/n", "hub"),
+        (Average((Leaf("hf://o/n"), Leaf("/a"))), "s3://h", "hub"),
+    ),
+)
+def test_load_is_counted_by_its_farthest_source(
+    adapter: Leaf | Average | None, head: str | None, kind: str
+) -> None:
+    """That is the one that takes the time."""
+    assert source_kind(TaskSpec("a", adapter=adapter, head=head)) == kind
