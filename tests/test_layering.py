@@ -22,6 +22,7 @@ LEVELS = {
     "errors": 0,
     "config": 0,
     "ledger": 0,
+    "memory": 0,
     "reports": 0,
     "sources": 1,
     "backbone": 2,  # it loads from a Source's folder

@@ -34,7 +34,7 @@ class Backbone:
         facts: its names and shapes, read before wrapping.
         open_tokenizer: reads the tokenizer; called at the first use.
         sentence: settings of its sentence-transformers files, or None.
-        make_digest: hashes config and weights; called at the first use.
+        make_digest: hashes its files; called at the first use.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Backbone:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of config and weights. Reads the files at first use."""
+        """What its files are, as a folder's fingerprint. Reads them at first use."""
         return self._make_digest()
 
     def forward(self, rows: Sequence[Row], routing: Routing) -> Tensor:

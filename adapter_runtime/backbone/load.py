@@ -80,7 +80,7 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
         replace(facts, stored=read_stored),
         open_tokenizer,
         read_sentence_settings(folder),
-        lambda: folder.digest(("config.json", *weights)),
+        folder.fingerprint,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from adapter_runtime.engine.examples import check_examples
+from adapter_runtime.engine.examples import VERDICTS, check_examples
+from adapter_runtime.engine.protocol import Run
 from adapter_runtime.types import Note, Row, TaskVersion, WorkItem
 
 if TYPE_CHECKING:
@@ -15,20 +16,23 @@ PROBE_TOKENS = 8
 _FIRST_TOKEN = 5
 
 
-def admission_problems(version: TaskVersion, engine: LocalEngine) -> Sequence[Note]:
+def admission_problems(version: TaskVersion, engine: LocalEngine, run: Run) -> Sequence[Note]:
     """Why a version whose files were accepted may not serve; none when it may. Blocks.
 
     Runs a short forward, then the task's examples.
 
+    Args:
+        version: was read.
+        engine: where it would serve.
+        run: how to run the rows.
+
     Raises:
-        RejectedAdapter: there could never be room for it.
+        Exception: it could not be tried now, which says nothing of the version.
     """
-    spec = version.spec
-    engine.room.check(spec.name, engine.needs(version), is_pinned=spec.pinned)
-    return _try_forward(version, engine) or check_examples(version, engine)
+    return _try_forward(version, engine, run) or check_examples(version, engine, run)
 
 
-def _try_forward(version: TaskVersion, engine: LocalEngine) -> list[Note]:
+def _try_forward(version: TaskVersion, engine: LocalEngine, run: Run) -> list[Note]:
     """A forward of a few tokens must give finite numbers."""
     facts = engine.backbone.facts
     tokens = range(_FIRST_TOKEN, _FIRST_TOKEN + min(PROBE_TOKENS, version.limits.max_tokens or 1))
@@ -38,5 +42,9 @@ def _try_forward(version: TaskVersion, engine: LocalEngine) -> list[Note]:
     probe = (*ids[:-1], eos) if facts.summary == "eos" and isinstance(eos, int) else ids
     word_starts = tuple(range(1, len(probe)))
     row = Row(probe, word_starts=word_starts)
-    outcome = engine.run([WorkItem(version, row, raw=True)]).outcomes[0]
-    return [Note("probe_failed", str(outcome))] if isinstance(outcome, Exception) else []
+    outcome = run([WorkItem(version, row, raw=True)])[0]
+    if not isinstance(outcome, Exception):
+        return []
+    if isinstance(outcome, VERDICTS):
+        return [Note("probe_failed", str(outcome))]
+    raise outcome

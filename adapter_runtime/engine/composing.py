@@ -8,7 +8,7 @@ from typing import Any
 
 from adapter_runtime.compositions import nesting_problem, with_children
 from adapter_runtime.engine.composable import check_composition
-from adapter_runtime.engine.library import Library
+from adapter_runtime.engine.reading import Reading
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.types import (
     Adapter,
@@ -39,7 +39,7 @@ class Composed:
 def read_composition(
     tree: Composition | None,
     options: Mapping[str, Any],
-    library: Library,
+    reading: Reading,
     where: str,
 ) -> Composed:
     """Read and check all adapters of a composition. Blocks.
@@ -47,7 +47,7 @@ def read_composition(
     Args:
         tree: by Source.
         options: the task's.
-        library: reads and keeps the adapters.
+        reading: reads and keeps the adapters.
         where: the task, for messages.
 
     Raises:
@@ -63,20 +63,20 @@ def read_composition(
     def read(node: Composition) -> Composition:
         if isinstance(node, Leaf | Merge):
             adapters.append(
-                library.read_adapter(node.ref, options)
+                reading.read_adapter(node.ref, options)
                 if isinstance(node, Leaf)
-                else library.read_merge(node, options)
+                else reading.read_merge(node, options)
             )
             return Leaf(adapters[-1].digest)
         children = tuple(read(child) for child in node.children)
         if not isinstance(node, Fuse):
             return with_children(node, children)
-        adapters.append(library.read_fusion(node.fusion.ref, options))
+        adapters.append(reading.read_fusion(node.fusion.ref, options))
         return Fuse(children, fusion=adapters[-1].digest)
 
     by_digest = read(tree)
     by_name = {adapter.digest: adapter for adapter in adapters}
-    notes = check_composition(by_digest, by_name.__getitem__, library.facts, where)
+    notes = check_composition(by_digest, by_name.__getitem__, reading.facts, where)
     own = [note for adapter in by_name.values() for note in adapter.notes]
     return Composed(by_digest, tuple(adapters), tuple(dict.fromkeys([*own, *notes])))
 

@@ -18,8 +18,8 @@ from adapter_runtime.engine.about import (
     about_fingerprint,
     about_head,
 )
-from adapter_runtime.engine.admission import admission_problems
 from adapter_runtime.engine.composing import describe
+from adapter_runtime.engine.reading import Reading
 from adapter_runtime.engine.versions import find_head, read_version
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
 from adapter_runtime.reports import Report
@@ -49,13 +49,18 @@ def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
     Raises:
         SourceError: there are no such files at all.
     """
-    for leaf in leaves(spec.adapter):
-        engine.library.open_folder(leaf.ref)
+    with Reading(engine.library) as reading:
+        for leaf in leaves(spec.adapter):
+            reading.folder(leaf.ref)
+        return _examine(spec, engine, reading)
+
+
+def _examine(spec: TaskSpec, engine: LocalEngine, reading: Reading) -> Report:
     facts: dict[str, Any] = {"task": spec.name, "backbone": about_backbone(engine.backbone.facts)}
     try:
-        spec = _as_head_only(spec, engine)
-        problems = _adapter_problems(spec, engine, facts)
-        problems += _version_problems(spec, engine, facts, is_sound=not problems)
+        spec = _as_head_only(spec, reading)
+        problems = _adapter_problems(spec, engine, reading, facts)
+        problems += _version_problems(spec, engine, reading, facts, is_sound=not problems)
     except RejectedAdapter as error:
         problems = list(error.problems)
     except PolyheadError as error:
@@ -67,25 +72,26 @@ def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
     return Report(not problems, tuple(problems), warnings, facts)
 
 
-def _as_head_only(spec: TaskSpec, engine: LocalEngine) -> TaskSpec:
+def _as_head_only(spec: TaskSpec, reading: Reading) -> TaskSpec:
     if not isinstance(spec.adapter, Leaf) or spec.head is not None:
         return spec
-    folder = engine.library.open_folder(spec.adapter.ref)
+    folder = reading.folder(spec.adapter.ref)
     if folder.has("head_config.json") and not any(map(folder.has, _OTHER_FILES)):
         return replace(spec, adapter=None, head=spec.adapter.ref)
     return spec
 
 
-def _adapter_problems(spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any]) -> list[Note]:
+def _adapter_problems(
+    spec: TaskSpec, engine: LocalEngine, reading: Reading, facts: dict[str, Any]
+) -> list[Note]:
     problems: list[Note] = []
     facts |= {"composition": describe(spec.adapter), "adapters": []}
     for leaf, is_fusion in members(spec.adapter):
-        library = engine.library
-        is_misplaced = not is_fusion and _is_fusion(library.open_folder(leaf.ref))
+        is_misplaced = not is_fusion and _is_fusion(reading.folder(leaf.ref))
         if is_misplaced:  # What it holds is told all the same.
             problems.append(Note(*OTHER_FOLDERS[fusions.CONFIG_FILE]))
         reads_fusion = is_fusion or is_misplaced
-        examine_files = library.examine_fusion if reads_fusion else library.examine_adapter
+        examine_files = reading.examine_fusion if reads_fusion else reading.examine_adapter
         found = examine_files(leaf.ref, spec.options)
         problems += found.problems
         about = about_adapter(found.adapter, engine) if found.adapter else {"format": found.format}
@@ -100,16 +106,20 @@ def _is_fusion(folder: Folder) -> bool:
 
 
 def _version_problems(
-    spec: TaskSpec, engine: LocalEngine, facts: dict[str, Any], is_sound: bool
+    spec: TaskSpec,
+    engine: LocalEngine,
+    reading: Reading,
+    facts: dict[str, Any],
+    is_sound: bool,
 ) -> list[Note]:
     """What is wrong with the head, the task's settings, and a forward through all of it."""
     if not is_sound:
         try:
-            find_head(spec, engine.backbone, engine.library)
+            find_head(spec, engine.backbone, reading)
         except RejectedAdapter as error:
             return list(error.problems)
         return []
-    version = read_version(spec, engine.backbone, engine.library)
+    version = read_version(spec, engine.backbone, reading)
     adapters = [engine.library.item(leaf.ref) for leaf in leaves(version.composition)]
     head = engine.library.item(version.head.digest)
     facts |= {
@@ -121,4 +131,4 @@ def _version_problems(
         "head": about_head(head),
         "cost": about_cost(adapters, head, engine),
     }
-    return list(admission_problems(version, engine))
+    return list(engine.check(version))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,35 +10,34 @@ from typing import Any
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.admission import admission_problems
-from adapter_runtime.engine.answering import Answering
+from adapter_runtime.engine.compute import Compute
 from adapter_runtime.engine.doctor import examine
-from adapter_runtime.engine.extend import extend
-from adapter_runtime.engine.forward import BatchReport, BatchRunner
-from adapter_runtime.engine.lease import Lease
+from adapter_runtime.engine.forward import BatchRunner
+from adapter_runtime.engine.holdings import Holdings
+from adapter_runtime.engine.identity import engine_identity
 from adapter_runtime.engine.library import Library
-from adapter_runtime.engine.pack import Job
-from adapter_runtime.engine.protocol import EngineInfo
-from adapter_runtime.engine.states import StreamStates
-from adapter_runtime.engine.versions import read_version
-from adapter_runtime.errors import InvalidInput, PolyheadError, RejectedAdapter
+from adapter_runtime.engine.outline import outline
+from adapter_runtime.engine.protocol import EngineInfo, Run
+from adapter_runtime.engine.reading import steadily
+from adapter_runtime.engine.versions import read_version, with_sources
+from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
-from adapter_runtime.reports import EngineStats, Report
+from adapter_runtime.reports import EngineStats, Outline, Report
 from adapter_runtime.residency.room import Need, Room
 from adapter_runtime.residency.slots import HeadPool, SlotPool
 from adapter_runtime.residency.store import AdapterStore
 from adapter_runtime.sources.folder import Folder
+from adapter_runtime.sources.resolve import at_hand, pin_revision
 from adapter_runtime.types import (
     Arrays,
-    Composition,
     Encoded,
+    Note,
     Residency,
     RunResult,
-    RunStats,
     TaskSpec,
     TaskVersion,
     WorkItem,
-    leaves,
 )
 
 
@@ -50,10 +48,17 @@ class LocalEngine:
         backbone: the loaded backbone; nothing else may use it.
         config: how to use the machine.
         open_folder: resolves a Source to its files.
+        pin_revision: the Source of the commit that a hub's revision names now.
+        at_hand: as `open_folder`, asking no network; None for what would have to be fetched.
     """
 
     def __init__(
-        self, backbone: Backbone, config: EngineConfig, open_folder: Callable[[str], Folder]
+        self,
+        backbone: Backbone,
+        config: EngineConfig,
+        open_folder: Callable[[str], Folder],
+        pin_revision: Callable[[str], str] = pin_revision,
+        at_hand: Callable[[str], Folder | None] = at_hand,
     ) -> None:
         self.backbone = backbone
         self.library = Library(backbone.facts, AdapterStore(config.host_bytes), open_folder)
@@ -62,8 +67,12 @@ class LocalEngine:
         self.slots = SlotPool(METHODS, backbone.bases, device, dtype, config.max_slots, half)
         self.heads = HeadPool(device, dtype, half)
         self.room = Room(Need(config.max_slots, half, half, config.host_bytes))
-        self._admitting = threading.Lock()
+        self.holdings = Holdings(self.library, self.slots, self.heads, self.room)
+        self._pin_revision, self._at_hand = pin_revision, at_hand
+        self._checking = threading.Lock()
+        self._identity: str | None = None
         self.runner = BatchRunner(backbone, self.slots, num_streams=config.streams)
+        self.compute = Compute(self.runner, self.library, self.slots, self.heads)
         self.info = EngineInfo(
             backbone=backbone.facts.model_name,
             model_type=backbone.facts.model_type,
@@ -76,8 +85,8 @@ class LocalEngine:
 
     def _share_slots(self) -> None:
         """Batches side by side must each find room for what they pin."""
-        free, widest = self.room.free_slots, max(1, self.room.widest.slots)
-        lanes = max(1, min(self.runner.streams.num_threads, free // widest))
+        free, widest = self.holdings.slots_to_share()
+        lanes = max(1, min(self.runner.streams.num_threads, free // max(1, widest)))
         self.info = replace(self.info, max_batch_adapters=max(1, free // lanes), num_lanes=lanes)
 
     def inspect(self, spec: TaskSpec) -> Report:
@@ -89,63 +98,140 @@ class LocalEngine:
         return examine(spec, self)
 
     def prepare(self, spec: TaskSpec) -> TaskVersion:
-        """Read and check a task's files into host memory and name its version. Blocks.
-
-        The task's examples are answered, and the weights of a pinned task are held for good.
+        """Read, check and admit in one; a pinned task's weights are held for good. Blocks.
 
         Raises:
             SourceError: the files cannot be read.
             RejectedAdapter: a check failed; every reason is listed.
             CapacityError: what must be pinned finds no room beside the batches of now.
         """
-        version = read_version(spec, self.backbone, self.library)
-        # One at a time: the examples of many tasks side by side would fight for slots.
-        with self._admitting:
-            if problems := admission_problems(version, self):
+        version = self.read(spec)
+        try:
+            if problems := self.check(version):
                 raise RejectedAdapter(spec.name, problems)
+            self.admit(version)
             if spec.pinned:
-                self._pin_for_good(version)
-            self.room.admit(self.needs(version), is_pinned=spec.pinned)
-            self._share_slots()
+                self.pin(version)
+        except BaseException:
+            self.retire(version)
+            raise
         return version
 
-    def needs(self, version: TaskVersion) -> Mapping[str, Need]:
-        """What each of a version's weights takes, by digest. May block as `load`."""
-        head = self.library.item(version.head.digest)
-        found = {head.spec.digest: Need(0, 0, self.heads.bytes_of(head), head.num_bytes)}
-        for leaf in leaves(version.composition):
-            adapter = self.library.item(leaf.ref)
-            found[leaf.ref] = Need(1, self.slots.bytes_of(adapter), 0, adapter.num_bytes)
-        return found
+    def read(self, spec: TaskSpec) -> TaskVersion:
+        """Read a task's files into host memory and name its immutable version. Blocks.
 
-    def _pin_for_good(self, version: TaskVersion) -> None:
-        lease = Lease(self.library, self.slots, self.heads)
-        error = lease.pin(version)
-        if error is not None:
-            lease.release()
-            raise error
-        for digest in _digests(version):
-            self.library.keep(digest)
+        Its Sources are those of now: a revision of a hub becomes the commit that it names.
+
+        Raises:
+            SourceError: the files cannot be read, or change while they are read.
+            RejectedAdapter: they are not sound; every reason is listed, and nothing is kept.
+        """
+        spec = with_sources(spec, self._pin_revision)
+        version, uses = steadily(
+            self.library, lambda reading: read_version(spec, self.backbone, reading)
+        )
+        try:
+            self.holdings.enter(version, uses)
+        except BaseException:
+            self.holdings.give_back(uses)
+            raise
+        return version
+
+    def check(self, version: TaskVersion, run: Run | None = None) -> tuple[Note, ...]:
+        """Why a version that was read may not serve: room, a probe forward, its examples. Blocks.
+
+        Args:
+            version: was read.
+            run: how to run the rows; the engine's own way by default.
+
+        Raises:
+            Exception: it could not be tried now, which says nothing of the version.
+        """
+        try:
+            self.holdings.check_room(version, is_pinned=version.spec.pinned)
+        except RejectedAdapter as error:
+            return error.problems
+        if run is not None:
+            return tuple(admission_problems(version, self, run))
+        # One at a time: the examples of many tasks side by side would fight for slots.
+        with self._checking:
+            return tuple(admission_problems(version, self, lambda rows: self.run(rows).outcomes))
+
+    def admit(self, version: TaskVersion) -> None:
+        """Count a version among those that batches must have room for; a second time is nothing.
+
+        Raises:
+            RejectedAdapter: there could never be room for it.
+        """
+        self.holdings.admit(version)
+        self._share_slots()
+
+    def retire(self, version: TaskVersion) -> None:
+        """Forget a version: its room, its pin, and the weights that no other version uses."""
+        self.holdings.leave(version)
+        self._share_slots()
+
+    def pin(self, version: TaskVersion) -> None:
+        """Keep an admitted version's weights in host memory and on the device for good. Blocks.
+
+        Raises:
+            SourceError, RejectedAdapter: as `read`; `no_room_beside_pins` among the reasons.
+            CapacityError: no room beside the batches of now.
+        """
+        self.holdings.pin(version)
+        self._share_slots()
+
+    def unpin(self, version: TaskVersion) -> None:
+        """End a pin; the weights stay until their room is needed."""
+        self.holdings.unpin(version)
+        self._share_slots()
 
     def load(self, version: TaskVersion) -> None:
         """Bring a version's evicted weights back to host memory. Blocks; single-flight.
 
         Raises:
-            SourceError, RejectedAdapter: as `prepare`.
+            SourceError, RejectedAdapter: as `read`.
         """
-        for digest in _digests(version):
-            self.library.item(digest)
+        self.holdings.load(version)
+
+    def hold(self, version: TaskVersion) -> None:
+        """Bring a version's weights onto the device and keep them there until released. Blocks.
+
+        Raises:
+            SourceError, RejectedAdapter: as `read`.
+            CapacityError: everything that could make room is in use; try again after a batch.
+        """
+        self.holdings.hold(version)
+
+    def release(self, version: TaskVersion) -> None:
+        """Give back one hold."""
+        self.holdings.release(version)
+
+    def evict(self, version: TaskVersion) -> None:
+        """Take the version's weights out of memory, save what is pinned or in use."""
+        self.holdings.evict(version)
 
     def residency(self, version: TaskVersion) -> Residency:
         """The coldest place of the version's weights."""
-        places = {self._place(digest) for digest in _digests(version)}
-        order = (Residency.FAILED, Residency.ABSENT, Residency.LOADING, Residency.HOST)
-        return next((place for place in order if place in places), Residency.DEVICE)
+        return self.holdings.residency(version)
 
-    def _place(self, digest: str) -> Residency:
-        if digest in self.slots or digest in self.heads:
-            return Residency.DEVICE
-        return self.library.store.residency(digest)
+    def outline(self, spec: TaskSpec) -> Outline:
+        """What a task's configs say before anything is fetched or any weight is read. Blocks.
+
+        Raises:
+            SourceError: a local folder is not there.
+            RejectedAdapter: the configs alone show that the task cannot serve.
+        """
+        return outline(spec, self.backbone.facts, self._at_hand)
+
+    def identity(self) -> str:
+        """A digest of all that a verdict depends on beside the version. May block the first time.
+
+        That is the backbone's files, the dtype, the kind of device and the software's release.
+        """
+        if self._identity is None:
+            self._identity = engine_identity(self.backbone)
+        return self._identity
 
     def encode(self, version: TaskVersion, inputs: Any, parameters: Mapping[str, Any]) -> Encoded:
         """One request's rows.
@@ -165,71 +251,7 @@ class LocalEngine:
             items: the rows.
             lanes: how many lanes to spread the batch over; all of them by default.
         """
-        started_s = time.perf_counter()
-        with Lease(self.library, self.slots, self.heads) as lease:
-            answering = Answering(items, lease.head_weights)
-            ready = self._pin(items, lease, answering)
-            report = self._forward(ready, answering, lanes)
-        stats = RunStats(
-            num_rows=len(ready),
-            num_tokens=report.num_tokens,
-            num_tasks=len({items[number].version.task for number in ready}),
-            num_padding_avoided=report.num_padding_avoided,
-            compute_s=time.perf_counter() - started_s - lease.load_s,
-            load_s=lease.load_s,
-        )
-        return RunResult(answering.result(), stats)
-
-    def _pin(self, items: Sequence[WorkItem], lease: Lease, answering: Answering) -> list[int]:
-        """The numbers of the items whose weights are on the device now; the others fail."""
-        ready = []
-        for number, item in enumerate(items):
-            error = self._misfit(item) or lease.pin(item.version)
-            if error is None:
-                ready.append(number)
-            else:
-                answering.fail([number], error)
-        return ready
-
-    def _misfit(self, item: WorkItem) -> PolyheadError | None:
-        """Why a row cannot go through the backbone; one such row would fail its whole stream."""
-        ids, extension = item.row.input_ids, item.version.extension
-        most = self.info.max_row_tokens - (extension.num_positions if extension else 0)
-        if not 0 < len(ids) <= most:
-            return InvalidInput(f"a row has 1 to {most} tokens.", "input_ids")
-        if max(ids) >= self.backbone.facts.vocab_size or min(ids) < 0:
-            return InvalidInput("a token has no embedding in this backbone.", "input_ids")
-        return None
-
-    def _forward(
-        self, numbers: Sequence[int], answering: Answering, lanes: int | None
-    ) -> BatchReport:
-        """Run items, and those whose stream failed once more, each composition by itself."""
-        report = self._run(numbers, answering, lanes)
-        failed: dict[Composition | None, list[int]] = {}
-        for job in report.errors:
-            number = numbers[job]
-            failed.setdefault(answering.items[number].version.composition, []).append(number)
-        for group in failed.values():
-            again = self._run(group, answering, lanes)
-            for job, error in again.errors.items():
-                answering.fail([group[job]], error)
-        return report
-
-    def _run(self, numbers: Sequence[int], answering: Answering, lanes: int | None) -> BatchReport:
-        items = [answering.items[number] for number in numbers]
-        jobs = [
-            Job(
-                extend(item.row, item.version.extension, self.backbone.skipped_token),
-                item.version.composition,
-            )
-            for item in items
-        ]
-
-        def finish(indices: Sequence[int], states: StreamStates) -> None:
-            answering.finish([numbers[index] for index in indices], states)
-
-        return self.runner.run(jobs, finish, lanes)
+        return self.compute.run(items, lanes)
 
     def decode(self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:
         """The typed answer of one request from its rows' outcomes."""
@@ -254,7 +276,3 @@ class LocalEngine:
     def close(self) -> None:
         """Release the compute threads."""
         self.runner.close()
-
-
-def _digests(version: TaskVersion) -> list[str]:
-    return [*(leaf.ref for leaf in leaves(version.composition)), version.head.digest]

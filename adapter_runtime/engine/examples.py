@@ -8,8 +8,8 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
-from adapter_runtime.engine.protocol import Engine
-from adapter_runtime.errors import PolyheadError
+from adapter_runtime.engine.protocol import Engine, Run
+from adapter_runtime.errors import InvalidInput, RowFailed
 from adapter_runtime.types import Arrays, Note, TaskVersion, WorkItem
 
 TOLERANCE = 0.01
@@ -17,19 +17,26 @@ ROUNDING: Mapping[str, float] = MappingProxyType({"bfloat16": 0.02})
 """No tolerance is narrower than what a dtype does to a probability."""
 
 
-def check_examples(version: TaskVersion, engine: Engine) -> list[Note]:
+VERDICTS = (InvalidInput, RowFailed)
+"""Errors that speak against a version; others, such as a lack of room, say nothing of it."""
+
+
+def check_examples(version: TaskVersion, engine: Engine, run: Run) -> list[Note]:
     """Answer every example of the version's task; a note for each that is not as expected. Blocks.
 
     Expected members are held against those of the answer, or of its first item where it is a
     list; an expected list is held against it item by item. Numbers may differ by the expected
     `tolerance`.
+
+    Raises:
+        Exception: an example could not be tried now, which says nothing of the version.
     """
     narrowest = ROUNDING.get(engine.info.dtype, 0.0)
     found = []
     for number, example in enumerate(version.spec.examples):
         try:
-            answer = _plain(_answer(version, example.inputs, engine))
-        except PolyheadError as error:
+            answer = _plain(_answer(version, example.inputs, engine, run))
+        except VERDICTS as error:
             reason = f"it cannot be answered: {error}"
         else:
             reason = _difference(example.expect, answer, TOLERANCE, narrowest)
@@ -38,10 +45,10 @@ def check_examples(version: TaskVersion, engine: Engine) -> list[Note]:
     return found
 
 
-def _answer(version: TaskVersion, inputs: Any, engine: Engine) -> Any:
+def _answer(version: TaskVersion, inputs: Any, engine: Engine, run: Run) -> Any:
     encoded = engine.encode(version, inputs, {})
     outcomes: list[Arrays] = []
-    for outcome in engine.run([WorkItem(version, row) for row in encoded.rows]).outcomes:
+    for outcome in run([WorkItem(version, row) for row in encoded.rows]):
         if isinstance(outcome, Exception):
             raise outcome
         outcomes.append(outcome)

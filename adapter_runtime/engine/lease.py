@@ -12,7 +12,7 @@ from torch import Tensor
 from adapter_runtime.engine.library import Library
 from adapter_runtime.errors import PolyheadError
 from adapter_runtime.residency.slots import HeadPool, SlotPool
-from adapter_runtime.types import TaskVersion, leaves
+from adapter_runtime.types import Composition, TaskVersion, leaves
 
 
 class Lease:
@@ -28,7 +28,7 @@ class Lease:
         self.head_weights: dict[str, Mapping[str, Tensor]] = {}
         self.load_s = 0.0
         self._adapters: set[str] = set()
-        self._outcomes: dict[str, PolyheadError | None] = {}
+        self._outcomes: dict[tuple[Composition | None, str], PolyheadError | None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -53,9 +53,10 @@ class Lease:
 
         Blocks on the upload where something is not on the device yet.
         """
-        if version.digest not in self._outcomes:
-            self._outcomes[version.digest] = self._try(version)
-        return self._outcomes[version.digest]
+        weights = (version.composition, version.head.digest)
+        if weights not in self._outcomes:
+            self._outcomes[weights] = self._try(version)
+        return self._outcomes[weights]
 
     def _try(self, version: TaskVersion) -> PolyheadError | None:
         try:

@@ -1,27 +1,44 @@
-"""Every checkpoint the engine knows: where it came from, and its weights in the host store."""
+"""Every adapter and head the engine knows: who uses it, where it came from, and its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.checkpoint.heads.reading import read_head
-from adapter_runtime.checkpoint.hub.fusions import examine_fusion, read_fusion_layer
-from adapter_runtime.checkpoint.merging import merge_adapters
-from adapter_runtime.checkpoint.reader import Examination, examine_adapter, read_adapter
-from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.errors import PolyheadError, RejectedAdapter, SourceError
 from adapter_runtime.residency.store import AdapterStore
 from adapter_runtime.sources.folder import Folder
-from adapter_runtime.types import Adapter, HeadWeights, Merge, Note
+from adapter_runtime.types import Adapter, HeadWeights, Note
 
 Item = Adapter | HeadWeights
+Reload = Callable[[], Item | None]
+
+
+class Use(NamedTuple):
+    """One claim on an item, to be given back one day: its digest and where it came from."""
+
+    digest: str
+    origin: str
+
+
+@dataclass(slots=True)
+class _Origin:
+    reload: Reload
+    uses: int = 0
+
+
+@dataclass(slots=True)
+class _Known:
+    """An item's origins that are in use; any of them can bring it back."""
+
+    origins: dict[str, _Origin] = field(default_factory=dict)
 
 
 class Library:
-    """Reads adapters and heads by Source, and brings evicted ones back by digest.
-
-    Thread-safe: the store is single-flight, and an origin is written once per digest.
+    """Keeps items for as long as somebody uses them, and brings evicted ones back; thread-safe.
 
     Args:
         facts: the backbone that checkpoints must fit.
@@ -35,120 +52,105 @@ class Library:
         self.facts = facts
         self.store = store
         self.open_folder = open_folder
-        self._origins: dict[str, Callable[[], Item]] = {}
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
 
-    def read_adapter(self, source: str, options: Mapping[str, Any]) -> Adapter:
-        """Read, check and keep an adapter. Blocks.
+    def add(self, item: Item, origin: str = "", reload: Reload | None = None) -> Use:
+        """Keep an item until this use is given back.
 
-        Raises:
-            SourceError, RejectedAdapter: the files cannot be read or do not fit.
-        """
-        return self._keep_adapter(
-            lambda: read_adapter(self.open_folder(source), self.facts, options), source
-        )
-
-    def read_fusion(self, source: str, options: Mapping[str, Any]) -> Adapter:
-        """Read, check and keep an AdapterFusion layer. Blocks.
+        Args:
+            item: what was read.
+            origin: where, for `reload`; uses of one origin share one.
+            reload: reads it again; without it the item stays in memory for as long as it is used.
 
         Raises:
-            SourceError, RejectedAdapter: the files cannot be read or do not fit.
+            CapacityError: it is larger than the store.
         """
-        return self._keep_adapter(
-            lambda: read_fusion_layer(self.open_folder(source), self.facts, options), source
-        )
+        digest = digest_of(item)
+        self.store.put(digest, item)
+        with self._lock:
+            known = self._known.setdefault(digest, _Known())
+            place = known.origins.setdefault(origin, _Origin(reload or (lambda: item)))
+            place.uses += 1
+        return Use(digest, origin)
 
-    def read_merge(self, merge: Merge, options: Mapping[str, Any]) -> Adapter:
-        """Read and check several adapters, and keep the one that they merge into. Blocks.
-
-        Raises:
-            SourceError, RejectedAdapter: the files cannot be read, do not fit, or do not merge.
-        """
-
-        def read() -> Adapter:
-            folders = [self.open_folder(child.ref) for child in merge.children]
-            return merge_adapters(folders, merge, self.facts, options)
-
-        return self._keep_adapter(read, " + ".join(child.ref for child in merge.children))
-
-    def _keep_adapter(self, read: Callable[[], Adapter], source: str) -> Adapter:
-        adapter = read()
-        self.add(adapter.digest, adapter, lambda: _unchanged(read(), adapter.digest, source))
-        return adapter
-
-    def read_head(
-        self, source: str, labels: tuple[str, ...] | None, options: Mapping[str, Any]
-    ) -> HeadWeights | None:
-        """Read, check and keep the head in a folder; None when the folder has none. Blocks.
-
-        Raises:
-            SourceError, RejectedAdapter: the files cannot be read or do not fit.
-        """
-
-        def read() -> HeadWeights | None:
-            return read_head(self.open_folder(source), self.facts, labels, options)
-
-        head = read()
-        if head is not None:
-            digest = head.spec.digest
-            self.add(digest, head, lambda: _unchanged(read(), digest, source))
-        return head
-
-    def examine_adapter(self, source: str, options: Mapping[str, Any]) -> Examination:
-        """Everything there is to say about an adapter's files; keeps nothing. Blocks.
-
-        Raises:
-            SourceError, RejectedAdapter: the files cannot be opened at all.
-        """
-        return examine_adapter(self.open_folder(source), self.facts, options)
-
-    def examine_fusion(self, source: str, options: Mapping[str, Any]) -> Examination:
-        """As `examine_adapter`, for an AdapterFusion layer. Blocks.
-
-        Raises:
-            SourceError, RejectedAdapter: the files cannot be opened at all.
-        """
-        return examine_fusion(self.open_folder(source), self.facts, options)
-
-    def add(self, digest: str, item: Item, reload: Callable[[], Item] | None = None) -> None:
-        """Keep an item; without `reload` it stays in memory for as long as the library lives."""
-        self._origins[digest] = reload or (lambda: item)
-        # It may have been lost at another Source, and was found again at this one.
-        self.store.forgive(digest)
-        self.store.get(digest, lambda: item)
-
-    def forget(self, digest: str) -> None:
-        """Drop an item and where it came from."""
-        self._origins.pop(digest, None)
-        self.store.discard(digest)
+    def give_back(self, uses: Iterable[Use]) -> list[str]:
+        """End uses; the digests of items that nobody uses now, which are forgotten."""
+        gone = []
+        with self._lock:
+            for digest, origin in uses:
+                origins = self._known[digest].origins
+                origins[origin].uses -= 1
+                if not origins[origin].uses:
+                    del origins[origin]
+                if not origins:
+                    del self._known[digest]
+                    gone.append(digest)
+        # If somebody reads one of them again just now, its next use loads it once more.
+        for digest in gone:
+            self.store.discard(digest)
+        return gone
 
     def item(self, digest: str) -> Any:
         """The adapter or head of a digest, read again if it was evicted. May block.
 
         Raises:
             SourceError, RejectedAdapter: it had to be read again and could not be.
+            CapacityError: memory is too full.
         """
-        return self.store.get(digest, self._origins[digest])
+        return self.store.get(digest, lambda: self._reload(digest))
+
+    def _reload(self, digest: str) -> Item:
+        with self._lock:
+            known = self._known.get(digest)
+            origins = dict(known.origins) if known else {}
+        if not origins:
+            raise SourceError(f"The weights {digest[:12]} were retired; add their version again.")
+        failures = []
+        for origin, place in origins.items():
+            try:
+                return _unchanged(place.reload, digest, origin)
+            except PolyheadError as error:
+                failures.append(error)
+        raise failures[0]
 
     def keep(self, digest: str) -> None:
-        """Hold an item in host memory until it is forgotten. May block as `item`."""
+        """Hold an item in host memory until `unkeep`; counts. May block as `item`."""
         self.store.keep(digest)
-        self.item(digest)
+        try:
+            self.item(digest)
+        except BaseException:
+            self.store.unkeep(digest)
+            raise
+
+    def unkeep(self, digest: str) -> None:
+        """Take back one `keep`."""
+        self.store.unkeep(digest)
 
     def is_loaded(self, digest: str) -> bool:
         """Whether the item is in host memory now."""
         return digest in self.store
 
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._known)
 
-def _unchanged(item: Item | None, digest: str, source: str) -> Item:
-    found = None if item is None else item.digest if isinstance(item, Adapter) else item.spec.digest
-    if item is None or found != digest:
-        raise RejectedAdapter(
-            source,
-            [
-                Note(
-                    "source_changed",
-                    "The files changed since the version was admitted; add a new version.",
-                )
-            ],
-        )
-    return item
+
+def digest_of(item: Item) -> str:
+    """The digest of an item's content."""
+    return item.digest if isinstance(item, Adapter) else item.spec.digest
+
+
+def _unchanged(reload: Reload, digest: str, origin: str) -> Item:
+    """What is read again; refused where its content is not what was admitted."""
+    reasons: tuple[Note, ...] = ()
+    try:
+        item = reload()
+        if item is not None and digest_of(item) == digest:
+            return item
+    except RejectedAdapter as error:
+        reasons = error.problems
+    message = (
+        "The files changed since the version was admitted; put them back, or add a new version."
+    )
+    raise RejectedAdapter(origin, [Note("source_changed", message), *reasons])

@@ -10,7 +10,7 @@ from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.errors import SettingsError
-from adapter_runtime.sources.resolve import resolve
+from adapter_runtime.sources.resolve import at_hand, pin_revision, resolve
 from adapter_runtime.sources.rules import SourceRules
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -35,7 +35,13 @@ def open_engine(backbone: str, config: EngineConfig | None = None) -> LocalEngin
     )
     folder = resolve(backbone, rules=_backbone_rules(config))
     loaded = load_backbone(folder, device, pick_dtype(config.dtype, device))
-    return LocalEngine(loaded, config, partial(resolve, rules=rules))
+    return LocalEngine(
+        loaded,
+        config,
+        partial(resolve, rules=rules),
+        partial(pin_revision, rules=rules),
+        partial(at_hand, rules=rules),
+    )
 
 
 def _backbone_rules(config: EngineConfig) -> SourceRules:

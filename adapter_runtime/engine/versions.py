@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
@@ -15,8 +16,8 @@ from adapter_runtime.checkpoint.heads.backbone import (
 )
 from adapter_runtime.checkpoint.heads.reading import embedding_head
 from adapter_runtime.compositions import last_leaf
-from adapter_runtime.engine.composing import read_composition
-from adapter_runtime.engine.library import Library
+from adapter_runtime.engine.composing import describe, read_composition
+from adapter_runtime.engine.reading import Reading
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
@@ -33,22 +34,57 @@ from adapter_runtime.types import (
     Stack,
     TaskSpec,
     TaskVersion,
+    map_leaves,
 )
 
+_ID_DIGITS = 12
 EMBEDDING_KINDS = frozenset({Kind.FEATURE_EXTRACTION, Kind.SENTENCE_SIMILARITY})
 
 
-def read_version(spec: TaskSpec, backbone: Backbone, library: Library) -> TaskVersion:
+def read_version(spec: TaskSpec, backbone: Backbone, reading: Reading) -> TaskVersion:
     """Read a task's files and name its version. Blocks.
 
     Raises:
         SourceError: files cannot be read.
         RejectedAdapter: a check failed.
     """
-    composed = read_composition(spec.adapter, spec.options, library, spec.name)
-    head = find_head(spec, backbone, library, composed.adapters)
+    composed = read_composition(spec.adapter, spec.options, reading, spec.name)
+    head = find_head(spec, backbone, reading, composed.adapters)
     extension = find_extension([adapter.parts for adapter in composed.adapters])
-    return make_version(spec, composed.tree, head, backbone, composed.notes, extension)
+    version = make_version(spec, composed.tree, head, backbone, composed.notes, extension)
+    return _named(version, entry_digest(spec, reading.fingerprint))
+
+
+def with_sources(spec: TaskSpec, change: Callable[[str], str]) -> TaskSpec:
+    """The task with every Source changed."""
+    tree = spec.adapter and map_leaves(spec.adapter, change)
+    return replace(spec, adapter=tree, head=spec.head and change(spec.head))
+
+
+def entry_digest(spec: TaskSpec, fingerprint: Callable[[str], str]) -> str:
+    """SHA-256 (hex) of what an entry means: neither its name nor where its files lie. Blocks.
+
+    Args:
+        spec: the task.
+        fingerprint: what a Source holds.
+
+    Raises:
+        SourceError: files cannot be read.
+    """
+    tree = spec.adapter and map_leaves(spec.adapter, fingerprint)
+    meaning = {
+        "adapter": describe(tree),
+        "head": spec.head and fingerprint(spec.head),
+        "kind": spec.kind,
+        "labels": spec.labels,
+        "limits": (spec.limits.max_tokens, spec.limits.overflow),
+        "options": dict(spec.options),
+    }
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _named(version: TaskVersion, digest: str) -> TaskVersion:
+    return replace(version, digest=digest, id=digest[:_ID_DIGITS])
 
 
 def find_extension(adapters: Sequence[Sequence[Part]]) -> RowExtension | None:
@@ -78,7 +114,7 @@ def find_extension(adapters: Sequence[Sequence[Part]]) -> RowExtension | None:
 
 
 def find_head(
-    spec: TaskSpec, backbone: Backbone, library: Library, adapters: Sequence[Adapter] = ()
+    spec: TaskSpec, backbone: Backbone, reading: Reading, adapters: Sequence[Adapter] = ()
 ) -> HeadWeights:
     """The head named by the task, else the one beside its adapters, else one without files.
 
@@ -91,16 +127,13 @@ def find_head(
     if spec.kind not in EMBEDDING_KINDS or spec.head is not None:
         sources = [spec.head] if spec.head else _last_sources(spec.adapter)
         for source in sources:
-            if head := library.read_head(source, spec.labels, spec.options):
+            if head := reading.read_head(source, spec.labels, spec.options):
                 return head
         if spec.head is None and (own := _own_head(spec, backbone, adapters)):
-            library.add(own.spec.digest, own)
-            return own
+            return reading.keep(own)
         if spec.head is not None or _wanted_kind(spec, adapters) not in (None, *EMBEDDING_KINDS):
             raise _missing_head(spec, sources, adapters)
-    head = embedding_head(backbone.sentence, spec.options)
-    library.add(head.spec.digest, head)
-    return head
+    return reading.keep(embedding_head(backbone.sentence, spec.options))
 
 
 def _wanted_kind(spec: TaskSpec, adapters: Sequence[Adapter]) -> Kind | None:
@@ -169,7 +202,7 @@ def make_version(
     return TaskVersion(
         task=spec.name,
         extension=extension,
-        id=digest[:12],
+        id=digest[:_ID_DIGITS],
         digest=digest,
         kind=kind,
         head=head.spec,

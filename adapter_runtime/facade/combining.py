@@ -13,6 +13,7 @@ from adapter_runtime.checkpoint.hub.fusions import fused_names
 from adapter_runtime.checkpoint.hub.writer import write_adapter
 from adapter_runtime.checkpoint.merging import average_heads, merge_adapters
 from adapter_runtime.compositions import shares
+from adapter_runtime.engine.reading import Reading
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.facade.shelf import Shelf
 from adapter_runtime.sources.folder import Folder
@@ -58,13 +59,13 @@ class Combines:
         Raises:
             SourceError, RejectedAdapter: the files cannot be read or do not fit.
         """
-        library = self._shelf.engine.library
-        fusion = library.read_fusion(source, options)
-        head = library.read_head(source, None, options) if with_head else None
-        name = name or fusion.name
-        self._shelf.put_fusion(name, fusion)
-        if head is not None:
-            self._shelf.put_head(name, head)
+        with Reading(self._shelf.engine.library) as reading:
+            fusion = reading.read_fusion(source, options)
+            head = reading.read_head(source, None, options) if with_head else None
+            name = name or fusion.name
+            self._shelf.put_fusion(name, fusion)
+            if head is not None:
+                self._shelf.put_head(name, head)
         if set_active:
             self._shelf.activate(Fuse(*fused_names(fusion), fusion=name))
         return name

@@ -17,6 +17,7 @@ from adapter_runtime.checkpoint.hub.writer import new_adapter, write_adapter
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.engine.open import open_engine
+from adapter_runtime.engine.reading import Reading
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.facade.adding import AddsHeads
 from adapter_runtime.facade.combining import Combines
@@ -78,12 +79,13 @@ class AdapterRuntime(AddsHeads, Combines):
         Raises:
             SourceError, RejectedAdapter: the files cannot be read or do not fit.
         """
-        adapter = self.engine.library.read_adapter(source, options)
-        head = self.engine.library.read_head(source, None, options) if with_head else None
-        name = name or adapter.name
-        self._shelf.put_adapter(name, adapter, Origin(source, options))
-        if head is not None:
-            self._shelf.put_head(name, head)
+        with Reading(self.engine.library) as reading:
+            adapter = reading.read_adapter(source, options)
+            head = reading.read_head(source, None, options) if with_head else None
+            name = name or adapter.name
+            self._shelf.put_adapter(name, adapter, Origin(source, options))
+            if head is not None:
+                self._shelf.put_head(name, head)
         if set_active:
             self.set_active_adapters(name)
         return name
@@ -95,11 +97,12 @@ class AdapterRuntime(AddsHeads, Combines):
             SourceError, RejectedAdapter: the files cannot be read or do not fit.
             InvalidInput: the folder holds no head.
         """
-        head = self.engine.library.read_head(source, None, options)
-        if head is None:
-            raise InvalidInput("the folder holds no prediction head.", source)
-        name = name or head.spec.name or Path(source).name
-        self._shelf.put_head(name, head)
+        with Reading(self.engine.library) as reading:
+            head = reading.read_head(source, None, options)
+            if head is None:
+                raise InvalidInput("the folder holds no prediction head.", source)
+            name = name or head.spec.name or Path(source).name
+            self._shelf.put_head(name, head)
         return name
 
     def add_adapter(

@@ -9,6 +9,7 @@ from adapter_runtime.checkpoint.heads.reading import embedding_head
 from adapter_runtime.compositions import members, nesting_problem, with_children
 from adapter_runtime.engine.composable import check_composition
 from adapter_runtime.engine.engine import LocalEngine
+from adapter_runtime.engine.library import Use
 from adapter_runtime.engine.versions import find_extension, make_version
 from adapter_runtime.errors import InvalidInput, UnknownTask
 from adapter_runtime.types import (
@@ -33,6 +34,7 @@ ACTIVE: Any = object()
 
 _NEAR = 5
 Thing = TypeVar("Thing")
+Item = TypeVar("Item", Adapter, HeadWeights)
 
 
 class Origin(NamedTuple):
@@ -55,45 +57,35 @@ class Shelf:
         self.origins: dict[str, Origin] = {}
         self.fusions: dict[str, Adapter] = {}
         self.heads: dict[str, HeadWeights] = {}
+        self._uses: dict[tuple[str, str], Use] = {}
         self.active_adapters: Composition | None = None
         self.active_head: str | None = None
 
     def put_adapter(self, name: str, adapter: Adapter, origin: Origin | None = None) -> None:
         """Keep an adapter under a name, in place of an earlier one; it stays in memory."""
-        self._put(self.adapters, name, adapter)
+        self._put("adapter", self.adapters, name, adapter)
         self.origins.pop(name, None)
         if origin is not None:
             self.origins[name] = origin
 
     def put_fusion(self, name: str, fusion: Adapter) -> None:
         """Keep a fusion layer under a name, in place of an earlier one; it stays in memory."""
-        self._put(self.fusions, name, fusion)
-
-    def _put(self, shelf: dict[str, Adapter], name: str, adapter: Adapter) -> None:
-        self.engine.library.add(adapter.digest, adapter)
-        before = shelf.get(name)
-        shelf[name] = adapter
-        if before is not None:
-            self._forget_adapter(before.digest)
+        self._put("fusion", self.fusions, name, fusion)
 
     def put_head(self, name: str, head: HeadWeights) -> None:
         """Keep a head under a name, in place of an earlier one; it stays in memory."""
-        self.engine.library.add(head.spec.digest, head)
-        before = self.heads.get(name)
-        self.heads[name] = head
-        if before is not None:
-            self._forget_head(before.spec.digest)
+        self._put("head", self.heads, name, head)
 
-    def _forget_adapter(self, digest: str) -> None:
+    def _put(self, place: str, shelf: dict[str, Item], name: str, item: Item) -> None:
+        use = self.engine.library.add(item)
+        self._give_back(place, name)
+        self._uses[place, name] = use
+        shelf[name] = item
+
+    def _give_back(self, place: str, name: str) -> None:
         """Let the weights go unless another name still has them."""
-        kept = (*self.adapters.values(), *self.fusions.values())
-        if all(adapter.digest != digest for adapter in kept):
-            self.engine.library.forget(digest)
-            self.engine.slots.drop(digest)
-
-    def _forget_head(self, digest: str) -> None:
-        if all(head.spec.digest != digest for head in self.heads.values()):
-            self.engine.library.forget(digest)
+        if (use := self._uses.pop((place, name), None)) is not None:
+            self.engine.holdings.give_back([use])
 
     def adapter(self, name: str) -> Adapter:
         """The adapter of a name.
@@ -126,13 +118,15 @@ class Shelf:
         """Forget an adapter; nothing stays active that needs it."""
         self.adapter(name)
         self.origins.pop(name, None)
-        self._forget_adapter(self.adapters.pop(name).digest)
+        del self.adapters[name]
+        self._give_back("adapter", name)
         self._deactivate(name, is_fusion=False)
 
     def remove_fusion(self, name: str) -> None:
         """Forget a fusion layer; nothing stays active that needs it."""
         _named(name, self.fusions)
-        self._forget_adapter(self.fusions.pop(name).digest)
+        del self.fusions[name]
+        self._give_back("fusion", name)
         self._deactivate(name, is_fusion=True)
 
     def _deactivate(self, name: str, *, is_fusion: bool) -> None:
@@ -142,7 +136,8 @@ class Shelf:
     def remove_head(self, name: str) -> None:
         """Forget a head."""
         self.head(name)
-        self._forget_head(self.heads.pop(name).spec.digest)
+        del self.heads[name]
+        self._give_back("head", name)
         if self.active_head == name:
             self.active_head = None
 
@@ -201,7 +196,7 @@ class Shelf:
         """
         if head is None:
             weights = embedding_head(self.engine.backbone.sentence, {})
-            self.engine.library.add(weights.spec.digest, weights)
+            self._put("states", {}, "", weights)
         else:
             weights = self.head(head)
         backbone, library = self.engine.backbone, self.engine.library

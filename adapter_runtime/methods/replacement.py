@@ -75,7 +75,9 @@ class ReplacementTable(StackedParts):
 
     def clear(self, row: int) -> None:
         """Make a row the frozen module again."""
-        self._stacks.write(row, self._own)
+        for name, stack in self._stacks.stacks.items():
+            if row < len(stack.data):
+                stack.put(row, self._own[name])
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The replaced module's output; the last adapter of a Stack decides."""

@@ -13,11 +13,16 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class Resident(Generic[Value]):
-    """One key's value, its bytes, and how many batches use it now."""
+    """One key's value, its bytes, and how many use it now.
+
+    Args:
+        is_leaving: to be evicted with its last pin, because nobody will ask for it again.
+    """
 
     value: Value
     num_bytes: int
     pins: int = 1
+    is_leaving: bool = False
 
 
 class Residents(Generic[Value]):
@@ -34,7 +39,13 @@ class Residents(Generic[Value]):
         self.max_bytes = max_bytes
         self.what = what
         self.entries: OrderedDict[str, Resident[Value]] = OrderedDict()
+        self.booked: dict[str, int] = {}
         self.num_bytes = 0
+
+    @property
+    def num_free(self) -> int:
+        """Keys that may still come without anybody leaving."""
+        return self.max_count - len(self.entries) - len(self.booked)
 
     def pin(self, key: str) -> Value | None:
         """Pin a resident key and mark it as used; None when it is not resident."""
@@ -42,40 +53,52 @@ class Residents(Generic[Value]):
         if entry is None:
             return None
         entry.pins += 1
+        entry.is_leaving = False
         self.entries.move_to_end(key)
         return entry.value
 
-    def unpin(self, key: str) -> None:
-        """Take back one pin."""
+    def unpin(self, key: str) -> bool:
+        """Take back one pin; says whether the key should leave now."""
         entry = self.entries[key]
         assert entry.pins > 0, f"{key} was released more often than acquired. This is a bug."
         entry.pins -= 1
+        return entry.is_leaving and not entry.pins
 
-    def victims(self, num_bytes: int) -> list[str]:
-        """The keys to evict, oldest first, before a value of so many bytes fits.
+    def book(self, key: str, num_bytes: int) -> list[str]:
+        """Hold room for a key that is on its way; the keys to remove for it, oldest first.
 
         Raises:
-            CapacityError: it does not fit beside what is pinned.
+            CapacityError: it does not fit beside what is pinned; nothing has changed.
         """
-        count, total, chosen = len(self.entries) + 1, self.num_bytes + num_bytes, []
+        victims = self._victims(num_bytes)
+        self.booked[key] = num_bytes
+        self.num_bytes += num_bytes
+        return victims
+
+    def _victims(self, num_bytes: int) -> list[str]:
+        count = 1 - self.num_free
+        excess, chosen = self.num_bytes + num_bytes - self.max_bytes, []
         for key, entry in self.entries.items():
-            if count <= self.max_count and total <= self.max_bytes:
+            if count <= 0 and excess <= 0:
                 break
             if entry.pins == 0:
                 chosen.append(key)
                 count -= 1
-                total -= entry.num_bytes
-        if count > self.max_count or total > self.max_bytes:
+                excess -= entry.num_bytes
+        if count > 0 or excess > 0:
             raise CapacityError(
                 f"No room on the device: {self.max_count} {self.what} and {self.max_bytes} bytes "
                 "at most, and too many are in use; send smaller batches or raise the limits."
             )
         return chosen
 
-    def add(self, key: str, value: Value, num_bytes: int) -> None:
-        """Enter a value, pinned once."""
-        self.entries[key] = Resident(value, num_bytes)
-        self.num_bytes += num_bytes
+    def cancel(self, key: str) -> None:
+        """Give back the room of a key that did not come."""
+        self.num_bytes -= self.booked.pop(key)
+
+    def enter(self, key: str, value: Value) -> None:
+        """Enter the value of a booked key, pinned once."""
+        self.entries[key] = Resident(value, self.booked.pop(key))
 
     def remove(self, key: str) -> Value:
         """Strike out an unpinned key and return its value."""
@@ -84,9 +107,14 @@ class Residents(Generic[Value]):
         self.num_bytes -= entry.num_bytes
         return entry.value
 
+    def unpinned(self) -> list[str]:
+        """The keys that nobody uses now, oldest first."""
+        return [key for key, entry in self.entries.items() if not entry.pins]
+
     def check_integrity(self) -> None:
         """Assert that counts, bytes and limits agree."""
-        total = sum(entry.num_bytes for entry in self.entries.values())
+        total = sum(entry.num_bytes for entry in self.entries.values()) + sum(self.booked.values())
         assert total == self.num_bytes <= self.max_bytes, "Byte count is off. This is a bug."
-        assert len(self.entries) <= self.max_count, "Too many residents. This is a bug."
+        assert self.num_free >= 0, "Too many residents. This is a bug."
+        assert not self.entries.keys() & self.booked.keys(), "Booked twice. This is a bug."
         assert all(entry.pins >= 0 for entry in self.entries.values()), "Bad pins. This is a bug."

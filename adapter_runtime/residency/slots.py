@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.residency.pins import Residents
+from adapter_runtime.residency.pool import DevicePool
 from adapter_runtime.residency.tables import DeviceTables, Methods, Placements
 from adapter_runtime.types import Adapter, HeadWeights, PlugPoint
 
@@ -29,7 +28,7 @@ class Slot:
     family: int
 
 
-class SlotPool:
+class SlotPool(DevicePool[Adapter, Slot]):
     """Owner of the adapters on the device; thread-safe, also while a forward reads pinned slots.
 
     A slot is a number; slot 0 is the identity. Its weights lie in the tables of the plug points
@@ -53,101 +52,73 @@ class SlotPool:
         max_slots: int = 1024,
         max_bytes: int = 2 << 30,
     ) -> None:
+        super().__init__(max_slots, max_bytes, "adapters")
         self.methods = methods
         self.device = device
-        self._lock = threading.Lock()
         self._tables = DeviceTables(methods, bases, device, dtype)
-        self._residents: Residents[Slot] = Residents(max_slots, max_bytes, "adapters")
-        self._free = list(range(max_slots, 0, -1))
+        self._numbers = list(range(max_slots, 0, -1))
         self._item_bytes = dtype.itemsize
+        self._watchers: list[Callable[[str], None]] = []
 
-    def pin(self, digest: str) -> Slot | None:
-        """Pin a resident adapter; None when it must be acquired."""
-        with self._lock:
-            return self._residents.pin(digest)
+    def watch(self, forget: Callable[[str], None]) -> None:
+        """Call with the digest of every adapter that leaves; must be quick, and not call back."""
+        self._watchers.append(forget)
 
     def acquire(self, adapter: Adapter) -> Slot:
         """Pin an adapter, uploading it first where it is not resident. Blocks on the copy.
 
         Raises:
-            CapacityError: everything that could make room is pinned.
+            CapacityError: everything that could make room is pinned, or memory is full.
         """
-        with self._lock:
-            slot = self._residents.pin(adapter.digest)
-            return self._upload(adapter) if slot is None else slot
+        return self._acquire(adapter.digest, adapter)
 
-    def release(self, digest: str) -> None:
-        """Take back one pin; the adapter stays resident until its room is needed."""
-        with self._lock:
-            self._residents.unpin(digest)
-
-    def bytes_of(self, adapter: Adapter) -> int:
+    def bytes_of(self, item: Adapter) -> int:
         """Bytes that an adapter counts on the device."""
-        return sum(_elements(part.tensors) for part in adapter.parts) * self._item_bytes
+        return sum(_elements(part.tensors) for part in item.parts) * self._item_bytes
 
-    def _upload(self, adapter: Adapter) -> Slot:
-        num_bytes = self.bytes_of(adapter)
-        for victim in self._residents.victims(num_bytes):
-            self._evict(victim)
+    def _place(self, item: Adapter) -> Slot:
         # Tables outlive the forward that first needs them, so they are no inference tensors.
         with torch.inference_mode(False), torch.no_grad():
-            placements = self._tables.place(adapter)
+            placements = self._tables.place(item)
         numbers = [place.number for found in placements.values() for place in found]
-        slot = Slot(self._free.pop(), placements, hash(tuple(numbers)))
-        self._residents.add(adapter.digest, slot, num_bytes)
-        return slot
+        return Slot(self._numbers.pop(), placements, hash(tuple(numbers)))
 
-    def _evict(self, digest: str) -> None:
-        slot = self._residents.remove(digest)
-        self._tables.remove(slot.placements)
-        self._free.append(slot.number)
+    def _clear(self, value: Slot) -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            self._tables.remove(value.placements)
+        self._numbers.append(value.number)
 
-    def drop(self, digest: str) -> bool:
-        """Evict an adapter now if it is resident and not in use; says whether it was."""
-        with self._lock:
-            entry = self._residents.entries.get(digest)
-            if entry is None or entry.pins:
-                return False
-            self._evict(digest)
-            return True
+    def _forget(self, digest: str) -> None:
+        for forget in self._watchers:
+            forget(digest)
 
     def slot(self, digest: str) -> Slot:
         """The slot of a resident adapter; KeyError otherwise. Its rows hold still while pinned."""
         with self._lock:
             return self._residents.entries[digest].value
 
-    def __contains__(self, digest: str) -> bool:
-        with self._lock:
-            return digest in self._residents.entries
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._residents.entries)
-
     @property
     def num_free(self) -> int:
-        """Slots that hold nothing."""
+        """Slots that hold nothing and are not booked."""
         with self._lock:
-            return len(self._free)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the resident adapters' weights."""
-        with self._lock:
-            return self._residents.num_bytes
+            return self._residents.num_free
 
     @property
     def table_bytes(self) -> int:
         """Bytes that the tables hold on the device, free rows included."""
-        with self._lock:
+        with self._copying:
             return self._tables.num_bytes
 
     def check_integrity(self) -> None:
-        """Assert that slots, rows, bytes and pins agree."""
-        with self._lock:
-            self._residents.check_integrity()
+        """Assert that slots, rows, bytes and pins agree. Waits for an upload under way."""
+        super().check_integrity()
+        with self._copying, self._lock:
             slots = [entry.value for entry in self._residents.entries.values()]
-            numbers = sorted([*self._free, *(slot.number for slot in slots)])
+            # A copy that is made but not entered yet shows in neither list.
+            if self._residents.booked:
+                return
+            slots += self._leaving
+            numbers = sorted([*self._numbers, *(slot.number for slot in slots)])
             expected = list(range(1, self._residents.max_count + 1))
             assert numbers == expected, "Slots lost or shared. This is a bug."
             rows = [
@@ -159,12 +130,13 @@ class SlotPool:
             assert sorted(rows) == sorted(self._tables.used_rows()), "Rows differ. This is a bug."
 
 
-class HeadPool:
+class HeadPool(DevicePool[HeadWeights, Mapping[str, Tensor]]):
     """Heads' weights on the device, pinned and counted in bytes like adapters; thread-safe.
 
     Args:
         device, dtype: of the weights.
         max_bytes: most bytes at once.
+        max_count: most heads at once.
     """
 
     def __init__(
@@ -174,60 +146,30 @@ class HeadPool:
         max_bytes: int = 2 << 30,
         max_count: int = 65536,
     ) -> None:
-        self._lock = threading.Lock()
+        super().__init__(max_count, max_bytes, "heads")
         self._device = device
         self._dtype = dtype
-        self._residents: Residents[Mapping[str, Tensor]] = Residents(max_count, max_bytes, "heads")
-
-    def pin(self, digest: str) -> Mapping[str, Tensor] | None:
-        """Pin a resident head and return its tensors; None when it must be acquired."""
-        with self._lock:
-            return self._residents.pin(digest)
 
     def acquire(self, head: HeadWeights) -> Mapping[str, Tensor]:
         """Pin a head, uploading it first where it is not resident. Blocks on the copy.
 
         Raises:
-            CapacityError: everything that could make room is pinned.
+            CapacityError: everything that could make room is pinned, or memory is full.
         """
-        with self._lock:
-            tensors = self._residents.pin(head.spec.digest)
-            return self._upload(head) if tensors is None else tensors
+        return self._acquire(head.spec.digest, head)
 
-    def bytes_of(self, head: HeadWeights) -> int:
+    def bytes_of(self, item: HeadWeights) -> int:
         """Bytes that a head counts on the device."""
-        return _elements(head.tensors) * self._dtype.itemsize
+        return _elements(item.tensors) * self._dtype.itemsize
 
-    def _upload(self, head: HeadWeights) -> Mapping[str, Tensor]:
-        num_bytes = self.bytes_of(head)
-        for victim in self._residents.victims(num_bytes):
-            self._residents.remove(victim)
-        tensors = {
+    def _place(self, item: HeadWeights) -> Mapping[str, Tensor]:
+        return {
             name: tensor.to(self._device, self._dtype, copy=True)
-            for name, tensor in head.tensors.items()
+            for name, tensor in item.tensors.items()
         }
-        self._residents.add(head.spec.digest, tensors, num_bytes)
-        return tensors
 
-    def release(self, digest: str) -> None:
-        """Take back one pin."""
-        with self._lock:
-            self._residents.unpin(digest)
-
-    def __contains__(self, digest: str) -> bool:
-        with self._lock:
-            return digest in self._residents.entries
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the resident heads."""
-        with self._lock:
-            return self._residents.num_bytes
-
-    def check_integrity(self) -> None:
-        """Assert that counts, bytes and pins agree."""
-        with self._lock:
-            self._residents.check_integrity()
+    def _clear(self, value: Mapping[str, Tensor]) -> None:
+        """The tensors go with their last reference."""
 
 
 def _elements(tensors: Mapping[str, Tensor]) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from adapter_runtime.errors import CapacityError
+from adapter_runtime.memory import is_out_of_memory
 from adapter_runtime.types import Residency
 
 
@@ -28,10 +29,11 @@ Value = TypeVar("Value", bound=Sized)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a key could not be loaded, and when another try is allowed (clock seconds)."""
+    """Why a key could not be loaded, when another try is allowed (clock seconds), how often so."""
 
     error: Exception
     retry_at_s: float
+    count: int = 1
 
 
 class AdapterStore(Generic[Value]):
@@ -39,7 +41,9 @@ class AdapterStore(Generic[Value]):
 
     Args:
         max_bytes: of all values together.
-        retry_after_s: for so long a failed load is answered with the same error.
+        retry_after_s: for so long a failed load is answered with the same error; doubled with
+            each failure in a row.
+        longest_retry_s: the doubling ends here.
         clock: seconds that only grow.
     """
 
@@ -47,16 +51,19 @@ class AdapterStore(Generic[Value]):
         self,
         max_bytes: int,
         retry_after_s: float = 10.0,
+        longest_retry_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_bytes = max_bytes
+        self.num_loads = self.num_failed = self.num_evicted = 0
         self._retry_after_s = retry_after_s
+        self._longest_retry_s = longest_retry_s
         self._clock = clock
         self._lock = threading.Lock()
         self._values: OrderedDict[str, Value] = OrderedDict()
         self._loading: dict[str, Future[Value]] = {}
         self._failures: dict[str, Failure] = {}
-        self._kept: set[str] = set()
+        self._kept: Counter[str] = Counter()
         self._num_bytes = 0
 
     def __contains__(self, key: str) -> bool:
@@ -77,7 +84,7 @@ class AdapterStore(Generic[Value]):
         """The key's value, loaded by the first caller while others wait for it. Blocks.
 
         Raises:
-            CapacityError: the value alone exceeds the store.
+            CapacityError: the value alone exceeds the store, or the machine's memory is full.
             Exception: what `load` raised, now or within the retry time.
         """
         with self._lock:
@@ -94,65 +101,127 @@ class AdapterStore(Generic[Value]):
 
     def _raise_remembered(self, key: str) -> None:
         failure = self._failures.get(key)
-        if failure is None:
-            return
-        if self._clock() < failure.retry_at_s:
+        if failure is not None and self._clock() < failure.retry_at_s:
             raise failure.error.with_traceback(None)
-        del self._failures[key]
 
     def _load(self, key: str, load: Callable[[], Value], flight: Future[Value]) -> Value:
         try:
-            value = load()
-            self._keep(key, value)
+            value = self._within_memory(load)
+            with self._lock:
+                self.num_loads += 1
+                # A key that was discarded meanwhile is nobody's: its value is not kept.
+                if self._loading.get(key) is flight:
+                    self._enter(key, value)
+                    del self._loading[key]
         except BaseException as error:
             with self._lock:
-                self._loading.pop(key, None)
-                if isinstance(error, Exception):
-                    retry_at_s = self._clock() + self._retry_after_s
-                    self._failures[key] = Failure(error, retry_at_s)
+                if self._loading.get(key) is flight:
+                    del self._loading[key]
+                    self._remember(key, error)
             flight.set_exception(error)
             raise
         flight.set_result(value)
         return value
 
-    def _keep(self, key: str, value: Value) -> None:
+    def _within_memory(self, load: Callable[[], Value]) -> Value:
+        """A load that may find more room when it runs out of memory."""
+        try:
+            return load()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        self._shed()
+        try:
+            return load()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise CapacityError(
+                "The machine's memory is too full to load these weights; lower host_bytes or "
+                "give the process more memory."
+            ) from error
+
+    def _shed(self) -> None:
         with self._lock:
-            kept = [self._values[name].num_bytes for name in self._kept if name in self._values]
-            if value.num_bytes > self.max_bytes - sum(kept):
-                raise CapacityError(
-                    f"Weights of {value.num_bytes} bytes exceed the host limit of "
-                    f"{self.max_bytes}, less what pinned tasks hold; raise host_bytes."
-                )
-            self._loading.pop(key)
-            self._values[key] = value
-            self._num_bytes += value.num_bytes
-            self._make_room(key)
+            for key in list(self._values):
+                if key not in self._kept:
+                    self._evict(key)
+
+    def _remember(self, key: str, error: BaseException) -> None:
+        self.num_failed += 1
+        if isinstance(error, Exception):
+            before = self._failures.get(key)
+            count = before.count + 1 if before else 1
+            wait_s = min(self._retry_after_s * 2 ** min(count - 1, 60), self._longest_retry_s)
+            self._failures[key] = Failure(error, self._clock() + wait_s, count)
+
+    def put(self, key: str, value: Value) -> None:
+        """Enter a value that is at hand, as used now; a failure of its key is forgotten.
+
+        Raises:
+            CapacityError: the value alone exceeds the store.
+        """
+        with self._lock:
+            self._failures.pop(key, None)
+            if key in self._values:
+                self._values.move_to_end(key)
+            else:
+                self._enter(key, value)
+
+    def _enter(self, key: str, value: Value) -> None:
+        if key in self._values:
+            return
+        kept = [self._values[name].num_bytes for name in self._kept if name in self._values]
+        if value.num_bytes > self.max_bytes - sum(kept):
+            raise CapacityError(
+                f"Weights of {value.num_bytes} bytes exceed the host limit of {self.max_bytes}, "
+                "less what pinned tasks hold; raise host_bytes."
+            )
+        self._failures.pop(key, None)
+        self._values[key] = value
+        self._num_bytes += value.num_bytes
+        self._make_room(key)
 
     def _make_room(self, newest: str) -> None:
         for key in list(self._values):
             if self._num_bytes <= self.max_bytes:
                 return
             if key != newest and key not in self._kept:
-                self._num_bytes -= self._values.pop(key).num_bytes
+                self._evict(key)
+
+    def _evict(self, key: str) -> None:
+        self._num_bytes -= self._values.pop(key).num_bytes
+        self.num_evicted += 1
 
     def keep(self, key: str) -> None:
-        """Never evict a key's value from now on; the caller sees to it that others find room."""
+        """Never evict a key's value until `unkeep`; counts. The caller sees to others' room."""
         with self._lock:
-            self._kept.add(key)
+            self._kept[key] += 1
+
+    def unkeep(self, key: str) -> None:
+        """Take back one `keep`."""
+        with self._lock:
+            self._kept[key] -= 1
+            assert self._kept[key] >= 0, f"{key} was kept less often. This is a bug."
+            if not self._kept[key]:
+                del self._kept[key]
+
+    def drop(self, key: str) -> bool:
+        """Evict a key's value now unless it is kept; says whether it was there."""
+        with self._lock:
+            if key not in self._values or key in self._kept:
+                return False
+            self._evict(key)
+            return True
 
     def discard(self, key: str) -> None:
-        """Forget a key's value and its failure; a kept key is kept no longer."""
+        """Forget a key: its value, its failure, and a load under way."""
         with self._lock:
             self._failures.pop(key, None)
-            self._kept.discard(key)
+            self._loading.pop(key, None)
             value = self._values.pop(key, None)
             if value is not None:
                 self._num_bytes -= value.num_bytes
-
-    def forgive(self, key: str) -> None:
-        """Forget a key's failure, because its value is at hand again."""
-        with self._lock:
-            self._failures.pop(key, None)
 
     def failure(self, key: str) -> Failure | None:
         """The key's remembered failure, if it still holds."""
@@ -174,4 +243,4 @@ class AdapterStore(Generic[Value]):
         with self._lock:
             total = sum(value.num_bytes for value in self._values.values())
             assert total == self._num_bytes <= self.max_bytes, "Byte count is off. This is a bug."
-            assert not self._values.keys() & self._loading.keys(), "Loaded twice. This is a bug."
+            assert all(count > 0 for count in self._kept.values()), "Bad keeps. This is a bug."

@@ -48,9 +48,11 @@ class _TableRows:
 
     def give_back(self, row: int) -> None:
         """Make a row the identity and free it."""
-        self.table.clear(row)
-        self.used.remove(row)
-        heapq.heappush(self._free, row)
+        try:
+            self.table.clear(row)
+        finally:  # What cannot be cleared now is overwritten whole by whoever comes next.
+            self.used.remove(row)
+            heapq.heappush(self._free, row)
 
 
 class DeviceTables:

@@ -11,6 +11,7 @@ import torch
 from adapter_runtime import Adapter, Merge, RejectedAdapter
 from adapter_runtime.checkpoint.merging import merge_adapters
 from adapter_runtime.checkpoint.reader import read_adapter
+from adapter_runtime.engine.reading import Reading
 from adapter_runtime.sources.folder import Folder
 from tests.goldens import replay
 
@@ -75,7 +76,7 @@ def test_an_evicted_merge_is_read_again() -> None:
     """The library brings it back from its files by the same digest."""
     library = replay.engine("bert").library
     merge = Merge(str(FOLDER / "seq_a"), str(FOLDER / "seq_c"))
-    found = library.read_merge(merge, {})
+    found = Reading(library).read_merge(merge, {})
     library.store.discard(found.digest)
     assert library.item(found.digest).digest == found.digest
 
@@ -85,7 +86,8 @@ def test_a_changed_child_is_noticed(tmp_path: Path) -> None:
     for name in ("seq_a", "seq_c"):
         shutil.copytree(FOLDER / name, tmp_path / name)
     library = replay.engine("bert").library
-    found = library.read_merge(Merge(str(tmp_path / "seq_a"), str(tmp_path / "seq_c")), {})
+    merge = Merge(str(tmp_path / "seq_a"), str(tmp_path / "seq_c"), weights=[1, 3])
+    found = Reading(library).read_merge(merge, {})
     weights = "pytorch_adapter.bin"
     tensors = torch.load(tmp_path / "seq_a" / weights, weights_only=True)
     torch.save({name: tensor + 1 for name, tensor in tensors.items()}, tmp_path / "seq_a" / weights)

@@ -92,8 +92,8 @@ class Workshop:
         """A version of an adapter with a head, both kept in the library."""
         library = self.engine.library
         if adapter is not None:
-            library.add(adapter.digest, adapter)
-        library.add(head.spec.digest, head)
+            library.add(adapter)
+        library.add(head)
         tree = None if adapter is None else Leaf(adapter.digest)
         return make_version(TaskSpec(name), tree, head, self.engine.backbone)
 

@@ -54,7 +54,7 @@ def test_a_value_larger_than_the_store_is_refused():
 
 
 def test_kept_values_stay_and_the_others_share_the_rest():
-    """A kept value is not evicted; what does not fit beside it is refused; discarding ends it."""
+    """A kept value is not evicted; what does not fit beside it is refused, until it is let go."""
     store = AdapterStore(10)
     store.keep("a")
     for key in "abcd":
@@ -62,7 +62,7 @@ def test_kept_values_stay_and_the_others_share_the_rest():
     assert [key in store for key in "abcd"] == [True, False, False, True]
     with pytest.raises(CapacityError, match="pinned"):
         store.get("e", lambda: Blob(7))
-    store.discard("a")
+    store.unkeep("a")
     store.get("f", lambda: Blob(7))
     assert [key in store for key in "adf"] == [False, False, True]
     store.check_integrity()
@@ -100,8 +100,8 @@ def test_a_value_that_is_found_again_is_forgiven_its_failure():
 
     with pytest.raises(SourceError):
         store.get("a", fail)
-    store.forgive("a")
-    assert store.get("a", lambda: Blob(1)) == Blob(1)
+    store.put("a", Blob(1))
+    assert store.get("a", never) == Blob(1)
 
 
 class SlowLoad:
