@@ -1,4 +1,7 @@
-"""Copies of answered requests for other versions, beside the traffic and never in its way."""
+"""Copies of answered requests for other versions, beside the traffic and never in its way.
+
+What copies say is counted in the versions' `Traffic` here; who hears of it must not count it again.
+"""
 
 from __future__ import annotations
 
