@@ -45,11 +45,12 @@ class Loader:
         self._loaded = loaded
         self._failed = failed
         self._threads = ThreadPoolExecutor(most, "load")
+        self._is_closed = False
         self.loads = Loads(most)
 
     def start(self) -> None:
         """Start what may come in now. The lock is held."""
-        if not self.loads.can_start:
+        if self._is_closed or not self.loads.can_start:
             return
         for version in self.loads.start(self._queue.versions(), self._is_on_device):
             self._threads.submit(self._bring_in, version)
@@ -79,10 +80,13 @@ class Loader:
         with self._changed:
             self.loads.make_room()
             self.start()
-            self._changed.notify()
+            if self._queue.num_rows:
+                self._changed.notify()
 
     def close(self) -> None:
         """Start no more loads; those on their way end by themselves."""
+        with self._changed:
+            self._is_closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _is_on_device(self, version: TaskVersion) -> bool:
@@ -90,8 +94,9 @@ class Loader:
 
     def _bring_in(self, version: TaskVersion) -> None:
         started_s, error = self._clock(), None
-        came_from = self._engine.residency(version)
+        came_from = Residency.ABSENT
         try:
+            came_from = self._engine.residency(version)
             self._engine.hold(version)
         except CapacityError:
             self._refuse(version)

@@ -33,6 +33,7 @@ class Loads:
     _refusals: dict[str, int] = field(default_factory=dict)
     _is_full: bool = False
     _may_try: bool = True
+    _is_eased: bool = False
 
     @property
     def can_start(self) -> bool:
@@ -44,8 +45,10 @@ class Loads:
     @property
     def is_pressing(self) -> bool:
         """Whether a load that was refused again and again is being tried between two batches."""
-        return self._is_full and any(
-            self._refusals.get(digest, 0) >= _PATIENCE for digest in self.loading
+        return (
+            self._is_full
+            and not self._is_eased
+            and any(self._refusals.get(digest, 0) >= _PATIENCE for digest in self.loading)
         )
 
     def want(self, version: TaskVersion) -> None:
@@ -112,7 +115,16 @@ class Loads:
 
     def make_room(self) -> None:
         """A batch has ended, so that room may have come."""
-        self._may_try = True
+        self._may_try, self._is_eased = True, False
+
+    def ease(self, *, is_idle: bool) -> None:
+        """Nothing has changed for a while.
+
+        Batches wait no longer for a load that takes its time. With no batch at all the room was
+        somebody else's, who does not say when it is free again.
+        """
+        self._is_eased = True
+        self._may_try |= is_idle
 
     def send_back(self, version: TaskVersion) -> None:
         """Rows of a version found no room in a batch: they run when it is held."""

@@ -78,13 +78,14 @@ class BatchLoop:
             self._runner.fail,
             load_threads,
         )
-        self._is_stopping = False
+        self._is_started = self._is_stopping = False
         self._running: list[Draft] = []
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start the compute lanes."""
         with self._changed:
+            self._is_started = True
             self._add_lanes()
 
     def stop(self) -> None:
@@ -161,7 +162,7 @@ class BatchLoop:
 
     def _add_lanes(self) -> None:
         """Have a thread for each lane. The lock is held."""
-        while len(self._threads) < self._num_lanes and not self._is_stopping:
+        while self._is_started and len(self._threads) < self._num_lanes:
             name = f"compute-{len(self._threads)}"
             self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
             self._threads[-1].start()
@@ -203,8 +204,8 @@ class BatchLoop:
         """Wait for a change; entries that wait for their weights still have deadlines to keep."""
         is_patient = not self._queue.num_rows and not self._is_stopping
         is_changed = self._changed.wait(None if is_patient else _POLL_S)
-        if not is_changed and not self._running:
-            self._loader.loads.make_room()
+        if not is_changed:
+            self._loader.loads.ease(is_idle=not self._running)
 
     def _end(self, draft: Draft) -> None:
         with self._changed:

@@ -43,7 +43,7 @@ class LowRun:
     def wait(self) -> list[Arrays | Exception]:
         """One outcome for each row, when all have one or the deadline has come. Blocks."""
         self.tell()
-        self._done.wait(self._deadline_s)
+        self._done.wait(min(self._deadline_s, threading.TIMEOUT_MAX))
         for entry in self.entries:
             entry.is_cancelled = True
         return [self._outcome(entry) for entry in self.entries]

@@ -17,6 +17,9 @@ QUANTUM_TOKENS = 64
 LOW_TURN = 8
 """Low rows fill what the others leave; of the batches that leave some, every eighth is theirs."""
 
+LOW_DELAY_S = 1.0
+"""A low row that waits for its weights comes after all others that came up to so much later."""
+
 IsWarm = Callable[[TaskVersion], bool]
 _Key = tuple[str, bool]
 
@@ -88,7 +91,7 @@ class FairQueue:
         return digest in self._num_entries
 
     def versions(self) -> list[TaskVersion]:
-        """The versions that rows wait for, the longest waiter first and low ones last."""
+        """The versions that rows wait for, the longest waiter first."""
         oldest: dict[str, Entry] = {}
         for entry in self:
             known = oldest.setdefault(entry.version.digest, entry)
@@ -150,7 +153,11 @@ class FairQueue:
         dropped = []
         for entry in self.remove(lambda entry: _is_over(entry, now_s)):
             if entry.error is None:
-                entry.error = ClientGone() if entry.is_cancelled else _late()
+                entry.error = (
+                    ClientGone("Nobody waits for the answer any more.")
+                    if entry.is_cancelled
+                    else _late()
+                )
                 dropped.append(entry)
         return dropped
 
@@ -204,8 +211,8 @@ def _key(entry: Entry) -> _Key:
     return entry.version.task, entry.is_low
 
 
-def _age(entry: Entry) -> tuple[bool, float]:
-    return entry.is_low, entry.queued_s
+def _age(entry: Entry) -> float:
+    return entry.queued_s + (LOW_DELAY_S if entry.is_low else 0.0)
 
 
 def _is_over(entry: Entry, now_s: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,7 @@ class FakeEngine:
     read_s: float = 0.0
     calls: list[tuple[str, str]] = field(default_factory=list)
     holds: Counter[str] = field(default_factory=Counter)
+    pins: Counter[str] = field(default_factory=Counter)
     max_resident: int | None = None
     resident: OrderedDict[str, None] = field(default_factory=OrderedDict)
     placing: threading.RLock = field(default_factory=threading.RLock)
@@ -133,9 +134,8 @@ class FakeEngine:
         """As `load`; counts holds."""
         self.load(version)
         with self.placing:
-            if not self.place(version):
+            if not self.place(version, self.holds):
                 raise CapacityError("All places are held.")
-            self.holds[version.digest] += 1
 
     def release(self, version: TaskVersion) -> None:
         """Counts down."""
@@ -143,19 +143,18 @@ class FakeEngine:
             self.holds[version.digest] -= 1
             assert self.holds[version.digest] >= 0
 
-    def place(self, version: TaskVersion) -> bool:
+    def place(self, version: TaskVersion, book: Counter[str]) -> bool:
         """Put a version on the device, as the last that makes room; False where all are held."""
-        with self.placing:
-            if self.max_resident is None:
-                return True
-            if version.digest not in self.resident and len(self.resident) >= self.max_resident:
-                free = next((key for key in self.resident if not self.holds[key]), None)
-                if free is None:
-                    return False
-                del self.resident[free]
-            self.resident[version.digest] = None
-            self.resident.move_to_end(version.digest)
-            return True
+        most = self.max_resident or len(self.resident) + 1
+        if version.digest not in self.resident and len(self.resident) >= most:
+            free = next((key for key in self.resident if not (self.holds + self.pins)[key]), None)
+            if free is None:
+                return False
+            del self.resident[free]
+        self.resident[version.digest] = None
+        self.resident.move_to_end(version.digest)
+        book[version.digest] += 1
+        return True
 
     def evict(self, version: TaskVersion) -> None:
         """The task is cold from now on."""
@@ -193,6 +192,19 @@ class FakeEngine:
     def run(self, items: Sequence[WorkItem], lanes: int | None = None) -> RunResult:
         """The number of tokens of each row; a row of 13 tokens fails alone."""
         self.batches.append(list(items))
+        versions = {item.version.digest: item.version for item in items}
+        with self.placing:
+            placed = {
+                digest for digest, version in versions.items() if self.place(version, self.pins)
+            }
+        try:
+            return self.forward(items, placed)
+        finally:
+            with self.placing:
+                self.pins.subtract(placed)
+
+    def forward(self, items: Sequence[WorkItem], placed: Set[str]) -> RunResult:
+        """The outcomes; versions that found no place on the device have none."""
         if self.gate is not None:
             assert self.gate.wait(30)
         time.sleep(self.run_s)
@@ -201,9 +213,10 @@ class FakeEngine:
         tasks = {item.version.task for item in items}
         tokens = sum(len(item.row.input_ids) for item in items)
         stats = RunStats(len(items), tokens, len(tasks), 3, max(self.run_s, 1e-4))
-        placed = {item.version.digest: self.place(item.version) for item in items}
         outcomes = (
-            _outcome(item) if placed[item.version.digest] else CapacityError("All places are held.")
+            _outcome(item)
+            if item.version.digest in placed
+            else CapacityError("All places are held.")
             for item in items
         )
         return RunResult(tuple(outcomes), stats)
