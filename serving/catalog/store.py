@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from serving.catalog.plans import TaskFile, TaskPlan
@@ -19,8 +20,16 @@ class CatalogStore(Protocol):
 
     place: str
     """Where it is, as an operator would name it."""
-    is_writable: bool
-    """Whether `change` works."""
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether `change` works."""
+        ...
+
+    @property
+    def base(self) -> Path | str:
+        """The folder, or its URL, where relative Sources start."""
+        ...
 
     def read(self) -> TaskFile:
         """All tasks as they are now. Blocks.

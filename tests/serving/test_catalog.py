@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from adapter_runtime import (
     UnknownTask,
 )
 from serving.catalog.catalog import admit_all
-from serving.catalog.entries import read_entry, read_spec
-from serving.catalog.files import read_task_file
+from serving.catalog.entries import read_entry
+from serving.catalog.files import open_store, read_task_file
 from serving.catalog.plans import TaskFile
 from serving.errors import TaskFileError
 from tests.serving.fake_engine import FakeEngine
@@ -186,14 +187,20 @@ def test_bare_adapter_folders_are_served_as_they_stand(tmp_path: Path) -> None:
     assert [each.name for each in file.broken] == ["_bad"]
 
 
-@pytest.mark.parametrize("path", ("nowhere", "s3://bucket/tasks", "."))
+@pytest.mark.parametrize("path", ("nowhere", "none://bucket/tasks", "~nosuchuser/x", "a\0b"))
 def test_path_without_tasks_is_refused(
     path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Missing, remote or empty."""
+    """Missing, or of a kind that nobody knows."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(TaskFileError, match=r"nowhere|s3|\."):
+    with pytest.raises(TaskFileError, match=re.escape(path)):
         read_task_file(path)
+
+
+def test_folder_with_nothing_in_it_is_an_empty_catalog(tmp_path: Path) -> None:
+    """Tasks come over HTTP, or as files, later."""
+    assert read_task_file(str(tmp_path)) == TaskFile(None, ())
+    assert open_store(str(tmp_path)).is_writable
 
 
 def test_admission_keeps_good_tasks_and_reasons_of_bad_ones(tmp_path: Path) -> None:
