@@ -13,7 +13,7 @@ import glob
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -79,7 +79,7 @@ def pinned(place: HubPlace, said: str) -> HubPlace:
     return at_commit
 
 
-def cached_hub_folder(place: HubPlace) -> HubFiles | None:
+def cached_hub_folder(place: HubPlace, rules: SourceRules) -> HubFiles | None:
     """The folder in the cache if all of its files are there; asks no network."""
     try:
         if not place.commit:
@@ -91,7 +91,8 @@ def cached_hub_folder(place: HubPlace) -> HubFiles | None:
     except (CachedRepoTreeNotFoundError, *FAULTS):
         return None
     names = _wanted(place, [file.path for file in listed])
-    return _in_cache(place, names) if place.commit and names else None
+    is_whole = place.commit and names and not _mark(place, rules).exists()
+    return _in_cache(place, names) if is_whole else None
 
 
 def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
@@ -106,16 +107,23 @@ def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
         SourceError: the hub or its cache does not have it, refuses it, or a file is too large.
     """
     place = pinned(place, said)
-    if kept := cached_hub_folder(place):
+    if kept := cached_hub_folder(place, rules):
         return kept
     try:
         return _fetched(place, said, rules)
     except FAULTS as error:
-        # A cache that another program filled has no listing: what lies there must do.
-        if is_away(error) and (kept := _in_cache(place, None)):
-            _log.warning("%s: the hub is away; using the copy in its cache", said)
-            return kept
-        raise refusal(error, said) from error
+        kept = None if _mark(place, rules).exists() else _in_cache(place, None)
+        if kept is None or not is_away(error):
+            raise refusal(error, said) from error
+    # A cache that another program filled has no listing: what lies there must do.
+    _log.warning("%s: the hub is away; using the copy in its cache", said)
+    return kept
+
+
+def _mark(place: HubPlace, rules: SourceRules) -> Path:
+    """A file that is there from the start of a fetching until its files are found to be good."""
+    name = f"{constants.HF_HUB_CACHE} {place.identity}"
+    return rules.cache() / "fetching" / hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def _named(place: HubPlace) -> str:
@@ -150,16 +158,16 @@ def _fetched(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
             "files of an adapter, a head or a backbone."
         )
     check_sizes({name: listed[name].size for name in names}, said, rules)
-    with ThreadPoolExecutor(_AT_ONCE, "hub") as threads:
-        fetches = [threads.submit(_fetch, place, name, listed[name], said, rules) for name in names]
-        try:
-            for fetch in fetches:
-                fetch.result()
-        finally:
-            threads.shutdown(cancel_futures=True)
+    mark = _mark(place, rules)
+    with suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    _fetch_all(place, {name: listed[name] for name in names}, said, rules)
     # Leaves a listing in the cache, and with it the word that these files are whole.
     with suppress(SourceError, *FAULTS), watched(said, "its listing"):
         snapshot_download(place.repo, revision=place.revision, allow_patterns=_exactly(names))
+    with suppress(OSError):
+        mark.unlink(missing_ok=True)
     kept = _in_cache(place, names)
     if kept is None:
         raise SourceError(f"{said}: its files vanished from the cache; try again.")
@@ -198,6 +206,18 @@ def _wanted(place: HubPlace, paths: Iterable[str]) -> tuple[str, ...]:
     within = [path for path in map(PurePosixPath, paths) if path.is_relative_to(folder)]
     picked = pick_files([path.relative_to(folder).as_posix() for path in within])
     return tuple((folder / name).as_posix() for name in picked)
+
+
+def _fetch_all(
+    place: HubPlace, files: Mapping[str, _Listed], said: str, rules: SourceRules
+) -> None:
+    with ThreadPoolExecutor(_AT_ONCE, "hub") as threads:
+        fetches = [threads.submit(_fetch, place, *each, said, rules) for each in files.items()]
+        try:
+            for fetch in fetches:
+                fetch.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def _fetch(place: HubPlace, name: str, listed: _Listed, said: str, rules: SourceRules) -> None:

@@ -32,7 +32,6 @@ FAULTS = (
 _PAUSES = (0.5, 1.0)
 """Seconds before the second and the third try."""
 _UNAVAILABLE = (408, 429, 500, 502, 503, 504)
-_NO_SUCH = (errors.RepositoryNotFoundError, errors.RevisionNotFoundError)
 
 
 def patiently(ask: Callable[[], _T]) -> _T:
@@ -88,10 +87,10 @@ def _reason(error: Exception) -> str:
 
 def _answered(error: errors.HfHubHTTPError) -> str:
     status = error.response.status_code
-    is_token_bad = error.response.headers.get("X-Error-Message", "").startswith("Invalid cred")
-    if status == 401 and (is_token_bad or not isinstance(error, _NO_SUCH)):
+    has_token = "authorization" in error.response.request.headers
+    if status == 401 and has_token and not isinstance(error, errors.RepositoryNotFoundError):
         return "the hub refuses the token (401); set HF_TOKEN to one that is valid."
-    if isinstance(error, errors.RepositoryNotFoundError):
+    if status == 401 or isinstance(error, errors.RepositoryNotFoundError):
         return (
             "no such repository, or a private one that the token, if any, may not read; set "
             "HF_TOKEN to one that may."

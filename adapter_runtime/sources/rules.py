@@ -69,7 +69,8 @@ def _entry(text: str) -> tuple[str, tuple[str, ...]]:
     Raises:
         SettingsError: nothing can be meant by it.
     """
-    scheme, separator, rest = text.rstrip("/").partition("://")
+    scheme, separator, rest = text.partition("://")
+    rest = rest.rstrip("/")
     if separator and rest == _ANY:
         return plain_scheme(scheme), ()
     if scheme == "hf" and rest and not set("/@") & set(rest):

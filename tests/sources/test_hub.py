@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources.hub_names import HubPlace, is_hub_name
@@ -17,35 +15,7 @@ from adapter_runtime.sources.hub_names import parse_hub as parse
 from adapter_runtime.sources.resolve import resolve
 from adapter_runtime.sources.rules import SourceRules
 from tests.hub import SHA, Hub, serve
-
-ADAPTER = {
-    "adapter_config.json": b"{}",
-    "pytorch_adapter.bin": b"weights",
-    "README.md": b"words",
-    "training.log": b"noise",
-}
-REPOSITORIES = {
-    "org/adapter": ADAPTER,
-    "org/many": {f"{name}/{path}": data for name in "ab" for path, data in ADAPTER.items()},
-    "org/both": {"config.json": b"{}", "model.safetensors": b"new", "pytorch_model.bin": b"old"},
-    "org/old": {"config.json": b"{}", "pytorch_model.bin": b"old", "tf_model.h5": b"other"},
-}
-
-
-def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Direct the hub's client, which read its environment when it was imported."""
-    files = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + files)
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A running hub and an empty cache, as the client's settings name them."""
-    with serve(Hub(REPOSITORIES, gated=frozenset({"org/gated"}))) as running:
-        point_to(running.url, monkeypatch)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        yield running
+from tests.sources.conftest import REPOSITORIES, point_to
 
 
 class TestParse:

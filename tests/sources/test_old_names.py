@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources.resolve import absolute, resolve
 from tests.hub import Hub, serve
-from tests.sources.test_hub import ADAPTER, point_to
+from tests.sources.conftest import ADAPTER, point_to
 
 OLD = "@ukp/bert-base-uncased_sentiment_sst-2_pfeiffer"
 TODAY = "hf://AdapterHub/bert-base-uncased_sentiment_sst-2_pfeiffer"

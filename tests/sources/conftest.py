@@ -1,0 +1,60 @@
+"""Hubs on loopback for the real client, which read its environment when it was imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import close_session, constants
+
+from tests.hub import Hub, serve
+
+ADAPTER = {
+    "adapter_config.json": b"{}",
+    "pytorch_adapter.bin": b"weights",
+    "README.md": b"words",
+    "training.log": b"noise",
+}
+WEIGHTS = bytes(range(256)) * 256
+REPOSITORIES = {
+    "org/adapter": ADAPTER,
+    "org/large": {**ADAPTER, "pytorch_adapter.bin": WEIGHTS},
+    "org/many": {f"{name}/{path}": data for name in "ab" for path, data in ADAPTER.items()},
+    "org/both": {"config.json": b"{}", "model.safetensors": b"new", "pytorch_model.bin": b"old"},
+    "org/old": {"config.json": b"{}", "pytorch_model.bin": b"old", "tf_model.h5": b"other"},
+    "org/private": ADAPTER,
+}
+
+
+def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Direct the hub's client."""
+    files = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + files)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub's client."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A running hub and an empty cache, as the client's settings name them; waits are short."""
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 1)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))
+    described = Hub(
+        REPOSITORIES,
+        gated=frozenset({"org/gated"}),
+        private=frozenset({"org/private"}),
+        tokens={"hf_all": None, "hf_none": frozenset()},
+    )
+    with serve(described) as running:
+        point_to(running.url, monkeypatch)
+        yield running
+    close_session()

@@ -1,0 +1,220 @@
+"""What a hub may do wrong, each through the real client: an error that says why, or the files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from huggingface_hub import _tree_cache
+
+from adapter_runtime.errors import SourceError
+from adapter_runtime.sources.resolve import at_hand, resolve
+from adapter_runtime.sources.rules import SourceRules
+from tests.hub import SHA, Hub
+from tests.sources.conftest import WEIGHTS, point_to
+
+LARGE = f"hf://org/large@{SHA}"
+BIN = "pytorch_adapter.bin"
+
+
+def refused(source: str = LARGE, rules: SourceRules | None = None) -> str:
+    with pytest.raises(SourceError) as caught:
+        resolve(source, rules=rules or SourceRules())
+    assert str(caught.value).startswith(source)
+    return str(caught.value)
+
+
+def content(source: str = LARGE) -> bytes:
+    return resolve(source).path(BIN).read_bytes()
+
+
+def leftovers(cache: Path) -> list[str]:
+    return [path.name for path in cache.rglob("*.incomplete")]
+
+
+def forget_listings(cache: Path) -> None:
+    """As a cache that the client of another time filled."""
+    for listing in cache.glob("*/trees/*"):
+        listing.unlink()
+    _tree_cache._IN_MEMORY_TREE_CACHE.clear()
+
+
+@pytest.mark.parametrize("on", ("/revision/", "/tree/", "HEAD", "lfs", "adapter_config.json"))
+@pytest.mark.parametrize("kind", ("status", "gone"))
+def test_a_hiccup_passes(hub: Hub, kind: str, on: str) -> None:
+    """One 503 or a hung-up line, at any step, costs a pause and no more."""
+    hub.fail(kind, on, times=1, value=503)
+    assert content("hf://org/large") == WEIGHTS
+
+
+def test_a_slow_hub_is_waited_for(hub: Hub) -> None:
+    """What takes longer than one timeout arrives all the same, for as long as bytes come."""
+    hub.fail("slow", "lfs", value=len(WEIGHTS) // 2)
+    assert content() == WEIGHTS
+
+
+@pytest.mark.parametrize("at", (0, 1, 40_000))
+def test_a_download_that_was_cut_goes_on(hub: Hub, cache: Path, at: int) -> None:
+    """The client resumes where the line broke; the content is whole."""
+    hub.fail("cut", "lfs", times=2, value=at)
+    assert content() == WEIGHTS
+    assert leftovers(cache) == []
+
+
+def test_a_hub_that_always_cuts_ends_in_an_error(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing half is left, and the next try is clean."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    fault = hub.fail("cut", "lfs", value=0)
+    assert "the hub does not answer" in refused()
+    assert leftovers(cache) == []
+    assert at_hand(LARGE) is None
+    fault.times = 0
+    assert content() == WEIGHTS
+
+
+@pytest.mark.parametrize("on", ("/revision/", "/tree/", "HEAD", "lfs"))
+def test_a_hub_that_never_answers_ends_in_an_error(hub: Hub, on: str) -> None:
+    """No wait is for ever; the sentence names the setting or the network."""
+    hub.fail("stall", on)
+    assert any(word in refused("hf://org/large") for word in ("HF_HUB_DOWNLOAD", "the network"))
+
+
+def test_content_with_another_hash_is_removed(hub: Hub, cache: Path) -> None:
+    """A copy that is not what the hub announced is an error, and gone: the next try is clean."""
+    fault = hub.fail("garble", "lfs")
+    assert "SHA-256 is wrong" in refused()
+    assert [
+        path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 60000
+    ] == []
+    fault.times = 0
+    assert content() == WEIGHTS
+
+
+def test_a_wrong_blob_of_a_killed_process_is_found(hub: Hub, cache: Path) -> None:
+    """What lies in the cache without a listing was never held against its hash."""
+    content()
+    (blob,) = (path for path in cache.glob("*/blobs/*") if path.stat().st_size == len(WEIGHTS))
+    blob.write_bytes(b"x" * len(WEIGHTS))
+    forget_listings(cache)
+    assert "SHA-256 is wrong" in refused()
+    assert content() == WEIGHTS
+
+
+@pytest.mark.parametrize("lie", (-5, 5, 1 << 20))
+def test_a_wrong_size_in_the_listing_is_noticed_or_harmless(hub: Hub, lie: int) -> None:
+    """More than announced is cut off; less is what the file itself says."""
+    hub.fail("size", BIN, times=1, value=lie)
+    if lie < 0:
+        assert "cut off" in refused()
+    else:
+        assert content() == WEIGHTS
+
+
+def test_a_body_without_end_is_cut_off(hub: Hub, cache: Path) -> None:
+    """Long before the disk is full."""
+    hub.fail("endless", "lfs")
+    assert f"more than the {len(WEIGHTS)} bytes" in refused()
+    assert leftovers(cache) == []
+
+
+def test_a_small_file_without_end_is_cut_off(hub: Hub) -> None:
+    """Files that are not kept apart are counted too."""
+    hub.fail("endless", "adapter_config.json")
+    assert "cut off" in refused()
+
+
+def test_a_compressed_body_is_not_unpacked(hub: Hub) -> None:
+    """A few bytes could become as many as one likes."""
+    hub.fail("zip", "adapter_config.json")
+    assert "compressed" in refused()
+
+
+def test_a_hub_that_asks_to_come_back_much_later_is_not_waited_for(hub: Hub) -> None:
+    """The client would sleep for the hour."""
+    hub.fail("wait", "lfs", value=3600)
+    assert "come back in 3600 s" in refused()
+
+
+def test_limits_are_held_before_anything_is_fetched(hub: Hub) -> None:
+    """Per file, and for all files together."""
+    assert "the limit is 100; raise max_file_bytes" in refused(rules=SourceRules((), 100))
+    assert "the limit is 65537; raise max_source_bytes" in refused(
+        rules=SourceRules((), 1 << 20, len(WEIGHTS) + 1)
+    )
+    assert set() == hub.fetched()
+
+
+def test_a_full_disk_is_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own words are in the sentence."""
+
+    def full(*args: object, **kwargs: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("adapter_runtime.sources.hub.hf_hub_download", full)
+    assert "No space left on device" in refused()
+
+
+def test_a_listing_in_pages_is_read_to_its_end(hub: Hub) -> None:
+    """Large repositories are listed in several answers."""
+    hub.page_size = 1
+    assert content() == WEIGHTS
+
+
+def test_a_hub_that_is_gone_serves_what_the_cache_has(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also from a cache that has no listing, as older clients left it; that is said."""
+    resolve(LARGE)
+    forget_listings(cache)
+    point_to("http://127.0.0.1:9", monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        assert content() == WEIGHTS
+    assert "the hub is away" in caplog.text
+
+
+def test_a_process_killed_while_it_downloads_does_no_harm(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try has the whole content, and nothing of the killed one is taken for it."""
+    fault = hub.fail("slow", "lfs", value=20_000)
+    code = f"from adapter_runtime.sources.resolve import resolve; resolve({LARGE!r})"
+    settings = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(cache)}
+    with subprocess.Popen([sys.executable, "-c", code], env=settings) as process:
+        while not leftovers(cache):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert leftovers(cache)
+    assert at_hand(LARGE) is None
+    with monkeypatch.context() as away:
+        point_to("http://127.0.0.1:9", away)
+        assert "the hub does not answer" in refused()
+    fault.times = 0
+    assert content() == WEIGHTS
+
+
+def test_a_hub_of_its_own_process_fails_on_demand(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other tests run it beside a server."""
+    import httpx
+
+    place = tmp_path / "hub" / "org" / "adapter"
+    place.mkdir(parents=True)
+    (place / "adapter_config.json").write_bytes(b"{}")
+    command = [sys.executable, "-m", "tests.hub", str(tmp_path / "hub")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        point_to(url, monkeypatch)
+        httpx.post(f"{url}/_fault", json={"kind": "status", "times": 1, "value": 500})
+        assert resolve("hf://org/adapter").has("adapter_config.json")
+        process.kill()
