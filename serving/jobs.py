@@ -21,17 +21,21 @@ class Job:
         call: what was asked.
         version: who answers, fixed at admission.
         residency: where its weights were at admission.
-        permit: the right to be here.
+        permit: the right to be here; None for a copy that has no claim to any.
         future: takes the Answer or the error, on the event loop only.
         deadline_s: on the service's clock.
+        version_id: what clients call the version.
+        is_low: no client waits for it; it runs when there is time.
     """
 
     call: Call
     version: TaskVersion
     residency: Residency
-    permit: Permit
+    permit: Permit | None
     future: asyncio.Future[Answer]
     deadline_s: float
+    version_id: str
+    is_low: bool = False
     encode_s: float = 0.0
     is_abandoned: bool = False
     entries: list[Entry] = field(default_factory=list)
@@ -83,7 +87,7 @@ class Job:
         return Answer(
             outputs=tuple(self.outputs),
             kind=self.version.kind,
-            version=self.version.id,
+            version=self.version_id,
             residency=self.residency,
             timing=timing,
             batch_tokens=slowest.batch_tokens,

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import cast
 
-from adapter_runtime import Engine, InvalidInput, TaskVersion
-from serving.admission.permits import Permits
-from serving.catalog.catalog import Catalog, Task
-from serving.errors import Draining, StillLoading
+from adapter_runtime import Engine, InvalidInput, Residency, TaskVersion
+from serving.admission.permits import Permit
+from serving.copying import Copies
+from serving.errors import StillLoading
 from serving.jobs import Job
+from serving.lifecycle.admission import Admitter
+from serving.lifecycle.judging import Judge, RollBack
+from serving.lifecycle.live import Version
+from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.tending import Caretaker
+from serving.lifecycle.viewing import view_of
+from serving.lifecycle.waiting import WaitingRoom, draining
+from serving.listening import Ears
 from serving.metrics import Recorder
 from serving.observing import UNKNOWN, Observer
-from serving.scheduler.entries import Entry, Loaded
-from serving.scheduler.loop import WARM, BatchLimits, BatchLoop
-from serving.scheduler.running import Listener
-from serving.service import Answer, Call, TaskView
+from serving.pipeline import Pipeline
+from serving.scheduler.loop import WARM
+from serving.service import Answer, Call, LifeCycle
 from serving.settings import Settings
-from serving.workers import Deliveries, Workers
+from serving.views import TaskView
 
 log = logging.getLogger(__name__)
-_RETRY_LOADING_S = 1.0
 _CLOSE_S = 2.0
 """Whoever had patience has been waited for before; an answer that still comes has no reader."""
 
@@ -34,57 +36,77 @@ _CLOSE_S = 2.0
 class LocalService:
     """Resolve, admit, encode on workers, queue, run, decode on workers, answer.
 
-    A request touches the event loop twice: when it comes and when its answer leaves.
-
     Args:
         engine: owner of the device; stays the caller's to close.
-        catalog: the tasks.
+        tasks: the live tasks.
+        admitter: reads and checks their versions; the service starts and stops it.
         settings: limits.
         recorder: takes the measurements.
         clock: monotonic seconds.
+
+    Attributes:
+        life_cycle: changes the tasks; set by whoever puts the server together.
+        roll_back: takes a version out of the traffic that trips its rule; likewise.
+        is_warm_by: says whether what was to be loaded at start has been; likewise.
+        is_writable: whether the catalog can be changed.
     """
+
+    life_cycle: LifeCycle
 
     def __init__(
         self,
         engine: Engine,
-        catalog: Catalog,
+        tasks: Tasks,
+        admitter: Admitter,
         settings: Settings,
         recorder: Recorder,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
-        self._catalog = catalog
+        self._tasks = tasks
+        self._admitter = admitter
         self._settings = settings
         self._clock = clock
-        self._observer = Observer(recorder)
-        listener = Listener(self._finished, self._observer.ran, self._loaded)
-        limits = BatchLimits(
-            max_batch_s=settings.max_batch_s,
-            min_tokens=settings.min_batch_tokens,
-            max_tokens=settings.max_batch_tokens,
-            max_rows=settings.max_batch_rows,
-        )
-        self._loop = BatchLoop(engine, limits, clock, listener, settings.load_threads)
-        self._permits = Permits(settings.max_requests, settings.max_rows, self._loop.backlog_s)
-        self._counting = threading.Lock()
+        self.roll_back: RollBack = _keep
+        self.is_warm_by: Callable[[], bool] = lambda: True
+        self.is_writable = False
+        self._observer = observer = Observer(recorder)
+        self._ears = Ears(tasks, admitter, observer)
+        self._pipeline = Pipeline(engine, settings, clock, self._ears.listener)
+        self._judge = Judge(tasks, admitter.outcomes, self._roll_back)
+        self._caretaker = Caretaker(tasks, engine, admitter)
+        half = settings.max_requests // 2, settings.max_rows // 2
+        self._waiting = WaitingRoom(*half, clock)
+        self._copies = Copies(tasks, self._judge, observer, self._aside, self._is_busy)
         self._is_draining = False
 
     async def start(self) -> None:
         """Start the threads; answers come back to the running event loop."""
-        self._deliveries = Deliveries(asyncio.get_running_loop())
-        self._workers = Workers(self._settings.encode_threads or max(2, (os.cpu_count() or 2) // 2))
-        self._loop.start()
+        self._event_loop = asyncio.get_running_loop()
+        self._waiting.open()
+        self._pipeline.start()
+        self._admitter.run = self._pipeline.loop.run_low
+        self._caretaker.start()
 
     def stop(self) -> None:
         """Answer what is inside, then end the threads. Blocks."""
-        self._is_draining = True
-        self._loop.stop()
-        if not self._workers.close(_CLOSE_S):
+        self.drain()
+        self._caretaker.stop()
+        self._admitter.close()
+        if not self._pipeline.stop(_CLOSE_S):
             log.warning("Encode threads are still busy; their inputs are dropped")
+        if not self._admitter.stop(_CLOSE_S):
+            log.warning("Admissions are still going on; they are dropped")
 
     def drain(self) -> None:
-        """Refuse everything new from now on; what is inside goes on."""
+        """Refuse everything new from now on; what is inside goes on, but for who waits for loads.
+
+        Any thread, and signal handlers.
+        """
+        if self._is_draining:
+            return
         self._is_draining = True
+        self._waiting.close()
 
     @property
     def is_draining(self) -> bool:
@@ -94,12 +116,12 @@ class LocalService:
     @property
     def is_warm(self) -> bool:
         """Whether what was to be loaded at start has been, or has failed."""
-        return True
+        return self.is_warm_by()
 
     @property
     def num_inside(self) -> int:
         """Calls admitted and not yet answered."""
-        return self._permits.num_requests
+        return self._pipeline.permits.num_requests
 
     async def answer(self, call: Call) -> Answer:
         """Answer one Call; a cancelled task drops its rows.
@@ -111,31 +133,31 @@ class LocalService:
         try:
             answer = await self._answer(call, started_s)
         except (Exception, asyncio.CancelledError) as error:
-            self._observer.refused(call.task if call.task in self._catalog else UNKNOWN, error)
+            self._observer.refused(call.task if call.task in self._tasks else UNKNOWN, error)
             raise
         self._observer.answered(call.task, answer, self._clock() - started_s)
         return answer
 
     async def _answer(self, call: Call, now_s: float) -> Answer:
         if self._is_draining:
-            raise Draining("The server is stopping; send the request again.", _RETRY_LOADING_S)
-        version = self._catalog.resolve(call.task)
+            raise draining()
+        self._tasks.find(call.task)
         self._check_items(call)
-        residency = self._engine.residency(version)
-        if not call.waits and residency not in WARM:
-            self._loop.warm_up(version)
-            raise StillLoading(f"{call.task} is loading; try again soon.", _RETRY_LOADING_S)
-        loop = asyncio.get_running_loop()
-        with self._permits.take(len(call.items)) as permit:
-            future: asyncio.Future[Answer] = loop.create_future()
-            job = Job(call, version, residency, permit, future, now_s + call.deadline_s)
-            timer = loop.call_later(call.deadline_s, job.expire)
-            self._workers.do(partial(self._encode, job))
+        until_s = now_s + call.deadline_s
+        with self._pipeline.permits.take(len(call.items)) as permit:
+            version, has_waited = await self._enter(call, until_s)
             try:
-                return await future
+                answer = await self._run(call, version, permit, until_s, has_waited)
+            except Exception as error:
+                self._ears.failed(version, error)
+                if self._judge.failed(version, error):
+                    self._observer.version_failed(call.task, str(version.id))
+                raise
             finally:
-                timer.cancel()
-                job.abandon()
+                self._tasks.leave(version)
+            self._judge.answered(version, self._clock() - now_s)
+            self._copies.offer(call, version, answer)
+            return answer
 
     def _check_items(self, call: Call) -> None:
         if not call.items:
@@ -145,80 +167,63 @@ class LocalService:
                 f"holds {len(call.items)} items; send at most {self._settings.max_items} at once."
             )
 
-    def _encode(self, job: Job) -> None:
-        """Turn a job's inputs into queued rows. On a worker."""
-        if job.is_abandoned:
-            return
-        started_s = self._clock()
-        try:
-            entries = self._entries(job)
-        except Exception as error:
-            self._deliveries.put(partial(job.fail, error))
-            return
-        now_s = self._clock()
-        job.encode_s = now_s - started_s
-        for entry in entries:
-            entry.queued_s = entry.started_s = now_s
-        if job.attach(entries):
-            self._loop.submit([entry for entry in entries if not entry.is_finished])
-            self._decode([entry for entry in entries if entry.is_finished])
+    async def _enter(self, call: Call, until_s: float) -> tuple[Version, bool]:
+        """The version that answers, counted as in use, and whether it had to be waited for."""
+        has_waited = False
+        while True:
+            version, is_ready = self._tasks.enter(call.task, call.version)
+            if is_ready:
+                return version, has_waited
+            admission = self._admitter.start(version, is_awaited=True)
+            estimate_s = self._admitter.estimate_s(version)
+            if not call.waits:
+                raise StillLoading(f"{call.task} is loading; try again soon.", estimate_s)
+            with self._waiting.place(len(call.items), estimate_s):
+                await self._waiting.wait(admission, until_s)
+            has_waited = True
 
-    def _entries(self, job: Job) -> list[Entry]:
-        """All items, encoded; room for their rows is taken one by one, before the next are made."""
-        entries: list[Entry] = []
-        num_rows = num_items = len(job.call.items)
-        for index in range(num_items):
-            if job.is_abandoned:
-                break
-            entries.append(self._entry(job, index))
-            num_rows += len(entries[-1].outcomes) - 1
-            self._permits.grow(job.permit, num_rows)
-        return entries
+    async def _run(
+        self, call: Call, version: Version, permit: Permit, until_s: float, has_waited: bool
+    ) -> Answer:
+        prepared = version.prepared
+        assert prepared is not None, "A ready version was never read. This is a bug."
+        residency = Residency.ABSENT if has_waited else self._engine.residency(prepared)
+        if not call.waits and residency not in WARM:
+            self._pipeline.loop.warm_up(prepared)
+            estimate_s = self._ears.estimate_s(prepared)
+            raise StillLoading(f"{call.task} is loading; try again soon.", estimate_s)
+        job = self._job(call, version, prepared, until_s)
+        job.permit, job.residency = permit, residency
+        return await self._pipeline.answer(job)
 
-    def _entry(self, job: Job, index: int) -> Entry:
-        try:
-            encoded = self._engine.encode(job.version, job.call.items[index], job.call.parameters)
-        except Exception as error:
-            raise job.placed(error, index) from error
-        return Entry(job.version, encoded, 0.0, job.deadline_s, owner=(job, index))
+    def _job(self, call: Call, version: Version, prepared: TaskVersion, until_s: float) -> Job:
+        future: asyncio.Future[Answer] = self._event_loop.create_future()
+        id = version.id or prepared.id
+        return Job(call, prepared, Residency.DEVICE, None, future, until_s, id)
 
-    def _finished(self, entries: Sequence[Entry]) -> None:
-        """Hand finished entries to a worker at once, so that the device is not kept waiting."""
-        self._workers.do(partial(self._decode, entries))
+    async def _aside(self, version: Version, prepared: TaskVersion, call: Call) -> Answer:
+        job = self._job(call, version, prepared, self._clock() + call.deadline_s)
+        job.is_low = True
+        return await self._pipeline.answer(job)
 
-    def _loaded(self, load: Loaded) -> None:
-        if load.error is None:
-            self._observer.loaded(load.took_s)
+    def _is_busy(self) -> bool:
+        return self._is_draining or self._pipeline.loop.backlog_s() > self._settings.max_batch_s
 
-    def _decode(self, entries: Sequence[Entry]) -> None:
-        """Turn finished entries into answers. On a worker."""
-        for entry in entries:
-            job, index = cast("tuple[Job, int]", entry.owner)
-            if job.is_abandoned:
-                continue
-            try:
-                if entry.error is not None:
-                    raise entry.error
-                job.outputs[index] = self._engine.decode(
-                    job.version, entry.encoded, entry.answers()
-                )
-            except Exception as error:
-                self._deliveries.put(partial(job.fail, job.placed(error, index)))
-                continue
-            with self._counting:
-                job.num_open -= 1
-                is_complete = job.num_open == 0
-            if is_complete:
-                self._deliveries.put(partial(job.resolve, job.answer()))
+    def _roll_back(self, task: str, version: str, reason: str) -> None:
+        self._observer.rolled_back(task)
+        self.roll_back(task, version, reason)
 
     def measure(self) -> None:
         """Set the gauges to what is true now."""
-        self._observer.resident(self._engine.stats(), self._catalog.count_by_state())
-        self._observer.waiting(self._loop.num_rows, self._loop.num_tokens, self.num_inside)
+        loop = self._pipeline.loop
+        self._observer.resident(self._engine.stats(), self._tasks.count_by_state())
+        self._observer.waiting(loop.num_rows, loop.num_tokens, self.num_inside)
+        self._observer.present(self._ears.residency_by_task(self._engine.residency))
 
     def tasks(self) -> Sequence[TaskView]:
         """All tasks, ready or not."""
-        return [self._view(task) for task in self._catalog]
+        with self._tasks.lock:
+            return [self._view(task.name) for task in self._tasks]
 
     def task(self, name: str) -> TaskView:
         """One task.
@@ -226,20 +231,13 @@ class LocalService:
         Raises:
             UnknownTask: there is none of that name.
         """
-        return self._view(self._catalog.find(name))
+        with self._tasks.lock:
+            return self._view(name)
 
-    def _view(self, task: Task) -> TaskView:
-        if task.version is None:
-            return TaskView(task.name, task.state, reason=task.reason)
-        version: TaskVersion = task.version
-        return TaskView(
-            name=task.name,
-            state=task.state,
-            kind=version.kind,
-            labels=version.labels,
-            version=version.id,
-            digest=version.digest,
-            residency=self._engine.residency(version),
-            max_tokens=version.limits.max_tokens,
-            overflow=version.limits.overflow,
-        )
+    def _view(self, name: str) -> TaskView:
+        task = self._tasks.find(name)
+        return view_of(task, self._engine, self._tasks.clock(), self.is_writable)
+
+
+def _keep(task: str, version: str, reason: str) -> None:
+    log.warning("Nobody can roll %s of %s back: %s", version, task, reason)

@@ -12,10 +12,18 @@ from serving.lifecycle.live import Version
 class Admissions(Protocol):
     """Reads, checks and admits versions on threads of its own; called from any thread."""
 
-    def start(self, version: Version) -> Future[None]:
+    def start(
+        self, version: Version, *, is_awaited: bool = False, again: bool = False
+    ) -> Future[None]:
         """Admit a version unless it is being admitted already; done when its state has settled.
 
-        A ready version is done at once. The future never fails: the state and the reasons tell.
+        A ready version is done at once, and so is one that was refused and is not due yet. The
+        future never fails: the state and the reasons tell.
+
+        Args:
+            version: which one.
+            is_awaited: a client waits for it, so that it goes before those that nobody waits for.
+            again: try also what was refused for good, or is not due yet.
         """
         ...
 
@@ -24,5 +32,5 @@ class Admissions(Protocol):
         ...
 
     def estimate_s(self, version: Version) -> float:
-        """How long admitting it will take, from measured times, in seconds."""
+        """How long admitting it will take from now on, from measured times, in seconds."""
         ...

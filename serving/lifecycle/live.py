@@ -26,20 +26,34 @@ class Version:
         retry_at_s: when a rejected or quarantined version may be tried again; None: never by
             itself.
         load_s: how long reading and checking took.
+        ready_at_s: since when it is ready.
+        num_failures: attempts to admit it that failed in a row, for no fault of its own.
         num_quarantines: since it last answered well.
         in_flight: requests, copies and checks that use it now.
         is_leaving: it is out of the catalog and goes when nobody uses it.
+        is_admitted: the engine counts it among those that batches have room for.
+        is_pinned: the engine keeps its weights for good.
+        has_served: it had a share of the traffic, or copies of it.
+        is_superseded: it had a share and has none now; its weights go when nobody uses it.
+        is_tripped: its rollback was asked for.
     """
 
     __slots__ = (
+        "has_served",
         "in_flight",
+        "is_admitted",
         "is_leaving",
+        "is_pinned",
+        "is_superseded",
+        "is_tripped",
         "last_error",
         "load_s",
+        "num_failures",
         "num_quarantines",
         "outline",
         "plan",
         "prepared",
+        "ready_at_s",
         "reasons",
         "retry_at_s",
         "state",
@@ -64,9 +78,10 @@ class Version:
         self.last_error: str | None = None
         self.retry_at_s: float | None = None
         self.load_s: float | None = None
-        self.num_quarantines = 0
-        self.in_flight = 0
-        self.is_leaving = False
+        self.ready_at_s = 0.0
+        self.num_failures = self.num_quarantines = self.in_flight = 0
+        self.is_leaving = self.is_admitted = self.is_pinned = False
+        self.has_served = self.is_superseded = self.is_tripped = False
 
     @property
     def id(self) -> str | None:

@@ -9,7 +9,7 @@ from adapter_runtime import Note, RejectedAdapter
 from serving.catalog.plans import TaskPlan
 from serving.errors import Quarantined, UnknownVersion, VersionRetired
 from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
+from serving.lifecycle.states import HOPEFUL, State
 from serving.lifecycle.traffic import Shares
 from serving.views import Event
 
@@ -116,6 +116,41 @@ class Task:
             raise VersionRetired(f"Version {id!r} of {self.name} is retired; ask for another one.")
         known = ", ".join(filter(None, (version.id for version in self.versions))) or "none"
         raise UnknownVersion(f"{self.name} has no version {id!r}; it has {known}.")
+
+    @property
+    def state(self) -> State:
+        """That of the version that answers, or would be tried next."""
+        best = self.best
+        return State.REJECTED if best is None else best.state
+
+    @property
+    def best(self) -> Version | None:
+        """The version that answers most, or would be tried next; None where there is none."""
+        serving = self.serving()
+        if serving:
+            return max(serving, key=serving.__getitem__)
+        candidates = list(self._candidates())
+        hopeful = (one for one in candidates if one.state in HOPEFUL)
+        return next(hopeful, next(iter(candidates), None))
+
+    def next_up(self, now_s: float) -> list[Version]:
+        """Versions to admit beside the traffic: what shall share it, copy it, or take it over.
+
+        None while nobody has asked for the task yet: its first version is read at first use.
+        """
+        serving = self.serving()
+        if not serving:
+            return []
+        found = [
+            one for one in self.versions if one.plan.shadow or one.weight(self.has_weights) > 0
+        ]
+        for one in self._candidates():
+            if one in serving:
+                break
+            if one.may_become_ready(now_s):
+                found.append(one)
+                break
+        return [one for one in found if not one.is_ready and one.may_become_ready(now_s)]
 
     @property
     def unnamed(self) -> list[Version]:

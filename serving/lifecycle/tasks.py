@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from adapter_runtime import Note, UnknownTask
+from adapter_runtime import TaskVersion, UnknownTask
 from serving.catalog.entries import near_names
-from serving.catalog.plans import Broken, TaskFile, TaskPlan, VersionPlan
+from serving.catalog.plans import TaskFile, TaskPlan
+from serving.errors import UnknownVersion, VersionRetired
+from serving.lifecycle.following import break_off, follow
 from serving.lifecycle.live import Version
 from serving.lifecycle.states import State
 from serving.lifecycle.task import Task, refusal
@@ -22,12 +24,18 @@ class Tasks:
 
     Args:
         clock: monotonic seconds.
+
+    Attributes:
+        lock: guards all tasks and versions; held for moments only, never while anything blocks.
+        stirred: set when something waits to be settled; see `take_unsettled` and `take_gone`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock = threading.RLock()
         self.clock = clock
+        self.stirred = threading.Event()
         self._tasks: dict[str, Task] = {}
+        self._unsettled: set[Task] = set()
         self._gone: list[Version] = []
 
     def __iter__(self) -> Iterator[Task]:
@@ -73,10 +81,13 @@ class Tasks:
             return version, version.is_ready
 
     def _pinned(self, task: Task, id: str) -> Version:
-        unnamed = task.unnamed
-        if unnamed and all(version.id != id for version in task.versions):
-            return unnamed[-1]
-        version = task.find(id)
+        try:
+            version = task.find(id)
+        except UnknownVersion:
+            # It may be one whose files nobody has read yet; they are read to find out.
+            if not task.unnamed:
+                raise
+            return task.unnamed[-1]
         if not version.is_ready and not version.may_become_ready(self.clock()):
             raise refusal(version, self.clock())
         return version
@@ -86,6 +97,10 @@ class Tasks:
         with self.lock:
             version.in_flight -= 1
             assert version.in_flight >= 0, "A version was left more often than entered: a bug."
+            if not version.in_flight and version.is_superseded:
+                self.stir(version)
+            elif not version.in_flight and version.is_leaving:
+                self.stirred.set()
 
     @contextmanager
     def use(self, version: Version) -> Iterator[None]:
@@ -96,6 +111,30 @@ class Tasks:
             yield
         finally:
             self.leave(version)
+
+    @contextmanager
+    def use_again(self, prepared: TaskVersion) -> Iterator[Version]:
+        """Count a use of a version that served a moment ago, for a block.
+
+        Raises:
+            VersionRetired: it does not serve any more.
+        """
+        with self.lock:
+            version = self.live(prepared)
+            if version is None or not version.is_ready or version.is_leaving:
+                raise VersionRetired(f"Version {prepared.id!r} of {prepared.task} serves no more.")
+            version.in_flight += 1
+        try:
+            yield version
+        finally:
+            self.leave(version)
+
+    def live(self, prepared: TaskVersion) -> Version | None:
+        """The live version that the engine knows as this one; None once it is gone."""
+        with self.lock:
+            task = self._tasks.get(prepared.task)
+            known = (*task.versions, *task.leaving, *self._gone) if task else self._gone
+            return next((version for version in known if version.prepared is prepared), None)
 
     def note(self, version: Version, what: str, reason: str | None = None) -> None:
         """Remember something that happened to a version, for its task's page."""
@@ -113,10 +152,10 @@ class Tasks:
         with self.lock:
             named = {plan.name for plan in file.plans} | {each.name for each in file.broken}
             for name in [name for name in self._tasks if name not in named]:
-                self._remove(self._tasks.pop(name))
+                self._remove(name)
             new = [version for plan in file.plans for version in self._follow(plan)]
             for each in file.broken:
-                self._break(each)
+                break_off(self._task(each.name), each)
             return new
 
     def apply_one(self, name: str, plan: TaskPlan | None) -> Sequence[Version]:
@@ -124,65 +163,53 @@ class Tasks:
         with self.lock:
             if plan is not None:
                 return self._follow(plan)
-            task = self._tasks.pop(name, None)
-            if task is not None:
-                self._remove(task)
+            self._remove(name)
             return ()
 
-    def _remove(self, task: Task) -> None:
-        for version in (*task.versions, *task.leaving):
-            self._let_go(version)
-
-    def _let_go(self, version: Version) -> None:
-        version.is_leaving = True
-        self._gone.append(version)
-
-    def _break(self, broken: Broken) -> None:
-        task = self._tasks.setdefault(broken.name, Task(broken.name))
-        if task.broken_etag == broken.etag and task.broken is not None:
-            return
-        task.broken, task.broken_etag = Note("bad_task_entry", broken.reason), broken.etag
-        task.events.append(Event(time.time(), "broken", None, broken.reason))
+    def _task(self, name: str) -> Task:
+        return self._tasks.setdefault(name, Task(name))
 
     def _follow(self, plan: TaskPlan) -> list[Version]:
-        task = self._tasks.setdefault(plan.name, Task(plan.name))
-        task.broken = None
-        if task.plan == plan:
+        task = self._task(plan.name)
+        if task.plan == plan and task.broken is None:
             return []
-        before, new, now = list(task.versions), [], []
-        for each in plan.versions:
-            version = _match(each, before)
-            if version is None:
-                version = Version(plan.name, each, plan.rollback)
-                new.append(version)
-            else:
-                before.remove(version)
-                self._update(task, version, each, plan)
-            now.append(version)
-        task.retired.extend(str(version.id) for version in before if version.id is not None)
-        task.plan, task.versions = plan, tuple(now)
-        task.leaving = (*task.leaving, *before)
+        new = follow(task, plan)
         self.settle(task)
         return new
 
-    def _update(self, task: Task, version: Version, plan: VersionPlan, of: TaskPlan) -> None:
-        if version.plan.key != plan.key:
-            reason = f"Version {plan.id} stood for other content; give the new one another id."
-            version.last_error = reason
-            task.events.append(Event(time.time(), "source_changed", plan.id, reason))
-            return
-        is_moved = (version.plan.weight, version.plan.shadow) != (plan.weight, plan.shadow)
-        version.plan = plan
-        version.traffic.follow(of.rollback)
-        if is_moved:
-            version.traffic.reset()
+    def _remove(self, name: str) -> None:
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            self._unsettled.discard(task)
+            self._let_go((*task.versions, *task.leaving))
+
+    def _let_go(self, versions: Sequence[Version]) -> None:
+        for version in versions:
+            version.is_leaving = True
+        self._gone.extend(versions)
+        self.stirred.set()
 
     def settle(self, task: Task) -> None:
         """Let versions that left the catalog go once the task can answer without them."""
-        if any(version.is_ready for version in task.versions):
-            for version in task.leaving:
-                self._let_go(version)
-            task.leaving = ()
+        with self.lock:
+            if task.leaving and any(version.is_ready for version in task.versions):
+                self._let_go(task.leaving)
+                task.leaving = ()
+            self._unsettled.add(task)
+            self.stirred.set()
+
+    def stir(self, version: Version) -> None:
+        """Have what became of a version's task looked at soon."""
+        with self.lock:
+            task = self._tasks.get(version.task)
+            if task is not None:
+                self.settle(task)
+
+    def take_unsettled(self) -> list[Task]:
+        """Tasks that changed since the last call."""
+        with self.lock:
+            found, self._unsettled = self._unsettled, set()
+            return [task for task in found if self._tasks.get(task.name) is task]
 
     def take_gone(self) -> list[Version]:
         """Versions that nobody uses any more, each given out once, to be retired."""
@@ -196,29 +223,5 @@ class Tasks:
     def count_by_state(self) -> dict[str, int]:
         """How many tasks are in each state: that of the version that would answer."""
         with self.lock:
-            found = Counter(state_of(task) for task in self._tasks.values())
+            found = Counter(task.state for task in self._tasks.values())
         return {str(state): found[state] for state in State}
-
-
-def _match(plan: VersionPlan, versions: Sequence[Version]) -> Version | None:
-    """The live version that a plan speaks of."""
-    for version in versions:
-        if plan.id is not None and version.id == plan.id:
-            return version
-    # An id may have been written beside a version that had none, or be not known yet.
-    for version in versions:
-        is_open = plan.id is None or version.id is None
-        if is_open and version.plan.key == plan.key and version.plan.digest in (None, plan.digest):
-            return version
-    return None
-
-
-def state_of(task: Task) -> State:
-    """The state of the version that answers, or would be tried next."""
-    serving = task.serving()
-    if serving:
-        return State.READY
-    newest = [*task.versions, *task.leaving]
-    if not newest or (task.broken and task.plan is None):
-        return State.REJECTED
-    return newest[-1].state

@@ -7,11 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from adapter_runtime import Kind, Leaf, TaskSpec
+from adapter_runtime import Kind, Leaf, Note, TaskSpec
 from serving.app import create_app
-from serving.catalog.catalog import admit_all
 from serving.catalog.keys import plan_of
 from serving.catalog.plans import Broken, TaskFile
+from serving.lifecycle.admission import Admitter
+from serving.lifecycle.tasks import Tasks
 from serving.local_service import LocalService
 from serving.metrics import PrometheusRecorder
 from serving.settings import Settings, load_settings
@@ -30,14 +31,47 @@ FILE = TaskFile(
 )
 
 
-class Server:
-    """A LocalService over a FakeEngine behind the real ASGI app, called in process."""
+class Known(dict[str, tuple[Note, ...]]):
+    """Verdicts in memory."""
 
-    def __init__(self, engine: FakeEngine, settings: Settings) -> None:
+    def find(self, key: str) -> tuple[Note, ...] | None:
+        """What was kept."""
+        return self.get(key)
+
+    def keep(self, key: str, problems: tuple[Note, ...]) -> None:
+        """Keep it."""
+        self[key] = problems
+
+
+class Server:
+    """A LocalService over a FakeEngine behind the real ASGI app, called in process.
+
+    Args:
+        engine: answers.
+        settings: of the server.
+        file: its tasks.
+        is_admitted: whether they are read and checked before anybody asks.
+    """
+
+    def __init__(
+        self,
+        engine: FakeEngine,
+        settings: Settings,
+        file: TaskFile = FILE,
+        is_admitted: bool = True,
+    ) -> None:
         self.engine = engine
         self.recorder = PrometheusRecorder()
-        self.service = LocalService(engine, admit_all(engine, FILE), settings, self.recorder)
+        self.tasks = Tasks()
+        self.verdicts = Known()
+        self.admitter = Admitter(
+            engine, self.tasks, self.verdicts, settings.load_threads, settings.quarantine_s
+        )
+        self.service = LocalService(engine, self.tasks, self.admitter, settings, self.recorder)
         self.app = create_app(self.service, settings, self.recorder)
+        new = self.tasks.apply(file)
+        for version in new if is_admitted else ():
+            self.admitter.start(version).result(30)
 
     def run(self, use: Callable[[httpx.AsyncClient], Any]) -> Any:
         """Call an async function with a client of the started server."""

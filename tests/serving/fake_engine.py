@@ -31,6 +31,7 @@ from adapter_runtime import (
     SourceError,
     TaskSpec,
     TaskVersion,
+    VersionFailed,
     WorkItem,
     leaves,
 )
@@ -41,6 +42,8 @@ from adapter_runtime.engine.protocol import EngineInfo
 class FakeEngine:
     """Each word is a token; the answer counts the words of its own row.
 
+    A Source that ends in `@2` makes version `v2` of its task, with a digest of its own.
+
     Args:
         run_s: how long each forward takes.
         load_s: how long each load takes.
@@ -48,6 +51,10 @@ class FakeEngine:
         fails: raised by `run` as a whole when set.
         max_resident: versions on the device at once; the least recently used of those that are not
             held make room. No limit by default.
+        guilty: digests of versions whose rows fail by their own fault.
+        reading: what `read` waits for when set.
+        fails_to_read: raised by `read` when set.
+        fails_to_check: raised by `check` when set.
     """
 
     run_s: float = 0.0
@@ -68,6 +75,12 @@ class FakeEngine:
     max_resident: int | None = None
     resident: OrderedDict[str, None] = field(default_factory=OrderedDict)
     placing: threading.RLock = field(default_factory=threading.RLock)
+    guilty: set[str] = field(default_factory=set)
+    reading: threading.Event | None = None
+    fails_to_read: Exception | None = None
+    fails_to_check: Exception | None = None
+    uses: Counter[str] = field(default_factory=Counter)
+    strays: list[str] = field(default_factory=list)
 
     def inspect(self, spec: TaskSpec) -> Report:
         """Accepts every name but `broken`."""
@@ -87,9 +100,10 @@ class FakeEngine:
             raise ZeroDivisionError("surprise")
         kind = spec.kind or Kind.TEXT_CLASSIFICATION
         head = HeadSpec("linear", (), spec.labels or ("no", "yes"), digest=spec.name)
-        return TaskVersion(
-            spec.name, "v1", f"digest-{spec.name}", kind, head, spec.adapter, spec.limits, spec
-        )
+        mark = source.partition("@")[2]
+        name = f"{spec.name}-{mark}" if mark else spec.name
+        id, digest = f"v{mark or 1}", f"digest-{name}"
+        return TaskVersion(spec.name, id, digest, kind, head, spec.adapter, spec.limits, spec)
 
     def outline(self, spec: TaskSpec) -> Outline:
         """Sources with `unheard` are known to be bad from their configs."""
@@ -102,13 +116,22 @@ class FakeEngine:
         """As `prepare`; takes `read_s` and counts."""
         time.sleep(self.read_s)
         self.calls.append(("read", spec.name))
-        return self.prepare(spec)
+        if self.reading is not None:
+            assert self.reading.wait(30)
+        if self.fails_to_read is not None:
+            raise self.fails_to_read
+        version = self.prepare(spec)
+        self.uses[version.digest] += 1
+        return version
 
     def check(self, version: TaskVersion, run: Run | None = None) -> tuple[Note, ...]:
         """Sources with `wrong` fail an example; runs one row by `run` if given."""
         self.calls.append(("check", version.task))
-        if run is not None:
-            run([WorkItem(version, Row((1, 2)))])
+        if self.fails_to_check is not None:
+            raise self.fails_to_check
+        outcomes = run([WorkItem(version, Row((1, 2)))]) if run is not None else ()
+        if version.digest in self.guilty or any(isinstance(one, Exception) for one in outcomes):
+            return (Note("probe_failed", "It gives no finite numbers."),)
         source = next((leaf.ref for leaf in leaves(version.spec.adapter)), "")
         return (Note("example_failed", "examples[0]: other."),) if "wrong" in source else ()
 
@@ -119,8 +142,9 @@ class FakeEngine:
             raise RejectedAdapter(version.task, [Note("too_wide", "It is too wide.")])
 
     def retire(self, version: TaskVersion) -> None:
-        """Remembers it."""
+        """Remembers it; each was read before."""
         self.calls.append(("retire", version.digest))
+        self.uses[version.digest] -= 1
 
     def pin(self, version: TaskVersion) -> None:
         """Remembers it."""
@@ -159,7 +183,7 @@ class FakeEngine:
     def evict(self, version: TaskVersion) -> None:
         """The task is cold from now on."""
         self.calls.append(("evict", version.digest))
-        self.cold.add(version.task)
+        self.cold.add(version.digest if "@" in _source(version.spec) else version.task)
 
     def identity(self) -> str:
         """Always the same."""
@@ -170,13 +194,15 @@ class FakeEngine:
         time.sleep(self.load_s)
         if self.load_fails:
             raise SourceError(f"{version.task}: its files are gone.")
-        self.cold.discard(version.task)
+        self.cold -= {version.task, version.digest}
 
     def residency(self, version: TaskVersion) -> Residency:
         """Absent for cold tasks; in host memory where it has lost its place on the device."""
         if self.max_resident is not None and version.digest not in self.resident:
-            return Residency.ABSENT if version.task in self.cold else Residency.HOST
-        return Residency.ABSENT if version.task in self.cold else Residency.DEVICE
+            return (
+                Residency.ABSENT if self.cold & {version.task, version.digest} else Residency.HOST
+            )
+        return Residency.ABSENT if self.cold & {version.task, version.digest} else Residency.DEVICE
 
     def encode(self, version: TaskVersion, inputs: Any, parameters: Mapping[str, Any]) -> Encoded:
         """One row per line of the text."""
@@ -214,12 +240,21 @@ class FakeEngine:
         tokens = sum(len(item.row.input_ids) for item in items)
         stats = RunStats(len(items), tokens, len(tasks), 3, max(self.run_s, 1e-4))
         outcomes = (
-            _outcome(item)
+            self.outcome(item)
             if item.version.digest in placed
             else CapacityError("All places are held.")
             for item in items
         )
         return RunResult(tuple(outcomes), stats)
+
+    def outcome(self, item: WorkItem) -> Any:
+        """One row's count; rows of versions that were retired are strays."""
+        version, count = item.version, len(item.row.input_ids)
+        if version.digest in self.uses and self.uses[version.digest] < 1:
+            self.strays.append(version.digest)
+        if version.digest in self.guilty:
+            return VersionFailed(f"{version.task} gives no finite numbers.")
+        return RowFailed("13 brings bad luck.") if count == 13 else {"count": count}
 
     def decode(self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:
         """Label, words per row; a vector for embeddings."""
@@ -228,7 +263,8 @@ class FakeEngine:
             return [float(count) for count in counts]
         if version.kind is Kind.QUESTION_ANSWERING:
             return {"answer": encoded.context, "score": 1.0, "start": 0, "end": counts[0]}
-        return [{"label": version.task, "score": float(sum(counts))}]
+        label = version.digest.removeprefix("digest-")
+        return [{"label": label, "score": float(sum(counts))}]
 
     def raw(
         self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]
@@ -245,9 +281,8 @@ class FakeEngine:
         self.is_closed = True
 
 
-def _outcome(item: WorkItem) -> Any:
-    count = len(item.row.input_ids)
-    return RowFailed("13 brings bad luck.") if count == 13 else {"count": count}
+def _source(spec: TaskSpec) -> str:
+    return next((leaf.ref for leaf in leaves(spec.adapter)), "")
 
 
 def open_fake(backbone: str, config: EngineConfig) -> FakeEngine:

@@ -1,0 +1,147 @@
+"""From a Job to its Answer: encode on workers, queue, run, decode on workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import cast
+
+from adapter_runtime import Engine
+from serving.admission.permits import Permits
+from serving.jobs import Job
+from serving.scheduler.entries import Entry
+from serving.scheduler.loop import BatchLimits, BatchLoop
+from serving.scheduler.running import Listener
+from serving.service import Answer
+from serving.settings import Settings
+from serving.workers import Deliveries, Workers
+
+Hear = Callable[[Callable[[Sequence[Entry]], None]], Listener]
+
+
+class Pipeline:
+    """A request touches the event loop twice here: when it comes and when its answer leaves.
+
+    Args:
+        engine: owner of the device.
+        settings: limits.
+        clock: monotonic seconds.
+        hear: makes the listener of the batch loop from what takes finished entries.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: Settings, clock: Callable[[], float], hear: Hear
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        limits = BatchLimits(
+            max_batch_s=settings.max_batch_s,
+            min_tokens=settings.min_batch_tokens,
+            max_tokens=settings.max_batch_tokens,
+            max_rows=settings.max_batch_rows,
+        )
+        listener = hear(self._finished)
+        self.loop = BatchLoop(engine, limits, clock, listener, settings.load_threads)
+        self.permits = Permits(settings.max_requests, settings.max_rows, self.loop.backlog_s)
+        self._counting = threading.Lock()
+
+    def start(self) -> None:
+        """Start the threads; answers come back to the running event loop."""
+        self._deliveries = Deliveries(asyncio.get_running_loop())
+        self._workers = Workers(self._settings.encode_threads or max(2, (os.cpu_count() or 2) // 2))
+        self.loop.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Answer what is inside, then end the threads. Blocks.
+
+        Args:
+            timeout_s: longest wait for encode threads.
+
+        Returns:
+            Whether all have ended.
+        """
+        self.loop.stop()
+        return self._workers.close(timeout_s)
+
+    async def answer(self, job: Job) -> Answer:
+        """Answer one Job; a cancelled caller drops its rows.
+
+        Raises:
+            PolyheadError: it cannot be answered.
+        """
+        left_s = max(0.0, job.deadline_s - self._clock())
+        timer = asyncio.get_running_loop().call_later(left_s, job.expire)
+        self._workers.do(partial(self._encode, job))
+        try:
+            return await job.future
+        finally:
+            timer.cancel()
+            job.abandon()
+
+    def _encode(self, job: Job) -> None:
+        """Turn a job's inputs into queued rows. On a worker."""
+        if job.is_abandoned:
+            return
+        started_s = self._clock()
+        try:
+            entries = self._entries(job)
+        except Exception as error:
+            self._deliveries.put(partial(job.fail, error))
+            return
+        now_s = self._clock()
+        job.encode_s = now_s - started_s
+        for entry in entries:
+            entry.queued_s = entry.started_s = now_s
+        if job.attach(entries):
+            self.loop.submit([entry for entry in entries if not entry.is_finished])
+            self._decode([entry for entry in entries if entry.is_finished])
+
+    def _entries(self, job: Job) -> list[Entry]:
+        """All items, encoded; room for their rows is taken one by one, before the next are made."""
+        entries: list[Entry] = []
+        num_rows = num_items = len(job.call.items)
+        for index in range(num_items):
+            if job.is_abandoned:
+                break
+            entries.append(self._entry(job, index))
+            num_rows += len(entries[-1].outcomes) - 1
+            if job.permit is not None:
+                self.permits.grow(job.permit, num_rows)
+        return entries
+
+    def _entry(self, job: Job, index: int) -> Entry:
+        try:
+            encoded = self._engine.encode(job.version, job.call.items[index], job.call.parameters)
+        except Exception as error:
+            raise job.placed(error, index) from error
+        owner = (job, index)
+        return Entry(job.version, encoded, 0.0, job.deadline_s, owner=owner, is_low=job.is_low)
+
+    def _finished(self, entries: Sequence[Entry]) -> None:
+        """Hand finished entries to a worker at once, so that the device is not kept waiting."""
+        self._workers.do(partial(self._decode, entries))
+
+    def _decode(self, entries: Sequence[Entry]) -> None:
+        """Turn finished entries into answers. On a worker."""
+        for entry in entries:
+            job, index = cast("tuple[Job, int]", entry.owner)
+            if job.is_abandoned:
+                continue
+            try:
+                if entry.error is not None:
+                    raise entry.error
+                job.outputs[index] = self._engine.decode(
+                    job.version, entry.encoded, entry.answers()
+                )
+            except Exception as error:
+                self._deliveries.put(partial(job.fail, job.placed(error, index)))
+                continue
+            with self._counting:
+                job.num_open -= 1
+                is_complete = job.num_open == 0
+            if is_complete:
+                self._deliveries.put(partial(job.resolve, job.answer()))
