@@ -40,7 +40,8 @@ class Copies:
         if not folder.is_dir():
             return None
         with suppress(OSError):  # The cache may be read-only.
-            os.utime(folder.parent)
+            now = time.time_ns()  # The system's own is too coarse to order two calls.
+            os.utime(folder.parent, ns=(now, now))
         return folder
 
     def newest(self) -> Path | None:
