@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from adapter_runtime import PolyheadError, RejectedAdapter
+from serving.commands.options import JsonOption
+from serving.commands.options import option as _option
+from serving.commands.tasks import tasks_app
 
 EXIT_SOME_FAILED, EXIT_NOTHING_STARTED = 1, 2
 app = typer.Typer(
@@ -44,12 +47,9 @@ class Form(StrEnum):
     SAFETENSORS = "safetensors"
 
 
-def _option(text: str, *names: str, variable: str) -> Any:
-    return typer.Option(*names, help=text, envvar=f"POLYHEAD_{variable}")
-
-
 Tasks = Annotated[
-    str | None, _option("Task file, or folder of task files or adapters.", variable="TASKS")
+    str | None,
+    _option("Task file, or folder (or URL) of task files or adapters.", variable="TASKS"),
 ]
 Backbone = Annotated[
     str | None,
@@ -57,7 +57,6 @@ Backbone = Annotated[
 ]
 DeviceOption = Annotated[Device | None, _option("Where to compute.", variable="DEVICE")]
 DtypeOption = Annotated[Dtype | None, _option("Numbers to compute in.", variable="DTYPE")]
-JsonOption = Annotated[bool, _option("Print JSON.", "--json", variable="JSON")]
 
 
 @app.command()
@@ -73,12 +72,17 @@ def serve(
     strict: Annotated[
         bool, _option("Refuse to start when a task is broken.", "--strict", variable="STRICT")
     ] = False,
+    state_dir: Annotated[
+        Path | None,
+        _option("Folder for what a restart is faster with.", "--state-dir", variable="STATE_DIR"),
+    ] = None,
 ) -> None:
-    """Serve tasks over HTTP until stopped."""
+    """Serve tasks over HTTP until stopped; a folder of task files can be changed meanwhile."""
     from serving.serve import serve as run
     from serving.settings import load_settings
 
     given = {"tasks": tasks, "backbone": backbone, "host": host, "port": port, "strict": strict}
+    given["state_dir"] = None if state_dir is None else str(state_dir)
     run(load_settings(**given, device=device, dtype=dtype))
 
 
@@ -178,21 +182,7 @@ def convert(
     typer.echo(f"{target}: {', '.join(names)}")
 
 
-@app.command()
-def tasks(
-    url: Annotated[
-        str, _option("The running server.", "--url", variable="URL")
-    ] = "http://127.0.0.1:8080",
-    as_json: JsonOption = False,
-) -> None:
-    """List a running server's tasks."""
-    from serving.remote import fetch_tasks, tasks_json, tasks_table
-
-    found = fetch_tasks(url)
-    if as_json:
-        typer.echo(tasks_json(found))
-    else:
-        tasks_table(found)
+app.add_typer(tasks_app, name="tasks")
 
 
 def main() -> None:

@@ -1,55 +1,140 @@
-"""`polyhead tasks`: what a running server serves."""
+"""A running server, as the command line speaks to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 import orjson
-from rich.console import Console
-from rich.table import Table
 
 from adapter_runtime import SettingsError
 
 _TIMEOUT_S = 10.0
-_COLUMNS = ("name", "kind", "state", "version", "residency", "labels", "reason")
+_PATIENT_S = 3600.0
+_BROKEN = (URLError, HTTPException, OSError, ValueError)
 
 
-def fetch_tasks(url: str) -> list[dict[str, Any]]:
-    """The tasks of the server at a URL. Blocks.
+class Refused(Exception):
+    """The server answered, and said no.
+
+    Args:
+        status: of HTTP.
+        message: one sentence with the remedy.
+        reasons: why a version was refused, each a code and a sentence.
+    """
+
+    def __init__(
+        self, status: int, message: str, reasons: Sequence[Mapping[str, str]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reasons = tuple(reasons)
+
+
+class Remote:
+    """The life cycle of a running server's tasks. All calls block.
+
+    Args:
+        url: such as `http://127.0.0.1:8080`.
 
     Raises:
-        SettingsError: no server answers there.
+        SettingsError: it is no such address; or, from every call, no server of ours answers there.
     """
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"{url}: write the server's address as http://host:port.")
-    address = f"{url.rstrip('/')}/tasks"
+
+    def __init__(self, url: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise SettingsError(f"{url}: write the server's address as http://host:port.")
+        self._url = url.rstrip("/")
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """All tasks."""
+        found: list[dict[str, Any]] = self._call("GET", "/tasks")["tasks"]
+        return found
+
+    def task(self, name: str) -> dict[str, Any]:
+        """One task.
+
+        Raises:
+            Refused: there is none of that name.
+        """
+        return self._call("GET", _path(name))
+
+    def put(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a task or give it a version; the task as it is then.
+
+        Raises:
+            Refused: the entry is wrong, or the catalog cannot be changed.
+        """
+        return self._call("PUT", _path(name), entry)
+
+    def delete(self, name: str, version: str | None = None) -> None:
+        """Delete a task, or retire one of its versions.
+
+        Raises:
+            Refused: there is none, or the catalog cannot be changed.
+        """
+        self._call("DELETE", _path(name) if version is None else _path(name, version))
+
+    def act(self, name: str, version: str, action: str) -> dict[str, Any]:
+        """Promote, roll back, pin, unpin, preload or evict a version; waits for its load.
+
+        Raises:
+            Refused: it is rejected, or cannot be changed so.
+        """
+        path = f"{_path(name, version)}:{action}"
+        return self._call("POST", path, patience_s=_PATIENT_S)
+
+    def share(self, name: str, shares: Mapping[str, Any]) -> dict[str, Any]:
+        """Share a task's traffic out.
+
+        Raises:
+            Refused: a version is unknown, or the catalog cannot be changed.
+        """
+        return self._call("POST", f"{_path(name)}/traffic", shares)
+
+    def _call(
+        self, method: str, path: str, content: Any = None, patience_s: float = _TIMEOUT_S
+    ) -> dict[str, Any]:
+        body = None if content is None else orjson.dumps(content)
+        request = Request(  # noqa: S310 - scheme checked above
+            self._url + path, body, {"content-type": "application/json"}, method=method
+        )
+        try:
+            return _answer(request, patience_s)
+        except _BROKEN as error:
+            raise SettingsError(
+                f"{self._url}{path} gave no answer of ours ({error}); is the server running?"
+            ) from error
+
+
+def _answer(request: Request, patience_s: float) -> dict[str, Any]:
     try:
-        with urlopen(address, timeout=_TIMEOUT_S) as response:  # noqa: S310 - scheme checked above
-            tasks: list[dict[str, Any]] = orjson.loads(response.read())["tasks"]
-            return tasks
-    except (HTTPError, URLError, TimeoutError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f"{address} gave no list of tasks ({error}); is the server running?"
-        ) from error
+        with urlopen(request, timeout=patience_s) as response:  # noqa: S310 - scheme checked above
+            return _object(response.read() or b"{}")
+    except HTTPError as error:
+        with error:
+            raise _refused(error) from error
 
 
-def tasks_json(tasks: Sequence[dict[str, Any]]) -> str:
-    """The tasks as JSON."""
-    return orjson.dumps({"tasks": tasks}, option=orjson.OPT_INDENT_2).decode()
+def _refused(error: HTTPError) -> Refused:
+    """The server's own words; an answer in another shape is not a server of ours."""
+    content = _object(error.read())
+    if not isinstance(content.get("error"), str):
+        raise ValueError(f"status {error.code}")
+    return Refused(error.code, content["error"], content.get("reasons", ()))
 
 
-def tasks_table(tasks: Sequence[dict[str, Any]]) -> None:
-    """Print the tasks as a table."""
-    table = Table(*_COLUMNS)
-    for task in tasks:
-        table.add_row(*(_cell(task.get(column)) for column in _COLUMNS))
-    Console().print(table)
+def _object(body: bytes) -> dict[str, Any]:
+    content = orjson.loads(body)
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object")
+    return content
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value[:6]) + (" …" if len(value) > 6 else "")
-    return "" if value is None else str(value)
+def _path(name: str, version: str | None = None) -> str:
+    task = f"/tasks/{quote(name, safe='')}"
+    return task if version is None else f"{task}/versions/{quote(version, safe='')}"

@@ -50,12 +50,14 @@ class FakeService:
     Args:
         gate: preloads wait for it.
         raises: raised by every change.
+        course: states that the newest version of a task has, one after another, when looked at.
     """
 
     views: dict[str, TaskView] = field(default_factory=lambda: {"topic": TOPIC, "new": NEW})
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     gate: asyncio.Event | None = None
     raises: Exception | None = None
+    course: list[str] = field(default_factory=list)
     is_draining: bool = False
     is_warm: bool = True
     is_writable: bool = True
@@ -88,7 +90,13 @@ class FakeService:
         """One."""
         if name not in self.views:
             raise UnknownTask(name)
-        return self.views[name]
+        view = self.views[name]
+        if self.course:
+            state = self.course.pop(0)
+            reasons = REASONS if state == "rejected" else ()
+            newest = replace(view.versions[-1], state=state, reasons=reasons)
+            view = self.views[name] = replace(view, versions=(*view.versions[:-1], newest))
+        return view
 
     def _guard(self, name: str, expected: str | None) -> None:
         if self.raises is not None:

@@ -22,7 +22,6 @@ from serving.check import (
     spec_of,
 )
 from serving.errors import TaskFileError
-from serving.remote import fetch_tasks
 from serving.settings import Settings, load_settings
 from tests.serving.fake_engine import open_fake
 
@@ -53,8 +52,8 @@ def test_help_loads_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for name in ("serve", "batch", "check", "tasks"):
-        assert CliRunner().invoke(cli.app, [name, "--help"]).exit_code == 0
+    for name in ("serve", "batch", "check", "tasks", "tasks put", "tasks traffic"):
+        assert CliRunner().invoke(cli.app, [*name.split(), "--help"]).exit_code == 0
 
 
 NOTHING_STARTED = (
@@ -64,6 +63,10 @@ NOTHING_STARTED = (
     ("check", "/nowhere"),
     ("check", "/nowhere", "--backbone", "x", "--option", "pooling"),
     ("tasks", "--url", "http://127.0.0.1:9"),
+    ("tasks", "--url", "http://127.0.0.1:9", "put", "x", "--adapter", "hf://o/n"),
+    ("tasks", "show", "x", "--url", "http://127.0.0.1:9"),
+    ("tasks", "put", "x"),
+    ("tasks", "put", "x", "/nowhere.yaml"),
     ("tasks", "--url", "file:///etc/passwd"),
 )
 
@@ -205,12 +208,6 @@ def test_compositions_that_are_no_yaml_are_told_so(tree: str) -> None:
     """Also those too long for a file's name."""
     with pytest.raises(TaskFileError, match="no composition"):
         spec_of(tree, {})
-
-
-def test_tasks_of_no_server_says_so() -> None:
-    """Is it running?"""
-    with pytest.raises(PolyheadError, match="is the server running"):
-        fetch_tasks("http://127.0.0.1:9")
 
 
 def test_check_options_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,77 @@
+"""What the sub-commands of `polyhead tasks` share: options, the call, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from serving.remote import Refused, Remote
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The task.", show_default=False)]
+Url = Annotated[str | None, typer.Option("--url", help="The running server (else POLYHEAD_URL).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+EXIT_REFUSED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Options that stand before the sub-command."""
+
+    url: str
+    as_json: bool
+
+
+def call(
+    context: typer.Context,
+    url: str | None,
+    as_json: bool,
+    use: Callable[[Remote], Mapping[str, Any] | None],
+) -> None:
+    """Call the server and print the task that it answers with, if any.
+
+    Args:
+        context: holds the `Shared` options.
+        url, as_json: of the sub-command; they win.
+        use: the call.
+
+    Raises:
+        SettingsError: no server answers there.
+    """
+    from serving.commands.tables import print_task
+
+    shared: Shared = context.obj
+    with refusals():
+        task = use(Remote(url or shared.url))
+    if task is None:
+        return
+    if as_json or shared.as_json:
+        print_json(task)
+    else:
+        print_task(task)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What the server refuses is a line, its reasons below, and exit 1."""
+    try:
+        yield
+    except Refused as refused:
+        say(f"polyhead: {refused}")
+        for reason in refused.reasons:
+            say(f"  [{reason.get('code')}] {reason.get('message')}")
+        raise typer.Exit(EXIT_REFUSED) from refused
+
+
+def say(line: str) -> None:
+    """A line on standard error."""
+    typer.echo(line, err=True)
+
+
+def print_json(content: Any) -> None:
+    """A value as JSON on standard output."""
+    typer.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode())
