@@ -31,13 +31,19 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """What is resident now; counts, and bytes on host and device."""
+    """What is resident now; counts, and bytes on host and device.
+
+    Args:
+        device_evictions, host_evictions: adapters and heads that lost their place so far.
+    """
 
     resident_adapters: int
     resident_bytes: int
     host_adapters: int
     host_bytes: int
     free_slots: int
+    device_evictions: int = 0
+    host_evictions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

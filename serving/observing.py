@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -30,6 +31,8 @@ class Observer:
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._lock = threading.Lock()
+        self._evictions: dict[str, int] = {}
 
     def answered(self, task: str, answer: Answer, took_s: float) -> None:
         """One request got its answer."""
@@ -71,10 +74,6 @@ class Observer:
         self._recorder.add("polyhead_loads_total", source, result)
         self._recorder.observe("polyhead_load_seconds", seconds, source)
 
-    def evicted(self, tier: str, count: int = 1) -> None:
-        """Adapters lost their place on the `device` or in `host` memory."""
-        self._recorder.add("polyhead_evictions_total", tier, value=count)
-
     def admitted(self, result: str) -> None:
         """One version was judged: `accepted`, `known` (not checked again), `rejected`, `failed`."""
         self._recorder.add("polyhead_admissions_total", result)
@@ -109,6 +108,8 @@ class Observer:
         record.put("polyhead_resident_bytes", stats.resident_bytes, "device")
         record.put("polyhead_resident_bytes", stats.host_bytes, "host")
         record.put("polyhead_free_slots", stats.free_slots)
+        self._evicted("device", stats.device_evictions)
+        self._evicted("host", stats.host_evictions)
         record.put_all("polyhead_tasks", {(state,): count for state, count in tasks.items()})
 
     def present(self, tasks: Mapping[str, Mapping[str, str]]) -> None:
@@ -125,6 +126,12 @@ class Observer:
             if tier in _TIERS
         )
         self._recorder.put_all("polyhead_resident_versions", dict(tiers))
+
+    def _evicted(self, tier: str, total: int) -> None:
+        with self._lock:
+            count = total - self._evictions.get(tier, 0)
+            self._evictions[tier] = total
+        self._recorder.add("polyhead_evictions_total", tier, value=max(0, count))
 
     def waiting(self, rows: int, tokens: int, requests: int) -> None:
         """What is inside now."""
