@@ -121,6 +121,7 @@ class Admitter:
 
     def close(self) -> None:
         """Take nothing new; what goes on goes on."""
+        self._checker.is_closed = True
         self._turns.close()
 
     def stop(self, timeout_s: float = 2.0) -> bool:

@@ -12,17 +12,20 @@ from adapter_runtime import (
     Engine,
     InvalidInput,
     Note,
+    RowFailed,
     Run,
     TaskVersion,
-    VersionFailed,
     WorkItem,
 )
-from serving.errors import DeadlineExceeded
+from serving.errors import DeadlineExceeded, Draining
 from serving.lifecycle.live import Version
 from serving.lifecycle.verdicts import Verdicts
 
 CHECK_S = 120.0
 """A check runs beside the traffic and behind it, so it has patience."""
+
+_VERDICTS = (InvalidInput, RowFailed)
+"""What speaks against a version; others, such as a lack of room, say nothing of it."""
 
 RunLow = Callable[[Sequence[WorkItem], float], Sequence[Arrays | Exception]]
 """Runs rows within so many seconds; one outcome for each."""
@@ -42,12 +45,16 @@ class Checker:
         engine: checks.
         verdicts: what earlier checks said.
         clock: monotonic seconds.
+
+    Attributes:
+        is_closed: the server stops, so that rows fail for no fault of their version.
     """
 
     def __init__(self, engine: Engine, verdicts: Verdicts, clock: Callable[[], float]) -> None:
         self._engine = engine
         self._verdicts = verdicts
         self._clock = clock
+        self.is_closed = False
 
     def judge(self, version: TaskVersion, run: RunLow | None, *, is_suspect: bool) -> Verdict:
         """Whether a version may serve. Blocks.
@@ -66,6 +73,8 @@ class Checker:
         if known is not None:
             return Verdict(known, is_known=True)
         found = self._engine.check(version, None if run is None else self._within(run))
+        if found and self.is_closed:
+            raise Draining("The server stopped before the check had ended.", 1.0)
         if not is_suspect:
             self._verdicts.keep(key, found)
         return Verdict(found)
@@ -87,9 +96,7 @@ class Checker:
                 raise DeadlineExceeded(f"The check took more than {CHECK_S:g} s; try again.")
             outcomes = run(items, left_s)
             for outcome in outcomes:
-                if isinstance(outcome, Exception) and not isinstance(
-                    outcome, VersionFailed | InvalidInput
-                ):
+                if isinstance(outcome, Exception) and not isinstance(outcome, _VERDICTS):
                     raise outcome
             return outcomes
 

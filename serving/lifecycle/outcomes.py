@@ -119,12 +119,14 @@ class Outcomes:
         with self._tasks.lock:
             if not version.is_ready:
                 return False
+            version.is_admitted = True
             return self.quarantine(version, reasons_of(error)) is Result.QUARANTINED
 
     def lost_weights(self, version: Version, error: Exception) -> None:
         """The weights of a version that serves could not be brought back: others take over."""
         with self._tasks.lock:
             if version.is_ready:
+                version.is_admitted = True
                 self.failed(version, error)
 
     def answered(self, version: Version) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from adapter_runtime import Engine, TaskVersion
+from adapter_runtime import Engine, TaskVersion, leaves
 from serving.lifecycle.admitter import Admissions
 from serving.lifecycle.live import Version
 from serving.lifecycle.outcomes import reasons_of
@@ -24,7 +24,7 @@ class _Chores:
     """What is to be done for tasks that changed, once the lock is free again."""
 
     start: list[Version] = field(default_factory=list)
-    evict: list[TaskVersion] = field(default_factory=list)
+    evict: list[Version] = field(default_factory=list)
     pin: list[Version] = field(default_factory=list)
 
 
@@ -73,8 +73,8 @@ class Caretaker:
             chores.start += self._due()
         for version in chores.start:
             self._admissions.start(version)
-        for prepared in chores.evict:
-            self._do(prepared.task, self._engine.evict, prepared)
+        for version in chores.evict:
+            self._evict(version)
         for version in chores.pin:
             self._pin(version)
         for version in self._tasks.take_gone():
@@ -97,7 +97,7 @@ class Caretaker:
                 version.is_superseded = version.in_flight > 0
                 version.has_served = version.is_superseded
                 if not version.is_superseded:
-                    chores.evict.append(version.prepared)
+                    chores.evict.append(version)
 
     def _due(self) -> list[Version]:
         """Versions that were refused or quarantined, and whose time has come; the lock is held."""
@@ -125,8 +125,24 @@ class Caretaker:
                 version.last_error = text
                 self._tasks.note(version, "not_pinned", text)
 
+    def _evict(self, version: Version) -> None:
+        """Free what a superseded version alone uses; what others share stays where it is."""
+        with self._tasks.lock:
+            if version.prepared is None or version.in_flight:
+                return
+            prepared, own = version.prepared, _weights(version.prepared)
+            others = (one for task in self._tasks for one in task.versions if one.has_served)
+            shared = (one.prepared for one in others if one is not version and one.is_ready)
+            if any(own & _weights(each) for each in shared if each is not None):
+                return
+        self._do(version.task, self._engine.evict, prepared)
+
     def _do(self, task: str, chore: Callable[[TaskVersion], None], version: TaskVersion) -> None:
         try:
             chore(version)
         except Exception:
             log.exception("%s: version %s could not be let go", task, version.id)
+
+
+def _weights(version: TaskVersion) -> set[str]:
+    return {version.head.digest, *(leaf.ref for leaf in leaves(version.composition))}

@@ -99,10 +99,10 @@ class FakeEngine:
         if "crash" in source:
             raise ZeroDivisionError("surprise")
         kind = spec.kind or Kind.TEXT_CLASSIFICATION
-        head = HeadSpec("linear", (), spec.labels or ("no", "yes"), digest=spec.name)
         mark = source.partition("@")[2]
         name = f"{spec.name}-{mark}" if mark else spec.name
         id, digest = f"v{mark or 1}", f"digest-{name}"
+        head = HeadSpec("linear", (), spec.labels or ("no", "yes"), digest=name)
         return TaskVersion(spec.name, id, digest, kind, head, spec.adapter, spec.limits, spec)
 
     def outline(self, spec: TaskSpec) -> Outline:
