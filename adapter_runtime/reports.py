@@ -34,7 +34,9 @@ class EngineStats:
     """What is resident now; counts, and bytes on host and device.
 
     Args:
+        pinned: adapters and heads that pinned versions hold now.
         device_evictions, host_evictions: adapters and heads that lost their place so far.
+        host_loads, failed_loads: times that evicted weights were read again, and could not be.
     """
 
     resident_adapters: int
@@ -44,6 +46,9 @@ class EngineStats:
     free_slots: int
     device_evictions: int = 0
     host_evictions: int = 0
+    pinned: int = 0
+    host_loads: int = 0
+    failed_loads: int = 0
 
 
 @dataclass(frozen=True, slots=True)

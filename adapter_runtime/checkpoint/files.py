@@ -18,6 +18,7 @@ from torch import Tensor
 
 from adapter_runtime.checkpoint.pickles import Unsafe, check_pickle
 from adapter_runtime.errors import RejectedAdapter
+from adapter_runtime.memory import is_out_of_memory
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Note
 
@@ -49,6 +50,8 @@ def read_tensors(folder: Folder, name: str) -> dict[str, Tensor]:
         message = f"{name} holds something else than tensors and was not opened; {_AGAIN}."
         raise _rejected(where, "unsafe_pickle", message) from error
     except (SafetensorError, RuntimeError, ValueError, KeyError, OSError, EOFError) as error:
+        if is_out_of_memory(error):
+            raise
         message = f"{name} is damaged or no tensor file ({_first_line(error)}); {_AGAIN}."
         raise _rejected(where, "unreadable_file", message) from error
     return _checked(content, where, name, folder.max_file_bytes)
@@ -68,6 +71,8 @@ def _load_pickle(stored: bytes) -> Any:
     except pickle.UnpicklingError:
         raise
     except Exception as error:  # whatever a damaged file makes torch's own reader do
+        if is_out_of_memory(error):
+            raise
         raise ValueError(_first_line(error)) from error
 
 

@@ -95,8 +95,19 @@ def examine_adapter(
         SourceError: a file cannot be read.
         RejectedAdapter: there is no adapter, or its weights cannot be opened.
     """
-    kind = read_config_kind(folder)
-    if kind is None:
+    config = read_config(folder)
+    examine = _examine_peft if "peft_type" in config else _examine_adapterhub
+    return examine(folder, config, facts, _meaning(folder, options))
+
+
+def read_config(folder: Folder) -> Mapping[str, Any]:
+    """An adapter's `adapter_config.json`.
+
+    Raises:
+        SourceError: it cannot be read.
+        RejectedAdapter: the folder holds no adapter that could be served.
+    """
+    if not folder.has(_CONFIG):
         raise RejectedAdapter(folder.source, [_missing_config(folder)])
     config = folder.read_json(_CONFIG)
     if not isinstance(config, Mapping):
@@ -107,8 +118,29 @@ def examine_adapter(
             "on this backbone could share; serve it on a backbone that was saved with them."
         )
         raise _rejected(folder, "own_embeddings", message)
-    examine = _examine_peft if kind == "peft" else _examine_adapterhub
-    return examine(folder, config, facts, _meaning(folder, options))
+    return config
+
+
+def check_config(
+    folder: Folder, facts: BackboneFacts, options: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """As `read_config`, for an adapter that its config alone lets fit.
+
+    Raises:
+        SourceError: it cannot be read.
+        RejectedAdapter: the config and the names of the files show that it cannot be served.
+    """
+    config = read_config(folder)
+    _meaning(folder, options)
+    if "peft_type" in config:
+        problems, names = peft.check_config(config), (peft.WEIGHT_FILES, adapterhub.WEIGHT_FILES)
+    else:
+        problems = adapterhub.check_config(config, facts)
+        names = adapterhub.WEIGHT_FILES, peft.WEIGHT_FILES
+    if problems:
+        raise RejectedAdapter(folder.source, problems)
+    _weights(folder, *names)
+    return config
 
 
 def _examine_adapterhub(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from torch import Tensor
 
 from adapter_runtime.engine.states import StreamStates
-from adapter_runtime.errors import PolyheadError, RowFailed
+from adapter_runtime.errors import CapacityError, PolyheadError, RowFailed, VersionFailed
 from adapter_runtime.heads.table import HEADS
+from adapter_runtime.memory import is_out_of_memory
 from adapter_runtime.types import Arrays, HeadSpec, WorkItem
 
 
@@ -52,13 +54,12 @@ class Answering:
         kind, weights = HEADS[spec.head_type], self.weights[spec.digest]
         try:
             found = kind.forward(spec, weights, states.of(places), raw)
-        except (PolyheadError, RuntimeError, ValueError) as error:
-            if isinstance(error, RowFailed) and len(places) > 1:
-                # One row's own fault, so its neighbours are answered without it.
-                for place in places:
-                    self._run_head(spec, indices, [place], states)
-            else:
+        except Exception as error:
+            if len(places) == 1:
                 self.fail(numbers, error)
+            # One row's or version's own fault, so its neighbours are answered without it.
+            for place in places if len(places) > 1 else ():
+                self._run_head(spec, indices, [place], states)
             return
         for number, arrays in zip(numbers, found, strict=True):
             self.outcomes[number] = (
@@ -68,9 +69,7 @@ class Answering:
     def fail(self, numbers: Sequence[int], error: Exception) -> None:
         """Give the same error to several items."""
         for number in numbers:
-            task = self.items[number].version.task
-            failed = error if isinstance(error, PolyheadError) else RowFailed(f"{task}: {error}")
-            self.outcomes[number] = failed
+            self.outcomes[number] = as_outcome(error, self.items[number].version.task)
 
     def result(self) -> tuple[Arrays | Exception, ...]:
         """One outcome per item, in order."""
@@ -82,8 +81,32 @@ def _is_finite(arrays: Arrays) -> bool:
     return all(bool(np.isfinite(values).all()) for values in arrays.values())
 
 
-def _not_finite(item: WorkItem) -> RowFailed:
-    return RowFailed(
+def _not_finite(item: WorkItem) -> VersionFailed:
+    return VersionFailed(
         f"{item.version.task} computed a value that is not finite for this input; "
-        "its adapter overflows here."
+        "its weights overflow here."
     )
+
+
+def as_outcome(error: Exception, task: str) -> PolyheadError:
+    """What a row is told of an error: what was raised by surprise is its version's fault."""
+    if isinstance(error, PolyheadError):
+        return error
+    if is_out_of_memory(error):
+        return CapacityError("The device's memory is too full for this batch; send smaller ones.")
+    return VersionFailed(f"{task} cannot be computed ({type(error).__name__}: {error}).")
+
+
+@contextmanager
+def blaming(task: str) -> Iterator[None]:
+    """Whatever goes wrong in the block is raised as what a row of the task is told.
+
+    Raises:
+        PolyheadError: anything went wrong.
+    """
+    try:
+        yield
+    except PolyheadError:
+        raise
+    except Exception as error:
+        raise as_outcome(error, task) from error

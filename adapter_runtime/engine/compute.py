@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from adapter_runtime.engine.answering import Answering
 from adapter_runtime.engine.extend import extend
@@ -14,7 +14,7 @@ from adapter_runtime.engine.pack import Job
 from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.errors import InvalidInput, PolyheadError
 from adapter_runtime.residency.slots import HeadPool, SlotPool
-from adapter_runtime.types import Composition, RunResult, RunStats, WorkItem
+from adapter_runtime.types import RunResult, RunStats, WorkItem
 
 
 class Compute:
@@ -78,16 +78,22 @@ class Compute:
     def _forward(
         self, numbers: Sequence[int], answering: Answering, lanes: int | None
     ) -> BatchReport:
-        """Run items, and those whose stream failed once more, each composition by itself."""
+        """Run items, and those whose stream failed once more, in smaller company."""
         report = self._run(numbers, answering, lanes)
-        failed: dict[Composition | None, list[int]] = {}
-        for job in report.errors:
-            number = numbers[job]
-            failed.setdefault(answering.items[number].version.composition, []).append(number)
-        for group in failed.values():
-            again = self._run(group, answering, lanes)
-            for job, error in again.errors.items():
-                answering.fail([group[job]], error)
+        items = answering.items
+
+        def errors_of(group: Sequence[int]) -> dict[int, Exception]:
+            errors = self._run(group, answering, lanes).errors
+            return {group[job]: error for job, error in errors.items()}
+
+        failed = [numbers[job] for job in report.errors]
+        for group in _grouped(failed, lambda number: items[number].version.composition):
+            errors = errors_of(group)
+            versions = _grouped(errors, lambda number: items[number].version.digest)
+            if len(versions) > 1:  # One of them may be to blame for all.
+                errors = {key: error for each in versions for key, error in errors_of(each).items()}
+            for number, error in errors.items():
+                answering.fail([number], error)
         return report
 
     def _run(self, numbers: Sequence[int], answering: Answering, lanes: int | None) -> BatchReport:
@@ -104,3 +110,10 @@ class Compute:
             answering.finish([numbers[index] for index in indices], states)
 
         return self.runner.run(jobs, finish, lanes)
+
+
+def _grouped(numbers: Iterable[int], key: Callable[[int], Hashable]) -> list[list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for number in numbers:
+        groups.setdefault(key(number), []).append(number)
+    return list(groups.values())

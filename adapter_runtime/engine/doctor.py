@@ -20,7 +20,8 @@ from adapter_runtime.engine.about import (
 )
 from adapter_runtime.engine.composing import describe
 from adapter_runtime.engine.reading import Reading
-from adapter_runtime.engine.versions import find_head, read_version
+from adapter_runtime.engine.task_head import find_head
+from adapter_runtime.engine.versions import read_version
 from adapter_runtime.errors import PolyheadError, RejectedAdapter
 from adapter_runtime.reports import Report
 from adapter_runtime.sources.folder import Folder

@@ -10,6 +10,7 @@ from typing import Any
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.admission import admission_problems
+from adapter_runtime.engine.answering import blaming
 from adapter_runtime.engine.compute import Compute
 from adapter_runtime.engine.doctor import examine
 from adapter_runtime.engine.forward import BatchRunner
@@ -222,7 +223,7 @@ class LocalEngine:
             SourceError: a local folder is not there.
             RejectedAdapter: the configs alone show that the task cannot serve.
         """
-        return outline(spec, self.backbone.facts, self._at_hand)
+        return outline(spec, self.backbone, self._at_hand)
 
     def identity(self) -> str:
         """A digest of all that a verdict depends on beside the version. May block the first time.
@@ -255,22 +256,30 @@ class LocalEngine:
 
     def decode(self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]) -> Any:
         """The typed answer of one request from its rows' outcomes."""
-        return HEADS[version.head.head_type].decode(version.head, encoded, outcomes)
+        with blaming(version.task):
+            return HEADS[version.head.head_type].decode(version.head, encoded, outcomes)
 
     def raw(
         self, version: TaskVersion, encoded: Encoded, outcomes: Sequence[Arrays]
     ) -> dict[str, Any]:
         """What the head computed before decoding, as the `--raw` members."""
-        return HEADS[version.head.head_type].raw(version.head, encoded, outcomes)
+        with blaming(version.task):
+            return HEADS[version.head.head_type].raw(version.head, encoded, outcomes)
 
     def stats(self) -> EngineStats:
         """What is resident now."""
+        store = self.library.store
         return EngineStats(
             resident_adapters=len(self.slots),
             resident_bytes=self.slots.num_bytes + self.heads.num_bytes,
-            host_adapters=len(self.library.store),
-            host_bytes=self.library.store.num_bytes,
+            host_adapters=len(store),
+            host_bytes=store.num_bytes,
             free_slots=self.slots.num_free,
+            device_evictions=self.slots.num_evicted + self.heads.num_evicted,
+            host_evictions=store.num_evicted,
+            pinned=self.holdings.num_pinned,
+            host_loads=store.num_loads,
+            failed_loads=store.num_failed,
         )
 
     def close(self) -> None:

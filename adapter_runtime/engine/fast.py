@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -47,7 +48,16 @@ class FastRouter:
 
     def __init__(self, slots: SlotPool) -> None:
         self._slots = slots
+        self._lock = threading.Lock()
         self._known: dict[Composition | None, _Placed] = {}
+        self._with: dict[str, set[Composition]] = {}
+        slots.watch(self._forget)
+
+    def _forget(self, digest: str) -> None:
+        """What is known of an evicted adapter would keep its tables in memory."""
+        with self._lock:
+            for composition in self._with.pop(digest, ()):
+                self._known.pop(composition, None)
 
     def order(self, composition: Composition | None) -> tuple[int, ...]:
         """Adapters that lie in the same tables side by side, by slot number among them."""
@@ -63,11 +73,19 @@ class FastRouter:
         slots = tuple(self._slots.slot(leaf.ref) for leaf in leaves(composition))
         found = self._known.get(composition)
         if found is None or any(map(_differ, found.slots, slots)):
+            found = _Placed(composition, slots, self._slots.methods)
+            self._remember(composition, found)
+        return found
+
+    def _remember(self, composition: Composition | None, placed: _Placed) -> None:
+        with self._lock:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
-            found = _Placed(composition, slots, self._slots.methods)
-            self._known[composition] = found
-        return found
+                self._with.clear()
+            self._known[composition] = placed
+            # Its adapters are pinned, so none of them leaves before this is written down.
+            for leaf in leaves(composition):
+                self._with.setdefault(leaf.ref, set()).add(cast(Composition, composition))
 
 
 def _differ(one: Slot, other: Slot) -> bool:

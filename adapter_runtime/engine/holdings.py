@@ -85,6 +85,12 @@ class Holdings:
             self.room.check(version.task, needs, is_pinned=False)
             self.room.admit(_key(version), needs)
 
+    @property
+    def num_pinned(self) -> int:
+        """Adapters and heads that pinned versions hold."""
+        with self._lock:
+            return self.room.num_pinned
+
     def slots_to_share(self) -> tuple[int, int]:
         """Slots that no pin holds, and those that the widest version needs."""
         with self._lock:

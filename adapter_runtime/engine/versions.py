@@ -9,36 +9,26 @@ from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
-from adapter_runtime.checkpoint.heads.backbone import (
-    LANGUAGE_KINDS,
-    backbone_head,
-    trained_kind,
-)
-from adapter_runtime.checkpoint.heads.reading import embedding_head
-from adapter_runtime.compositions import last_leaf
 from adapter_runtime.engine.composing import describe, read_composition
 from adapter_runtime.engine.reading import Reading
+from adapter_runtime.engine.task_head import EMBEDDING_KINDS, find_head
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import (
-    Adapter,
     Composition,
-    Fuse,
     HeadWeights,
     Kind,
     Limits,
     Note,
     Part,
     RowExtension,
-    Stack,
     TaskSpec,
     TaskVersion,
     map_leaves,
 )
 
 _ID_DIGITS = 12
-EMBEDDING_KINDS = frozenset({Kind.FEATURE_EXTRACTION, Kind.SENTENCE_SIMILARITY})
 
 
 def read_version(spec: TaskSpec, backbone: Backbone, reading: Reading) -> TaskVersion:
@@ -113,69 +103,6 @@ def find_extension(adapters: Sequence[Sequence[Part]]) -> RowExtension | None:
     return tokens._replace(shift=shift, reads_types=reads_types)
 
 
-def find_head(
-    spec: TaskSpec, backbone: Backbone, reading: Reading, adapters: Sequence[Adapter] = ()
-) -> HeadWeights:
-    """The head named by the task, else the one beside its adapters, else one without files.
-
-    Beside a fusion that ends the composition, else beside the last adapter. Without files there
-    are the backbone's own language model head and, for everything else, the embedding head.
-
-    Raises:
-        RejectedAdapter: a head is named or needed and there is none.
-    """
-    if spec.kind not in EMBEDDING_KINDS or spec.head is not None:
-        sources = [spec.head] if spec.head else _last_sources(spec.adapter)
-        for source in sources:
-            if head := reading.read_head(source, spec.labels, spec.options):
-                return head
-        if spec.head is None and (own := _own_head(spec, backbone, adapters)):
-            return reading.keep(own)
-        if spec.head is not None or _wanted_kind(spec, adapters) not in (None, *EMBEDDING_KINDS):
-            raise _missing_head(spec, sources, adapters)
-    return reading.keep(embedding_head(backbone.sentence, spec.options))
-
-
-def _wanted_kind(spec: TaskSpec, adapters: Sequence[Adapter]) -> Kind | None:
-    """The task's kind, else that of the language model head that its last adapter trained under."""
-    return spec.kind or (trained_kind(adapters[-1].config) if adapters else None)
-
-
-def _missing_head(
-    spec: TaskSpec, sources: Sequence[str], adapters: Sequence[Adapter]
-) -> RejectedAdapter:
-    where = sources[-1] if sources else spec.name
-    kind = _wanted_kind(spec, adapters)
-    neither = " and the backbone's folder none either" if kind in LANGUAGE_KINDS else ""
-    message = f"{where} holds no prediction head{neither}; name one with `head:`."
-    if spec.head is None and spec.kind is None:
-        message = (
-            f"It was trained under a language model head, {where} holds none{neither}; name one "
-            "with `head:`, or set `kind: feature-extraction` for the hidden states."
-        )
-    return RejectedAdapter(spec.name, [Note("missing_head", message)])
-
-
-def _own_head(
-    spec: TaskSpec, backbone: Backbone, adapters: Sequence[Adapter]
-) -> HeadWeights | None:
-    """The backbone's language model head, where one is asked for or an adapter trained under it."""
-    kind = _wanted_kind(spec, adapters)
-    if kind not in LANGUAGE_KINDS:
-        return None
-    return backbone_head(backbone.facts, kind, spec.options)
-
-
-def _last_sources(tree: Composition | None) -> list[str]:
-    """Where a head may lie: beside the last fusion, and beside the last adapter."""
-    if tree is None:
-        return []
-    if isinstance(tree, Stack):
-        return _last_sources(tree.children[-1])
-    fusions = [tree.fusion.ref] if isinstance(tree, Fuse) else []
-    return [*fusions, last_leaf(tree).ref]
-
-
 def make_version(
     spec: TaskSpec,
     composition: Composition | None,
@@ -189,15 +116,10 @@ def make_version(
     Raises:
         RejectedAdapter: the head cannot answer the task's kind, or a limit exceeds the backbone's.
     """
-    kinds = HEADS[head.spec.head_type].kinds
-    kind = spec.kind or kinds[0]
-    if kind not in kinds:
-        able = ", ".join(kinds)
-        problem = Note("kind_mismatch", f"A {head.spec.head_type} head answers {able}, not {kind}.")
-        raise RejectedAdapter(spec.name, [problem])
+    kind = find_kind(spec, head.spec.head_type)
     _check_labels(head.spec.labels, spec.name)
     most = _room(spec, backbone, extension)
-    limits = _limits(spec, kind, head.spec.head_type, backbone, most)
+    limits = find_limits(spec, kind, head.spec.head_type, backbone, most)
     digest = _digest(composition, head.spec.digest, kind, limits, spec.options)
     return TaskVersion(
         task=spec.name,
@@ -211,6 +133,21 @@ def make_version(
         spec=spec,
         notes=(*notes, *head.notes),
     )
+
+
+def find_kind(spec: TaskSpec, head_type: str) -> Kind:
+    """What a task with such a head answers.
+
+    Raises:
+        RejectedAdapter: not what the task says.
+    """
+    kinds = HEADS[head_type].kinds
+    kind = spec.kind or kinds[0]
+    if kind not in kinds:
+        able = ", ".join(kinds)
+        problem = Note("kind_mismatch", f"A {head_type} head answers {able}, not {kind}.")
+        raise RejectedAdapter(spec.name, [problem])
+    return kind
 
 
 def _check_labels(labels: Sequence[str], where: str) -> None:
@@ -235,7 +172,18 @@ def _room(spec: TaskSpec, backbone: Backbone, extension: RowExtension | None) ->
     return backbone.max_tokens - taken
 
 
-def _limits(spec: TaskSpec, kind: Kind, head_type: str, backbone: Backbone, most: int) -> Limits:
+def find_limits(
+    spec: TaskSpec, kind: Kind, head_type: str, backbone: Backbone, most: int
+) -> Limits:
+    """The length rule of a task with such a head.
+
+    Args:
+        spec, kind, head_type, backbone: of the task.
+        most: tokens of one input.
+
+    Raises:
+        RejectedAdapter: not what the task says.
+    """
     overflows = HEADS[head_type].overflows
     overflow = spec.limits.overflow or overflows[0]
     if overflow not in overflows:

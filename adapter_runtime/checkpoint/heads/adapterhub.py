@@ -57,11 +57,7 @@ def read_adapterhub_head(
     Raises:
         RejectedAdapter: the head does not fit the backbone, or its tensors do not fit its config.
     """
-    config = folder.read_json(CONFIG_FILE) if folder.has(CONFIG_FILE) else None
-    if not isinstance(config, dict):
-        message = f"{CONFIG_FILE} is missing, so that nothing says what the head is; save it again."
-        raise RejectedAdapter(folder.source, [Note("missing_head_config", message)])
-    _check_class(folder, config, facts)
+    config = read_config(folder, facts)
     ledger = Ledger(tensors)
     layout, notes = _as_trained(_layout(folder, config, ledger, facts), config, options)
     digest = folder.digest((CONFIG_FILE, SAFE_FILE, PICKLE_FILE))
@@ -69,6 +65,38 @@ def read_adapterhub_head(
     if problems := ledger.problems():
         raise RejectedAdapter(folder.source, problems)
     return replace(head, notes=(*head.notes, *notes), accounts=ledger.accounts())
+
+
+def read_config(folder: Folder, facts: BackboneFacts) -> Mapping[str, Any]:
+    """A head's `head_config.json`.
+
+    Raises:
+        SourceError: it cannot be read.
+        RejectedAdapter: there is none, or it is for another model.
+    """
+    config = folder.read_json(CONFIG_FILE) if folder.has(CONFIG_FILE) else None
+    if not isinstance(config, dict):
+        message = f"{CONFIG_FILE} is missing, so that nothing says what the head is; save it again."
+        raise RejectedAdapter(folder.source, [Note("missing_head_config", message)])
+    _check_class(folder, config, facts)
+    return config
+
+
+def flexible_config(folder: Folder, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a head's config that describes a flexible head.
+
+    Raises:
+        RejectedAdapter: there is none.
+    """
+    stack = config.get("config")
+    if isinstance(stack, dict):
+        return stack
+    named = str(config.get("model_class"))
+    message = (
+        f"head_config.json has no `config` of a flexible head, and {named:.200} is no task class "
+        "with a head that is known; save the head from a flexible model."
+    )
+    raise RejectedAdapter(folder.source, [Note("bad_head_config", message)])
 
 
 def _build(
@@ -133,16 +161,10 @@ def _check_class(folder: Folder, config: Mapping[str, Any], facts: BackboneFacts
 def _layout(
     folder: Folder, config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts
 ) -> Layout:
-    stack, class_name = config.get("config"), str(config.get("model_class"))
-    name = str(config.get("name") or "")
+    class_name, name = str(config.get("model_class")), str(config.get("name") or "")
     if class_name in STATIC_HEADS:
         return _static_layout(folder, config, STATIC_HEADS[class_name], ledger, facts)
-    if not isinstance(stack, dict):
-        message = (
-            f"head_config.json has no `config` of a flexible head, and {class_name:.200} is no "
-            "task class with a head that is known; save the head from a flexible model."
-        )
-        raise RejectedAdapter(folder.source, [Note("bad_head_config", message)])
+    stack = flexible_config(folder, config)
     return flex_layout(name, stack, ledger, facts, folder.source)
 
 

@@ -67,7 +67,7 @@ def flex_layout(
     head_type = check_type(config, where)
     _pass_over_other_heads(ledger, name)
     if head_type == PARSING:
-        return ParsingLayout(name, _num_labels(config, where), label_map(config, where))
+        return ParsingLayout(name, num_labels(config, where), label_map(config, where))
     if head_type in LANGUAGE_TYPES:
         return _language_layout(name, config, facts, where)
     settings = stack_settings(config, where)
@@ -80,7 +80,7 @@ def flex_layout(
         head_type=head_type,
         settings=settings,
         prefixes=tuple(f"heads.{name}.{index}" for index in indices),
-        num_labels=_num_labels(config, where),
+        num_labels=num_labels(config, where),
         labels=label_map(config, where),
     )
 
@@ -217,7 +217,12 @@ def label_map(config: Mapping[str, Any], where: str) -> dict[int, str] | None:
         raise bad_config(where, message) from error
 
 
-def _num_labels(config: Mapping[str, Any], where: str) -> int:
+def num_labels(config: Mapping[str, Any], where: str) -> int:
+    """How many labels a flexible head's `config` says that it has.
+
+    Raises:
+        RejectedAdapter: no number that can be.
+    """
     return _count(config.get("num_labels", 2), "num_labels", where, MAX_LABELS)
 
 

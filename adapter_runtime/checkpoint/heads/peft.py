@@ -41,6 +41,16 @@ _COPIES = frozenset({"original_module", "modules_to_save"})
 """With `bias="all"` PEFT saves biases of its wrappers too: the replaced module's and the head's."""
 
 
+def read_config(folder: Folder) -> Mapping[str, Any] | None:
+    """PEFT's `adapter_config.json`; None where the folder has none of PEFT's.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    config = folder.read_json(CONFIG_FILE) if folder.has(CONFIG_FILE) else None
+    return config if isinstance(config, dict) and "peft_type" in config else None
+
+
 def head_tensor_names(
     config: Mapping[str, Any], names: Iterable[str], facts: BackboneFacts
 ) -> frozenset[str]:
@@ -75,7 +85,7 @@ def read_peft_head(
     if problems:
         raise RejectedAdapter(folder.source, problems)
     trained = [path for path in saved if _COPIES.isdisjoint(path.split("."))]
-    class_name = _class_name(folder, config, facts, is_needed=bool(trained))
+    class_name = class_name_of(folder, config, facts, is_needed=bool(trained))
     if class_name is None:
         return None
     head = STATIC_HEADS[class_name]
@@ -162,9 +172,20 @@ def _is_head_path(path: str, facts: BackboneFacts) -> bool:
     return is_plain and bool(modules) and modules[0] in head_modules(facts.model_type)
 
 
-def _class_name(
+def class_name_of(
     folder: Folder, config: Mapping[str, Any], facts: BackboneFacts, *, is_needed: bool
 ) -> str | None:
+    """The task class that an adapter was trained on; None where its config names none.
+
+    Args:
+        folder: the files.
+        config: `adapter_config.json`.
+        facts: the backbone.
+        is_needed: the file holds a head, so there must be a class.
+
+    Raises:
+        RejectedAdapter: a class whose heads are not supported, or of another backbone.
+    """
     mapping = config.get("auto_mapping")
     recorded = str(mapping.get("base_model_class")) if isinstance(mapping, dict) else ""
     if recorded in STATIC_HEADS:

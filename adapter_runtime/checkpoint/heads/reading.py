@@ -48,7 +48,7 @@ def read_head(
         names = f"{heads_adapterhub.SAFE_FILE} or {heads_adapterhub.PICKLE_FILE}"
         message = f"{heads_adapterhub.CONFIG_FILE} is there without its weights; add {names}."
         raise RejectedAdapter(folder.source, [Note("missing_file", message)])
-    config = _peft_config(folder)
+    config = heads_peft.read_config(folder)
     peft_file = find_file(folder, (heads_peft.SAFE_FILE, heads_peft.PICKLE_FILE))
     if config is None or peft_file is None:
         return None
@@ -76,10 +76,3 @@ def embedding_head(sentence: SentenceSettings | None, options: Mapping[str, Any]
     settings = EmbeddingSettings(cast(Any, pooling), bool(normalize))
     digest = hashlib.sha256(f"embedding {settings}".encode()).hexdigest()
     return HeadWeights(HeadSpec("embedding", settings, digest=digest), {})
-
-
-def _peft_config(folder: Folder) -> Mapping[str, Any] | None:
-    if not folder.has(heads_peft.CONFIG_FILE):
-        return None
-    config = folder.read_json(heads_peft.CONFIG_FILE)
-    return config if isinstance(config, dict) and "peft_type" in config else None

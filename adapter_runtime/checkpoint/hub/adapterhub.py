@@ -45,6 +45,8 @@ _READERS: Mapping[str, Reader] = {
 _FAMILIES = dict.fromkeys(("lora", "dora", "ia3"), "lora")
 """Methods of which a union may have one only at a point, beside those of equal names."""
 
+_NAMELESS = "The adapter's name is missing from adapter_config.json."
+_TOO_DEEP = "Its unions lie too deep in one another; save one union."
 LORA_SCALINGS = ("as_trained", "adapters")
 
 
@@ -103,6 +105,23 @@ def wrong_backbone(config: Mapping[str, Any], facts: BackboneFacts) -> list[Note
     return problems
 
 
+def check_config(config: Mapping[str, Any], facts: BackboneFacts) -> list[Note]:
+    """Why a config alone shows that its file cannot be read; empty where only weights can tell."""
+    if problems := wrong_backbone(config, facts):
+        return problems
+    try:
+        if not config.get("name"):
+            raise BadConfig(_NAMELESS)
+        stored = expand_config(config.get("config"))
+        for child in _children(stored):
+            _architecture(modernise(child, "version" in config or child is not stored))
+    except BadConfig as error:
+        return [Note(error.code, str(error))]
+    except RecursionError:
+        return [Note("bad_config", _TOO_DEEP)]
+    return []
+
+
 def read_adapterhub(
     config: Mapping[str, Any],
     ledger: Ledger,
@@ -124,7 +143,7 @@ def read_adapterhub(
     parts: list[Part] = []
     try:
         if not name:
-            raise BadConfig("The adapter's name is missing from adapter_config.json.")
+            raise BadConfig(_NAMELESS)
         residuals = Residuals.SEEN
         if interface is not None:
             facts, residuals = apply_interface(interface, facts)
@@ -143,7 +162,7 @@ def read_adapterhub(
         ledger.problem(error.code, str(error))
         ledger.alias(ledger.unused(), "not read")
     except RecursionError:
-        ledger.problem("bad_config", "Its unions lie too deep in one another; save one union.")
+        ledger.problem("bad_config", _TOO_DEEP)
         ledger.alias(ledger.unused(), "not read")
     parts = _counted(parts)
     return Reading(name, _distinct(parts, ledger), tuple(notes), str(version) if version else None)
@@ -203,13 +222,18 @@ def _read_one(
     if before != after:
         message = f"The file states no version, so its activation {before} means {after}."
         file.notes.append(Note("activation_renamed", message))
+    architecture = _architecture(current)
+    parts = _READERS[architecture](current, file)
+    return parts + (_read_invertible(current, top, file) if architecture == _BOTTLENECK else [])
+
+
+def _architecture(current: Mapping[str, Any]) -> str:
     architecture = str(current.get("architecture") or _BOTTLENECK)
     if architecture not in _READERS:
         known = ", ".join(_READERS)
         message = f"The architecture {architecture[:200]!r} is not supported; known are {known}."
         raise BadConfig(message, "unsupported_method")
-    parts = _READERS[architecture](current, file)
-    return parts + (_read_invertible(current, top, file) if architecture == _BOTTLENECK else [])
+    return architecture
 
 
 def _read_invertible(

@@ -35,19 +35,10 @@ def examine_fusion(folder: Folder, facts: BackboneFacts, options: Mapping[str, A
         SourceError: a file cannot be read.
         RejectedAdapter: there is no fusion layer, or its weights cannot be opened.
     """
-    if not folder.has(CONFIG_FILE):
-        raise _rejected(
-            folder, "not_a_fusion", f"There is no {CONFIG_FILE}; give the folder that holds it."
-        )
-    config = folder.read_json(CONFIG_FILE)
-    if not isinstance(config, Mapping):
-        raise _rejected(folder, "bad_config", f"{CONFIG_FILE} must hold a JSON object.")
+    config = _read_object(folder)
     if problems := wrong_backbone(config, facts):
         return Examination(None, tuple(problems), NOTHING, "adapterhub")
-    weights = find_file(folder, WEIGHT_FILES)
-    if weights is None:
-        message = f"There are no weights; expected {' or '.join(WEIGHT_FILES)}."
-        raise _rejected(folder, "missing_file", message)
+    weights = _weights(folder)
     temperature = options.get("fusion_temperature")
     digest = folder.digest((CONFIG_FILE, weights))
     if temperature is not None:
@@ -56,6 +47,39 @@ def examine_fusion(folder: Folder, facts: BackboneFacts, options: Mapping[str, A
     ledger = open_ledger(read_tensors(folder, weights), facts)
     file = HubFile(str(config.get("name") or ""), facts, ledger)
     return _examine(config, file, digest, temperature)
+
+
+def read_config(folder: Folder, facts: BackboneFacts) -> Mapping[str, Any]:
+    """The config of a fusion layer that it alone lets fit.
+
+    Raises:
+        SourceError: it cannot be read.
+        RejectedAdapter: the config and the names of the files show that it cannot be served.
+    """
+    config = _read_object(folder)
+    if problems := wrong_backbone(config, facts):
+        raise RejectedAdapter(folder.source, problems)
+    _weights(folder)
+    return config
+
+
+def _read_object(folder: Folder) -> Mapping[str, Any]:
+    if not folder.has(CONFIG_FILE):
+        raise _rejected(
+            folder, "not_a_fusion", f"There is no {CONFIG_FILE}; give the folder that holds it."
+        )
+    config = folder.read_json(CONFIG_FILE)
+    if not isinstance(config, Mapping):
+        raise _rejected(folder, "bad_config", f"{CONFIG_FILE} must hold a JSON object.")
+    return config
+
+
+def _weights(folder: Folder) -> str:
+    weights = find_file(folder, WEIGHT_FILES)
+    if weights is None:
+        message = f"There are no weights; expected {' or '.join(WEIGHT_FILES)}."
+        raise _rejected(folder, "missing_file", message)
+    return weights
 
 
 def _examine(

@@ -32,6 +32,15 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHT_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 
 
+def check_config(config: Mapping[str, Any]) -> list[Note]:
+    """Why a config alone shows that its file cannot be read; empty where only weights can tell."""
+    try:
+        refuse_unsupported(config, _READERS)
+    except BadConfig as error:
+        return [Note(error.code, str(error))]
+    return []
+
+
 def read_peft(
     config: Mapping[str, Any], ledger: Ledger, facts: BackboneFacts
 ) -> tuple[tuple[Part, ...], tuple[Note, ...]]:
