@@ -32,8 +32,10 @@ def _blobs(root: Path) -> tuple[Path, ...]:
     """Where a hub cache keeps the files that a snapshot links to; nothing for other folders."""
     for path in (root, *root.parents):
         if path.parent.name == "snapshots":
-            # Beside the repository's own there is a store that all repositories share.
-            homes = (path.parent.parent / "blobs", path.parent.parent.parent / "blobs")
+            repository = path.parent.parent
+            homes = [repository / "blobs"]
+            if repository.name.startswith("models--"):  # All repositories share a store, too.
+                homes.append(repository.parent / "blobs")
             return tuple(home for home in homes if home.is_dir())
     return ()
 

@@ -49,8 +49,11 @@ _FACTS = (
     "generation",
 )
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
-_PAUSES = (0.5, 1.0)
-"""Seconds before the second and the third try."""
+_PAUSES = (0.5,)
+"""Seconds before the second try; drivers have their own tries, too."""
+_WAITS = {"connect_timeout": 5, "read_timeout": 10, "retries": {"max_attempts": 0}}
+_OPTIONS = {scheme: {"config_kwargs": _WAITS} for scheme in ("s3", "s3a")}
+"""By its own settings S3's driver waits for many minutes. `config_kwargs` in `FSSPEC_S3` win."""
 _CHUNK = 1 << 20
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 
@@ -108,7 +111,9 @@ def _open(url: str, said: str) -> tuple[Any, str]:
     try:
         if scheme in _NO_STORES:
             raise ValueError(scheme)
-        system, root = fsspec.core.url_to_fs(url)
+        is_set = "config_kwargs" in fsspec.config.conf.get(scheme, {})
+        options = {} if is_set else _OPTIONS.get(scheme, {})
+        system, root = fsspec.core.url_to_fs(url, **options)
         return system, str(root)
     except ImportError as error:
         package = _PACKAGES.get(scheme)

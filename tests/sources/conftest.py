@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from huggingface_hub import close_session, constants
 
+from adapter_runtime.sources.rules import SourceRules
 from tests.hub import Hub, serve
 
 ADAPTER = {
@@ -58,3 +62,35 @@ def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         point_to(running.url, monkeypatch)
         yield running
     close_session()
+
+
+FILES = {
+    "adapter_config.json": b"{}",
+    "pytorch_adapter.bin": b"weights",
+    "README.md": b"words",
+    "1_Pooling/config.json": b"[]",
+    "notes/adapter_config.json": b"[]",
+}
+URL = "memory://bucket/adapters/spam"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryFileSystem]:
+    """An empty store, and no pauses between tries."""
+    monkeypatch.setattr("adapter_runtime.sources.stores._PAUSES", (0.0,))
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    put(system)
+    yield system
+    system.store.clear()
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> SourceRules:
+    """Copies go to a folder of the test."""
+    return SourceRules(cache_dir=str(tmp_path / "copies"))
+
+
+def put(system: Any, url: str = URL, files: dict[str, bytes] = FILES) -> None:
+    for name, content in files.items():
+        system.pipe(f"{url}/{name}", content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources.folder import Folder
-from adapter_runtime.sources.resolve import absolute, resolve
+from adapter_runtime.sources.resolve import absolute, at_hand, resolve
 
 
 @pytest.fixture
@@ -147,6 +149,67 @@ class TestFolder:
         assert before == folder.digest(["missing.json", "adapter_config.json"])
         (folder.root / "adapter_config.json").write_text('{"r": 9}')
         assert before != folder.digest(["adapter_config.json"])
+
+
+class TestStamp:
+    def test_equal_stamps_mean_unchanged_files(self, adapters: Path) -> None:
+        """Changed, replaced and new files are seen without reading any."""
+        folder = Folder(adapters / "spam", "spam")
+        config = folder.root / "adapter_config.json"
+        stamps = [folder.stamp()]
+        os.utime(config, ns=(1, 1))
+        stamps.append(folder.stamp())
+        (folder.root / "new.tmp").write_text('{"r": 9}')
+        assert folder.stamp() == stamps[-1]
+        os.utime(folder.root / "new.tmp", ns=(1, 1))
+        (folder.root / "new.tmp").replace(config)
+        stamps.append(folder.stamp())
+        (folder.root / "pytorch_adapter.bin").write_bytes(b"")
+        stamps.append(folder.stamp())
+        assert len(set(stamps)) == 4
+
+    def test_a_folder_that_is_gone_says_so(self, adapters: Path) -> None:
+        """For the stamp and the fingerprint."""
+        folder = Folder(adapters / "spam", "spam")
+        folder.root.joinpath("adapter_config.json").unlink()
+        folder.root.rmdir()
+        for ask in (folder.stamp, folder.fingerprint):
+            with pytest.raises(SourceError, match=r"^spam: its files cannot be read"):
+                ask()
+
+    def test_the_fingerprint_follows_what_is_read(self, adapters: Path, tmp_path: Path) -> None:
+        """Names and contents of those files, wherever they lie."""
+        folder = Folder(adapters / "spam", "spam")
+        before = folder.fingerprint()
+        (folder.root / "README.md").write_text("words")
+        shutil.copytree(folder.root, tmp_path / "copy")
+        assert before == folder.fingerprint() == Folder(tmp_path / "copy", "x").fingerprint()
+        (folder.root / "adapter_config.json").rename(folder.root / "adapter_other.json")
+        assert before != folder.fingerprint()
+        assert len(before) == 64
+
+
+def test_a_store_that_repositories_share_is_followed(tmp_path: Path) -> None:
+    """The hub's client links a repository's blobs to those that all repositories share."""
+    shared = tmp_path / "blobs" / "ab"
+    repository = tmp_path / "models--org--name"
+    for folder in (shared, repository / "blobs", repository / "snapshots" / "abc"):
+        folder.mkdir(parents=True)
+    (shared / "abcd").write_text("[1]")
+    (repository / "blobs" / "123").symlink_to("../../blobs/ab/abcd")
+    (repository / "snapshots" / "abc" / "config.json").symlink_to("../../blobs/123")
+    assert [1] == Folder(repository / "snapshots" / "abc", "org/name").read_json("config.json")
+
+
+def test_at_hand_gives_folders_and_packages(adapters: Path, package: Path) -> None:
+    """What needs no network is there, or is missing for good."""
+    found = at_hand(str(adapters / "spam"))
+    assert found
+    assert found.root == adapters / "spam"
+    assert at_hand("pkg://explosive/model")
+    for source in (str(adapters / "ham"), "pkg://explosive/weights"):
+        with pytest.raises(SourceError, match="no such folder"):
+            at_hand(source)
 
 
 def test_local_sources_load_no_http_client() -> None:
