@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from adapter_runtime import InvalidInput
-from serving.catalog.entries import Base, checked, guarded, rule_of, version_plan, whole_plan
+from serving.catalog.entries import (
+    Base,
+    checked,
+    guarded,
+    read_entry,
+    rule_of,
+    version_plan,
+    whole_plan,
+)
 from serving.catalog.plans import TaskPlan
 from serving.catalog.shapes import OF_VERSION, PutEntry, VersionEntry, check_name
+from serving.catalog.store import Entry
 from serving.catalog.trees import map_tree
 from serving.errors import TaskFileError
 
 _KEYS = tuple(PutEntry.model_fields)
 _ONLY_ONE = ("id", "weight", "shadow", "digest")
+_ONLY_WHOLE = ("previous_weights", "retired")
+_FIELD = re.compile(r"(\S+)(?:: |(?= is no known key))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,20 @@ def read_put(name: str, body: Any, base: Base) -> Put:
     try:
         return guarded(lambda: _put(named, base))
     except TaskFileError as error:
-        raise InvalidInput(*_halves(str(error))) from error
+        raise _invalid(error) from error
+
+
+def checked_entry(entry: Entry, base: Base) -> Entry:
+    """The entry, if it may be written.
+
+    Raises:
+        InvalidInput: it may not; names the key.
+    """
+    try:
+        read_entry(entry, base)
+    except TaskFileError as error:
+        raise _invalid(error) from error
+    return entry
 
 
 def map_sources(entry: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
@@ -85,14 +110,18 @@ def _put(named: Mapping[str, Any], base: Base) -> Put:
             if key in named:
                 raise TaskFileError(f"{key}: with `versions`, give it to each version.")
         return Put(put.name, named, whole_plan(put, base), True)
+    for key in _ONLY_WHOLE:
+        if key in named:
+            raise TaskFileError(f"{key}: goes with `versions` only; leave it out.")
     own = {key: getattr(put, key) for key in OF_VERSION if key in put.model_fields_set}
     plan = version_plan(put, VersionEntry.model_construct(set(own), **own), base)
     task = TaskPlan(put.name, (plan,), rollback=rule_of(put))
     return Put(put.name, named, task, False)
 
 
-def _halves(sentence: str) -> tuple[str, str]:
-    """Message and field of a sentence such as `limits.max_tokens: must be …`."""
-    field, colon, rest = sentence.partition(": ")
-    is_field = bool(colon) and " " not in field
-    return (rest, field) if is_field else (sentence, "body")
+def _invalid(error: TaskFileError) -> InvalidInput:
+    """The same of a request; the field is what the sentence begins with."""
+    said = _FIELD.match(str(error))
+    if said is None:
+        return InvalidInput(str(error), "body")
+    return InvalidInput(str(error)[said.end() :].strip(), said.group(1))

@@ -198,7 +198,7 @@ def sentence(error: ValidationError, known: tuple[str, ...]) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        return f"{place}: {first['msg']}."
+        return f"{place}: {first['msg'].removeprefix('Value error, ')}."
     parents = [str(part) for part in first["loc"][:-1] if not isinstance(part, int)]
     keys = _FIELDS.get(parents[-1], known) if parents else known
     near = near_names(str(first["loc"][-1]), keys)
