@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from adapter_runtime import Engine, EngineConfig, SettingsError
-from serving.catalog.catalog import Catalog, admit_all
-from serving.catalog.files import TaskFile, read_task_file
+from serving.catalog.files import open_store
+from serving.catalog.plans import TaskFile
+from serving.catalog.store import CatalogStore
 from serving.errors import TaskFileError
+from serving.lifecycle.at_once import AtOnce
+from serving.lifecycle.live import Version
+from serving.lifecycle.tasks import Tasks
 from serving.settings import Settings
 
+log = logging.getLogger(__name__)
 Opener = Callable[[str, EngineConfig], Engine]
+Catalog = tuple[CatalogStore, TaskFile]
+"""Where tasks are, and what it says of them now."""
 THREAD_PLAN: Mapping[str, str] = MappingProxyType(
     {
         "TOKENIZERS_PARALLELISM": "false",
@@ -28,10 +36,17 @@ its throughput as soon as anything else runs on the machine; the engine brings i
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An engine and the tasks that it admitted."""
+    """An engine and the tasks that it shall serve.
+
+    Args:
+        at_once: admits them while the caller waits.
+        store: where they come from.
+    """
 
     engine: Engine
-    catalog: Catalog
+    tasks: Tasks
+    at_once: AtOnce
+    store: CatalogStore
     backbone: str
 
 
@@ -48,8 +63,8 @@ def open_backbone(source: str, config: EngineConfig) -> Engine:
     return open_engine(source, config)
 
 
-def read_tasks(settings: Settings) -> TaskFile:
-    """The task file that the settings name. Blocks.
+def open_catalog(settings: Settings) -> Catalog:
+    """The catalog that the settings name, and what it says now. Blocks.
 
     Raises:
         SettingsError: none is named.
@@ -57,10 +72,11 @@ def read_tasks(settings: Settings) -> TaskFile:
     """
     if settings.tasks is None:
         raise SettingsError("No tasks to serve: give --tasks PATH or set POLYHEAD_TASKS.")
-    file = read_task_file(settings.tasks)
+    store = open_store(settings.tasks, settings.poll_s)
+    file = store.read()
     if settings.strict and file.broken:
         raise TaskFileError(_reasons({each.name: each.reason for each in file.broken}))
-    return file
+    return store, file
 
 
 def backbone_of(settings: Settings, file: TaskFile | None = None) -> str:
@@ -78,19 +94,50 @@ def backbone_of(settings: Settings, file: TaskFile | None = None) -> str:
     return source
 
 
-def open_tasks(settings: Settings, file: TaskFile, opener: Opener = open_backbone) -> Opened:
-    """Open the engine and admit the tasks. Blocks.
+def open_tasks(settings: Settings, catalog: Catalog, opener: Opener = open_backbone) -> Opened:
+    """Open the engine for a catalog's tasks; where it is strict, admit them all. Blocks.
 
     Raises:
-        PolyheadError: nothing could start, or it is strict and a task failed.
+        PolyheadError: nothing could start, or it is strict and a version was refused.
     """
+    store, file = catalog
     backbone = backbone_of(settings, file)
     engine = opener(backbone, settings.engine_config())
-    catalog = admit_all(engine, file)
-    if settings.strict and catalog.failed:
-        engine.close()
-        raise TaskFileError(_reasons({task.name: task.reason for task in catalog.failed}))
-    return Opened(engine, catalog, backbone)
+    tasks = Tasks()
+    tasks.apply(file)
+    for broken in file.broken:
+        log.error("Task %s is NOT served: %s", broken.name, broken.reason)
+    opened = Opened(engine, tasks, AtOnce(tasks, engine), store, backbone)
+    if settings.strict:
+        try:
+            _admit_all(opened, settings.load_threads)
+        except BaseException:
+            engine.close()
+            raise
+    return opened
+
+
+def _admit_all(opened: Opened, num_threads: int) -> None:
+    """Raises TaskFileError when a version is refused that is not known to be bad already."""
+    versions = [
+        version
+        for task in opened.tasks
+        for version in task.versions
+        if version.plan.rolled_back is None
+    ]
+    opened.at_once.admit_all(versions, num_threads)
+    refused = [version for version in versions if not version.is_ready]
+    if refused:
+        raise TaskFileError(_reasons(_by_name(refused)))
+
+
+def _by_name(versions: Sequence[Version]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for version in versions:
+        given = version.plan.id
+        name = version.task if given is None else f"{version.task} (version {given})"
+        found[name] = " ".join(note.message for note in version.reasons)
+    return found
 
 
 def _reasons(reasons: Mapping[str, str]) -> str:

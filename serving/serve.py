@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from types import FrameType
 
@@ -17,17 +17,18 @@ import orjson
 import uvicorn
 from starlette.types import ASGIApp
 
-from adapter_runtime import Engine, SettingsError
+from adapter_runtime import EngineInfo, Kind, SettingsError
 from serving.app import create_app
-from serving.catalog.catalog import Catalog
 from serving.doors import refuse_newcomers
-from serving.local_service import LocalService
+from serving.hot_service import HotService
+from serving.lifecycle.states import State
 from serving.logs import set_up_logs
 from serving.metrics import PrometheusRecorder
-from serving.opening import Opener, open_backbone, open_tasks, read_tasks
+from serving.opening import Opened, Opener, open_backbone, open_catalog, open_tasks
 from serving.protocols.describe import EXAMPLES
 from serving.service import Service
 from serving.settings import Settings
+from serving.views import TaskView
 
 log = logging.getLogger(__name__)
 _BACKLOG = 2048
@@ -47,27 +48,32 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
     # A forward needs the interpreter's lock for an instant between two products; at the default
     # of 5 ms it would wait out whole bursts of request handling, with its core idle.
     sys.setswitchinterval(_SWITCH_S)
-    file = read_tasks(settings)
+    catalog = open_catalog(settings)
     with listen(settings.host, settings.port) as listener:
-        opened = open_tasks(settings, file, opener)
-        # What is loaded now stays: the collector need not walk it again beside every request.
-        gc.collect()
-        gc.freeze()
+        opened = open_tasks(settings, catalog, opener)
         try:
-            serve_on(listener, opened.engine, opened.catalog, settings)
+            serve_on(listener, opened, settings)
         finally:
             opened.engine.close()
 
 
-def serve_on(listener: socket.socket, engine: Engine, catalog: Catalog, settings: Settings) -> None:
-    """Serve an engine's tasks on a bound socket until told to stop. Blocks."""
-    recorder = PrometheusRecorder(settings.max_task_labels)
-    service = LocalService(engine, catalog, settings, recorder)
+def serve_on(listener: socket.socket, opened: Opened, settings: Settings) -> None:
+    """Serve tasks on a bound socket until told to stop. Blocks."""
+    recorder = PrometheusRecorder()
+    service = HotService(opened, settings, recorder)
+    service.outline(settings.load_threads)
+    engine = opened.engine
     app = create_app(service, settings, recorder, asdict(engine.info))
+    # What is loaded now stays: the collector need not walk it again beside every request.
+    gc.collect()
+    gc.freeze()
     host, port = listener.getsockname()[:2]
-    text = banner(catalog, engine, f"http://{_shown_host(host)}:{port}")
-    server = GracefulServer(uvicorn_config(app, settings), service, settings, lambda: _say(text))
-    server.run(sockets=[listener])
+    url = f"http://{_shown_host(host)}:{port}"
+
+    def say() -> None:
+        print(banner(service.tasks(), engine.info, url), flush=True)  # noqa: T201 - our output
+
+    GracefulServer(uvicorn_config(app, settings), service, settings, say).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -182,27 +188,24 @@ class GracefulServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def banner(catalog: Catalog, engine: Engine, url: str) -> str:
+def banner(tasks: Sequence[TaskView], info: EngineInfo, url: str) -> str:
     """What is served and what to try."""
-    info = engine.info
-    lines = [f"Polyhead serves {len(catalog) - len(catalog.failed)} tasks on {url}"]
+    fine = [task for task in tasks if task.state != State.REJECTED]
+    lines = [f"Polyhead serves {len(fine)} tasks on {url}"]
     lines.append(f"  backbone {info.backbone} ({info.model_type}, {info.dtype} on {info.device})")
-    ready = [task for task in catalog if task.version is not None]
-    for task in ready[:_SHOWN]:
-        assert task.version is not None, "A ready task lacks its version. This is a bug."
-        lines.append(f"  {task.name:<24} {task.version.kind}")
-    if len(ready) > _SHOWN:
-        lines.append(f"  … and {len(ready) - _SHOWN} more: curl {url}/tasks")
-    lines += [f"  NOT served: {task.name}: {task.reason}" for task in catalog.failed]
-    if ready and ready[0].version is not None:
-        body = orjson.dumps({"inputs": EXAMPLES[ready[0].version.kind]}).decode()
-        lines.append(f"Try:   curl {url}/models/{ready[0].name} -d '{body}'")
+    lines += [f"  {task.name:<24} {task.kind or '?'}" for task in fine[:_SHOWN]]
+    if len(fine) > _SHOWN:
+        lines.append(f"  … and {len(fine) - _SHOWN} more: curl {url}/tasks")
+    num_pending = sum(task.state == State.PENDING for task in fine)
+    if num_pending:
+        lines.append(f"  {num_pending} of them are read and checked when first asked")
+    lines += [f"  NOT served: {task.name}: {task.reason}" for task in tasks if task not in fine]
+    known = next((task for task in fine if task.kind is not None), None)
+    if known is not None:
+        body = orjson.dumps({"inputs": EXAMPLES[Kind(str(known.kind))]}).decode()
+        lines.append(f"Try:   curl {url}/models/{known.name} -d '{body}'")
     lines.append(f"Read:  {url}/docs    Stop: Ctrl-C")
     return "\n".join(lines)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the banner is the command's output
 
 
 def _shown_host(host: str) -> str:

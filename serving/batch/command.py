@@ -14,7 +14,7 @@ from serving.batch.formats import format_of, written_whole
 from serving.batch.reading import Record
 from serving.batch.scoring import Scorer
 from serving.logs import set_up_logs
-from serving.opening import Opener, open_backbone, open_tasks, read_tasks
+from serving.opening import Opener, open_backbone, open_catalog, open_tasks
 from serving.settings import Settings
 
 CHUNK_LINES, RAW_CHUNK_LINES = 1024, 64
@@ -49,8 +49,8 @@ def batch(
     except OSError as error:
         raise SettingsError(f"{source}: cannot be read: {error.strerror}.") from error
     reading = format_of(source).read(source)
-    opened = open_tasks(settings, read_tasks(settings), opener)
-    scorer = Scorer(opened.engine, opened.catalog, task, raw)
+    opened = open_tasks(settings, open_catalog(settings), opener)
+    scorer = Scorer(opened.engine, opened.at_once, task, raw)
     num_lines = num_failed = 0
     try:
         with written_whole(target) as writer, _progress() as progress:

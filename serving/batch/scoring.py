@@ -16,9 +16,9 @@ from adapter_runtime import (
     TaskVersion,
 )
 from serving.batch.reading import Line, Record
-from serving.catalog.catalog import Catalog
 from serving.errors import refusal
 from serving.jobs import name_item
+from serving.lifecycle.at_once import AtOnce
 from serving.scheduler.entries import Entry, Pick
 from serving.scheduler.loop import WARM
 
@@ -33,14 +33,14 @@ class Scorer:
 
     Args:
         engine: runs the batches.
-        catalog: the tasks.
+        tasks: admits the tasks that lines name.
         default_task: for lines that name none.
         raw: add what the heads computed before decoding.
         batch_tokens: largest batch.
     """
 
     engine: Engine
-    catalog: Catalog
+    tasks: AtOnce
     default_task: str | None = None
     raw: bool = False
     batch_tokens: int = 8192
@@ -94,7 +94,7 @@ class Scorer:
 
     def _version(self, task: str) -> TaskVersion:
         """The task's version; raw arrays are of one row, so that raw never windows."""
-        version = self.catalog.resolve(task)
+        version = self.tasks.resolve(task)
         if self.raw and version.limits.overflow is not Overflow.REJECT:
             return replace(version, limits=replace(version.limits, overflow=Overflow.TRUNCATE))
         return version

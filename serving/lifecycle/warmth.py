@@ -125,7 +125,7 @@ class Warmth:
         self._admissions = admissions
         self._warm = warm
         self._clock = clock
-        self._stop = threading.Event()
+        self._stop, self._is_done = threading.Event(), threading.Event()
         self.threads = [
             threading.Thread(target=work, name=f"warmth-{work.__name__}", daemon=True)
             for work in (self._bring_in, self._keep)
@@ -146,11 +146,22 @@ class Warmth:
         self._warm.look(self._clock())
         self._warm.save(self._clock())
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all that was to come in has, or cannot."""
+        return self._is_done.is_set()
+
     def _pinned(self) -> Iterator[Version]:
         for task in self._tasks:
             yield from (each for each in task.versions if each.plan.spec.pinned)
 
     def _bring_in(self) -> None:
+        try:
+            self._bring_all_in()
+        finally:
+            self._is_done.set()
+
+    def _bring_all_in(self) -> None:
         for version in dict.fromkeys(self._wanted):
             # One at a time: requests for others find most of the loading threads free.
             if not self._wait_for(self._admissions.start(version)):

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 
-from serving.catalog.catalog import admit_all
+from adapter_runtime import Leaf, TaskSpec
+from serving.catalog.keys import plan_of
+from serving.catalog.plans import TaskFile
+from serving.lifecycle.at_once import AtOnce
+from serving.lifecycle.tasks import Tasks
+from serving.opening import Opened
 from serving.serve import listen, serve_on
 from serving.settings import load_settings
-from tests.serving.conftest import FILE
 from tests.serving.fake_engine import FakeEngine
+from tests.serving.fixed_store import FixedStore
+
+FILE = TaskFile("fake", (plan_of(TaskSpec("topic", adapter=Leaf("/a/topic"))),))
 
 
 def main() -> None:
     """Serve on a free port until told to stop."""
-    engine = FakeEngine(run_s=float(sys.argv[1]))
-    settings = load_settings(drain_notice_s=float(sys.argv[2]))
-    with listen("127.0.0.1", 0) as listener:
-        serve_on(listener, engine, admit_all(engine, FILE), settings)
+    engine, tasks = FakeEngine(), Tasks()
+    tasks.apply(FILE)
+    at_once = AtOnce(tasks, engine)
+    at_once.resolve("topic")
+    engine.run_s = float(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder, listen("127.0.0.1", 0) as listener:
+        settings = load_settings(drain_notice_s=float(sys.argv[2]), state_dir=folder)
+        opened = Opened(engine, tasks, at_once, FixedStore(FILE), "fake")
+        serve_on(listener, opened, settings)
 
 
 if __name__ == "__main__":
