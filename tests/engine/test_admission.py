@@ -2,60 +2,18 @@ import re
 from dataclasses import replace
 
 import pytest
-import torch
 
 from adapter_runtime import (
-    EngineConfig,
     Example,
-    Leaf,
     RejectedAdapter,
     Residency,
     Stack,
     TaskSpec,
-    WorkItem,
 )
-from adapter_runtime.checkpoint.heads.reading import new_head, write_head
-from adapter_runtime.checkpoint.hub.writer import new_adapter, write_adapter
-from tests.engine.workshop import Workshop
+from tests.engine.workshop import TEXT, answer
 
-TEXT = "the cat sat"
-LABELS = ["no", "yes"]
 ADAPTER_BYTES = 4 * 2 * 2 * 2 * 8 * 32  # fp32: 2 layers, query and value, down and up, rank 8
 HEAD_BYTES = 4 * (2 * 32 + 2)
-
-
-@pytest.fixture
-def opened(tmp_path):
-    """Opens engines with limits, and closes them."""
-    engines = []
-
-    def build(**limits):
-        folder = tmp_path / f"backbone{len(engines)}"
-        folder.mkdir()
-        engines.append(Workshop("bert", folder, EngineConfig(streams=2, **limits)).engine)
-        return engines[-1]
-
-    yield build
-    for engine in engines:
-        engine.close()
-
-
-@pytest.fixture
-def tasks(opened, tmp_path):
-    """Three tasks: a LoRA with a classification head each."""
-    facts = opened().backbone.facts
-    random = torch.Generator().manual_seed(3)
-    specs = []
-    for name in "abc":
-        folder = tmp_path / name
-        folder.mkdir()
-        write_adapter(new_adapter(name, "lora", facts, random), folder, facts)
-        settings = {"num_labels": 2, "layers": 1, "bias": True}
-        write_head(
-            new_head(name, "classification", settings, LABELS, facts, random), folder, facts, name
-        )
-        specs.append(TaskSpec(name, adapter=Leaf(str(folder))))
-    return specs
 
 
 def stacked(specs):
@@ -70,16 +28,6 @@ def refusal(engine, spec):
     (problem,) = refused.value.problems
     assert engine.inspect(spec).problems == (problem,)
     return problem
-
-
-def answer(engine, version):
-    """A task's answer to the text; errors are raised."""
-    encoded = engine.encode(version, TEXT, {})
-    outcomes = engine.run([WorkItem(version, row) for row in encoded.rows]).outcomes
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
-    return engine.decode(version, encoded, outcomes)
 
 
 def test_examples_that_hold_admit_a_task(opened, tasks):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from adapter_runtime import EngineConfig, Kind, Leaf, TaskSpec, TaskVersion, WorkItem, open_engine
-from adapter_runtime.checkpoint.heads.reading import embedding_head, new_head
+from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.checkpoint.heads.reading import embedding_head, new_head, write_head
+from adapter_runtime.checkpoint.hub.writer import new_adapter, write_adapter
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.engine.versions import make_version
 from adapter_runtime.types import Adapter, HeadWeights, Site
@@ -18,6 +21,8 @@ from tests.engine_forward.adapters import Maker, union
 WORDS = tuple(
     "the a cat dog sat on mat and saw big red house who what where is in it was very".split(" ")  # noqa: SIM905 - one word a line would hide the sentence
 )
+TEXT = "the cat sat"
+LABELS = ["no", "yes"]
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 HEADS = {
     "classification": {"num_labels": 3, "layers": 2, "use_pooler": True},
@@ -48,6 +53,29 @@ def write_backbone(model_type: str, folder: Path) -> Path:
     fill = [f"filler{number}" for number in range(99 - len(words))]
     (folder / "vocab.txt").write_text("\n".join([*words, *fill]) + "\n")
     return folder
+
+
+def write_task(
+    folder: Path, facts: BackboneFacts, random: torch.Generator, config: str = "lora"
+) -> Path:
+    """A folder with an adapter and a classification head of the folder's name."""
+    folder.mkdir(exist_ok=True)
+    write_adapter(new_adapter(folder.name, config, facts, random), folder, facts)
+    settings = {"num_labels": 2, "layers": 1, "bias": True}
+    head = new_head(folder.name, "classification", settings, LABELS, facts, random)
+    write_head(head, folder, facts, folder.name)
+    return folder
+
+
+def answer(engine: LocalEngine, version: TaskVersion, text: str = TEXT) -> Any:
+    """A task's answer to a text; errors are raised."""
+    encoded = engine.encode(version, text, {})
+    outcomes: list[Any] = []
+    for outcome in engine.run([WorkItem(version, row) for row in encoded.rows]).outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+        outcomes.append(outcome)
+    return engine.decode(version, encoded, outcomes)
 
 
 class Workshop:

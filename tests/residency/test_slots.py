@@ -2,58 +2,9 @@ import pytest
 import torch
 
 from adapter_runtime.errors import CapacityError
-from adapter_runtime.residency.slots import HeadPool, SlotPool
-from adapter_runtime.types import Adapter, HeadSpec, HeadWeights, Part, PlugPoint, Site
-
-CPU = torch.device("cpu")
-HERE, THERE = PlugPoint(0, Site.QUERY), PlugPoint(1, Site.FFN)
-
-
-class FakeTable:
-    """Remembers what lies in which row."""
-
-    num_bytes = 100
-
-    def __init__(self):
-        self.rows = {}
-
-    def put(self, row, part):
-        if part.settings == "broken":
-            raise RuntimeError("no copy")
-        assert row not in self.rows
-        self.rows[row] = part
-
-    def clear(self, row):
-        self.rows.pop(row, None)
-
-
-class FakeMethod:
-    chain = "fake"
-
-    def __init__(self, name):
-        self.name = name
-
-    def table_key(self, part):
-        return part.settings
-
-    def new_table(self, part, base, device, dtype):
-        return FakeTable()
-
-
-METHODS = {name: FakeMethod(name) for name in ("first", "second")}
-
-
-def adapter(name, *, size=1, points=(HERE,), method="first", settings="plain"):
-    """An adapter with one Part at each point."""
-    tensors = {"w": torch.zeros(size)}
-    parts = tuple(Part(method, point, settings, tensors) for point in points)
-    return Adapter(name, name, parts)
-
-
-def pool(max_slots=3, max_bytes=10**6):
-    """A pool over fake methods."""
-    return SlotPool(METHODS, {}, CPU, torch.float32, max_slots, max_bytes)
-
+from adapter_runtime.residency.slots import HeadPool
+from adapter_runtime.types import Adapter, HeadSpec, HeadWeights
+from tests.residency.fakes import CPU, HERE, THERE, adapter, pool
 
 SEQUENCES = [
     # (operations, resident afterwards): +x acquires, -x releases, !x must find no room

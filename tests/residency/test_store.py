@@ -6,6 +6,7 @@ import pytest
 from adapter_runtime.errors import CapacityError, SourceError
 from adapter_runtime.residency.store import AdapterStore
 from adapter_runtime.types import Residency
+from tests.residency.fakes import run_threads
 
 
 @dataclass
@@ -81,6 +82,87 @@ def test_a_failure_is_remembered_until_its_retry_time():
     assert store.residency("a") is Residency.HOST
 
 
+def failed_at(store, clock, seconds):
+    """Whether a load at that time fails anew, and not from memory."""
+    clock.now, calls = seconds, []
+    with pytest.raises(SourceError):
+        store.get("a", lambda: calls.append(1) or fail())
+    return bool(calls)
+
+
+def test_failures_in_a_row_double_the_wait_up_to_a_limit():
+    """A key is tried ever less often; one success makes all forgotten."""
+    clock = Clock()
+    store = AdapterStore(10, retry_after_s=10, longest_retry_s=40, clock=clock)
+    tries = [second for second in range(200) if failed_at(store, clock, second)]
+    assert tries == [0, 10, 30, 70, 110, 150, 190]
+    clock.now = 230
+    store.get("a", lambda: Blob(1))
+    store.discard("a")
+    assert [second for second in range(300, 330) if failed_at(store, clock, second)] == [300, 310]
+
+
+def test_a_load_that_runs_out_of_memory_is_tried_again_in_more_room():
+    """What nobody pinned makes room first."""
+    store, calls = AdapterStore(10), []
+    store.get("kept", lambda: Blob(2))
+    store.keep("kept")
+    store.get("other", lambda: Blob(2))
+
+    def load():
+        calls.append("other" in store)
+        if len(calls) == 1:
+            raise MemoryError
+        return Blob(3)
+
+    assert store.get("a", load) == Blob(3)
+    assert calls == [True, False]
+    assert "kept" in store
+    store.check_integrity()
+
+
+@pytest.mark.parametrize("error", (MemoryError(), RuntimeError("[enforce fail] not enough memory")))
+def test_memory_that_stays_full_is_a_lack_of_room_with_the_remedy(error):
+    """The store goes on; the reason is remembered like any other."""
+    store = AdapterStore(10)
+
+    def load():
+        raise error
+
+    with pytest.raises(CapacityError, match="lower host_bytes"):
+        store.get("a", load)
+    assert isinstance(store.failure("a").error, CapacityError)
+    assert store.get("b", lambda: Blob(2)) == Blob(2)
+    store.check_integrity()
+
+
+def test_a_key_that_is_discarded_while_it_loads_is_not_kept():
+    """Who waits gets the value; the store forgets it, and a later load is a new one."""
+    store, load, found = AdapterStore(10), SlowLoad(), []
+    (thread,) = run_threads(1, lambda: found.append(store.get("a", load)))
+    assert load.started.wait(10)
+    store.discard("a")
+    load.go.set()
+    thread.join()
+    assert found == [Blob(1)]
+    assert (0, 0) == (len(store), store.num_bytes)
+    assert store.get("a", lambda: Blob(2)) == Blob(2)
+
+
+def test_keeps_count():
+    """Two that keep a value must both let it go."""
+    store = AdapterStore(10)
+    store.put("a", Blob(1))
+    store.keep("a")
+    store.keep("a")
+    store.unkeep("a")
+    assert not store.drop("a")
+    store.unkeep("a")
+    assert store.drop("a")
+    assert not store.drop("a")
+    assert 0 == store.num_bytes
+
+
 def test_discard_forgets_value_and_failure():
     """A discarded key is loaded afresh."""
     store = AdapterStore(10)
@@ -117,14 +199,6 @@ class SlowLoad:
         self.started.set()
         assert self.go.wait(10)
         return Blob(1)
-
-
-def run_threads(count, call):
-    """Call on several threads at once."""
-    threads = [threading.Thread(target=call) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    return threads
 
 
 def test_parallel_callers_of_one_key_share_one_load():
