@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from adapter_runtime import Kind, WorkItem
-from serving.opening import Opened, open_tasks, read_tasks
+from serving.opening import Opened, open_catalog, open_tasks
 from serving.settings import load_settings
 
 TEXT = (
@@ -53,9 +53,9 @@ def inputs(kind: Kind, chance: random.Random) -> Any:
 
 
 def mixed_calls(opened: Opened, count: int, seed: int = 7) -> list[Call]:
-    """Calls to all ready tasks in random order; no text twice, for equal rows would be shared."""
+    """Calls to all tasks in random order; no text twice, for equal rows would be shared."""
     chance = random.Random(seed)
-    versions = [task.version for task in opened.catalog if task.version is not None]
+    versions = [opened.at_once.resolve(task.name) for task in opened.tasks]
     picked = [chance.choice(versions) for _ in range(count)]
     return [(version.task, inputs(version.kind, chance)) for version in picked]
 
@@ -76,7 +76,7 @@ def run_batch(opened: Opened, calls: Sequence[Call]) -> float:
     """Encode, run and decode one batch; returns the seconds of the forward alone."""
     engine, encoded = opened.engine, []
     for task, each in calls:
-        version = opened.catalog.resolve(task)
+        version = opened.at_once.resolve(task)
         encoded.append((version, engine.encode(version, each, {})))
     items = [WorkItem(version, row) for version, each in encoded for row in each.rows]
     started_s = time.perf_counter()
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=32, help="calls per batch of the engine alone")
     options = parser.parse_args()
     settings = load_settings(tasks=options.tasks)
-    opened = open_tasks(settings, read_tasks(settings))
+    opened = open_tasks(settings, open_catalog(settings))
     with server(options) as url:
         result = measure(url, opened, options)
     print(orjson.dumps({"connections": result}, option=orjson.OPT_INDENT_2).decode())
