@@ -14,7 +14,8 @@ import orjson
 from adapter_runtime import SettingsError
 
 _TIMEOUT_S = 10.0
-_PATIENT_S = 3600.0
+_PATIENT_S = 600.0
+"""A change may have to read files first; the server ends its own waits long before."""
 _BROKEN = (URLError, HTTPException, OSError, ValueError)
 
 
@@ -69,7 +70,7 @@ class Remote:
         Raises:
             Refused: the entry is wrong, or the catalog cannot be changed.
         """
-        return self._call("PUT", _path(name), entry)
+        return self._call("PUT", _path(name), entry, _PATIENT_S)
 
     def delete(self, name: str, version: str | None = None) -> None:
         """Delete a task, or retire one of its versions.
@@ -77,7 +78,8 @@ class Remote:
         Raises:
             Refused: there is none, or the catalog cannot be changed.
         """
-        self._call("DELETE", _path(name) if version is None else _path(name, version))
+        path = _path(name) if version is None else _path(name, version)
+        self._call("DELETE", path, patience_s=_PATIENT_S)
 
     def act(self, name: str, version: str, action: str) -> dict[str, Any]:
         """Promote, roll back, pin, unpin, preload or evict a version; waits for its load.
@@ -94,7 +96,7 @@ class Remote:
         Raises:
             Refused: a version is unknown, or the catalog cannot be changed.
         """
-        return self._call("POST", f"{_path(name)}/traffic", shares)
+        return self._call("POST", f"{_path(name)}/traffic", shares, _PATIENT_S)
 
     def _call(
         self, method: str, path: str, content: Any = None, patience_s: float = _TIMEOUT_S

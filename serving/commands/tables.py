@@ -96,7 +96,7 @@ def _version_row(version: Mapping[str, Any]) -> Iterator[Any]:
 def _event(event: Mapping[str, Any]) -> str:
     at = datetime.fromtimestamp(event["at"]).strftime("%Y-%m-%d %H:%M:%S")
     version = f" {event['version']}" if event.get("version") else ""
-    reason = f": {event['reason']}" if event.get("reason") else ""
+    reason = f" – {event['reason']}" if event.get("reason") else ""
     return f"{at} {event['what']}{version}{reason}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -9,10 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from adapter_runtime import SettingsError
-from serving.commands.calling import AsJson, Name, Url, call
+from serving.commands.calling import AsJson, Name, Url, call, say
 from serving.commands.entries import read_weights
-from serving.remote import Remote
+from serving.remote import Refused, Remote
 
+_TIMED_OUT = 504
+_PAUSE_S = 0.5
 ACTIONS: Mapping[str, str] = MappingProxyType(
     {
         "promote": "Give a version all the traffic.",
@@ -38,9 +41,31 @@ def acting(action: str) -> Callable[..., None]:
         url: Url = None,
         as_json: AsJson = False,
     ) -> None:
-        call(context, url, as_json, lambda remote: remote.act(name, version, action))
+        call(context, url, as_json, lambda remote: patiently(remote, name, version, action))
 
     return act
+
+
+def patiently(
+    remote: Remote,
+    name: str,
+    version: str,
+    action: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Mapping[str, Any]:
+    """Act on a version; a preload is asked for again as often as the server's own wait ends.
+
+    Raises:
+        Refused: it cannot be done.
+    """
+    while True:
+        try:
+            return remote.act(name, version, action)
+        except Refused as refused:
+            if action != "preload" or refused.status != _TIMED_OUT:
+                raise
+            say(f"{name} {version}: still loading")
+            sleep(_PAUSE_S)
 
 
 def rollback(

@@ -19,6 +19,7 @@ _MAX_YAML_BYTES = 256 << 10
 """A YAML parser takes seconds for what JSON takes milliseconds."""
 _MAX_DEPTH = 32
 _MAX_VALUES = 200_000
+_MAX_INTEGER = 1 << 63
 _PLAIN = (str, bool, int, float, type(None))
 _HINT = 'send a task file entry such as {"adapter": "hf://org/name"}'
 
@@ -85,6 +86,8 @@ def _plain(content: Any) -> Any:
             raise InvalidInput(f"nests more than {_MAX_DEPTH} deep.", "body")
         if not isinstance(value, (*_PLAIN, dict, list)):
             raise InvalidInput(f"is a {type(value).__name__}; quote it to make it text.", place)
+        if isinstance(value, int) and abs(value) > _MAX_INTEGER:
+            raise InvalidInput("is larger than any number that is of use here.", place)
         if isinstance(value, str) and not value.isascii():
             _check_text(value, place)
     return content

@@ -83,35 +83,29 @@ class VersionsProtocol:
         guard, waits = expected(self._service, name, request), _waits(request)
         limit_s = deadline_s(request.headers.get(HEADER), _LONGEST_S)
         work = asyncio.ensure_future(self._service.life_cycle.act(name, version, action, guard))
-        self._keep(work, f"{action} of {name} {version}")
-        if waits or action != _PRELOAD:
-            await _finish(work, limit_s)
-            return task_response(self._service.task(name))
-        await asyncio.wait({work}, timeout=_GLANCE_S)
-        if work.done() and isinstance(failure := work.exception(), _ABSENT):
-            raise failure
-        return task_response(self._service.task(name), 202)
+        waits = waits or action != _PRELOAD
+        await asyncio.wait({work}, timeout=limit_s if waits else _GLANCE_S)
+        if not work.done():
+            self._leave_running(work, f"{action} of {name} {version}")
+            if waits:
+                raise DeadlineExceeded(
+                    f"It is not done within {limit_s:g} s and goes on; GET the task shows how it "
+                    "ends."
+                )
+        elif waits or isinstance(work.exception(), _ABSENT):
+            work.result()
+        return task_response(self._service.task(name), 200 if waits else 202)
 
-    def _keep(self, work: asyncio.Task[None], what: str) -> None:
-        """Hold on to work that may outlive its request, and say how it failed."""
+    def _leave_running(self, work: asyncio.Task[None], what: str) -> None:
+        """Hold on to work that outlives its request, and say how it failed."""
         self._background.add(work)
 
         def end(done: asyncio.Task[None]) -> None:
             self._background.discard(done)
             if not done.cancelled() and (failure := done.exception()) is not None:
-                log.warning("%s failed: %s", what, failure)
+                log.warning("%s, which nobody waited for, failed: %s", what, failure)
 
         work.add_done_callback(end)
-
-
-async def _finish(work: asyncio.Task[None], limit_s: float) -> None:
-    """Wait for work that goes on even when nobody waits for it any more."""
-    done, _ = await asyncio.wait({work}, timeout=limit_s)
-    if not done:
-        raise DeadlineExceeded(
-            f"It is not done within {limit_s:g} s and goes on; GET the task shows how it ends."
-        )
-    work.result()
 
 
 def _refuse_reading(version: str) -> None:

@@ -18,6 +18,9 @@ from typer.testing import CliRunner
 
 from adapter_runtime import Note, PolyheadError
 from serving.cli import app
+from serving.commands.versions import patiently
+from serving.errors import DeadlineExceeded
+from serving.remote import Refused, Remote
 from tests.protocols.conftest import Api
 from tests.protocols.fake_service import TOPIC, FakeService
 
@@ -203,6 +206,22 @@ def test_actions_reach_the_version(shell: Shell, action: str) -> None:
     """Each is a sub-command."""
     assert shell(action, "topic", "1").exit_code == 0
     assert shell.asked == (action, "topic", "1", None)
+
+
+def test_preload_is_asked_for_until_it_is_done(shell: Shell) -> None:
+    """The server waits as long as for any request; a download may take longer."""
+    remote, pauses = Remote(shell.url), []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        shell.service.raises = None if len(pauses) == 2 else shell.service.raises
+
+    shell.service.raises = DeadlineExceeded("It is not done.")
+    assert patiently(remote, "topic", "1", "preload", pause)["name"] == "topic"
+    assert len(pauses) == 2
+    shell.service.raises = DeadlineExceeded("It is not done.")
+    with pytest.raises(Refused, match="not done"):
+        patiently(remote, "topic", "1", "promote", pause)
 
 
 def test_rollback_takes_the_newest_version_with_traffic(shell: Shell) -> None:

@@ -118,6 +118,8 @@ BAD_ENTRIES: tuple[tuple[bytes, dict[str, str], str], ...] = (
     (b"labels: !!set {a, b}", YAML, "labels: is a set"),
     (b"limits: {1: 2}", YAML, "limits: has the key 1; quote it"),
     (b'id: "\\ud800"', YAML, "UTF-8"),
+    (b"weight: 1" + b"0" * 400, YAML, "weight: is larger"),
+    (b"weight: 1" + b"0" * 5000, YAML, "body: is not readable as YAML"),
     (b'{"adapter": ' + b"[" * 200 + b"]" * 200 + b"}", JSON, "nests more than 32 deep"),
     (b'{"adapter": ' + b"[" * 9999 + b"]" * 9999 + b"}", JSON, "body: "),
     (b"a: " + b"[" * 9999, YAML, "body: "),
