@@ -207,7 +207,10 @@ class LocalService:
         return await self._pipeline.answer(job)
 
     def _is_busy(self) -> bool:
-        return self._is_draining or self._pipeline.loop.backlog_s() > self._settings.max_batch_s
+        """Whether rows that clients wait for stand in a long queue."""
+        loop = self._pipeline.loop
+        is_long = loop.num_rows > 0 and loop.backlog_s() > self._settings.max_batch_s
+        return self._is_draining or is_long
 
     def _roll_back(self, task: str, version: str, reason: str) -> None:
         self._observer.rolled_back(task)
