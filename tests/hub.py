@@ -196,17 +196,23 @@ def git_hash(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients hang up; that is what many tests are about."""
+
+
 @contextmanager
 def serve(hub: Hub, port: int = 0) -> Iterator[Hub]:
     """Run the hub for the block: `hub.url` is its address, large files lie at `hub.files_url`."""
     handler = type("Exchange", (Exchange,), {"hub": hub})
-    servers = [ThreadingHTTPServer(("127.0.0.1", number), handler) for number in (port, 0)]
+    servers = [_Server(("127.0.0.1", number), handler) for number in (port, 0)]
     hub.url, hub.files_url = (f"http://127.0.0.1:{s.server_address[1]}" for s in servers)
     # Another host for the client, which then leaves the token out.
     hub.files_url = hub.files_url.replace("127.0.0.1", "localhost")
     threads = [threading.Thread(target=s.serve_forever, args=(0.02,)) for s in servers]
-    for server, thread in zip(servers, threads, strict=True):
-        server.daemon_threads = True
+    for thread in threads:
         thread.start()
     try:
         yield hub

@@ -54,6 +54,7 @@ class Exchange(BaseHTTPRequestHandler):
 
     hub: ClassVar[Speaker]
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None

@@ -79,7 +79,7 @@ def pinned(place: HubPlace, said: str) -> HubPlace:
     return at_commit
 
 
-def cached_hub_folder(place: HubPlace, rules: SourceRules) -> HubFiles | None:
+def cached_hub_folder(place: HubPlace) -> HubFiles | None:
     """The folder in the cache if all of its files are there; asks no network."""
     try:
         if not place.commit:
@@ -91,7 +91,7 @@ def cached_hub_folder(place: HubPlace, rules: SourceRules) -> HubFiles | None:
     except (CachedRepoTreeNotFoundError, *FAULTS):
         return None
     names = _wanted(place, [file.path for file in listed])
-    is_whole = place.commit and names and not _mark(place, rules).exists()
+    is_whole = place.commit and names and not _mark(place).exists()
     return _in_cache(place, names) if is_whole else None
 
 
@@ -107,12 +107,12 @@ def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
         SourceError: the hub or its cache does not have it, refuses it, or a file is too large.
     """
     place = pinned(place, said)
-    if kept := cached_hub_folder(place, rules):
+    if kept := cached_hub_folder(place):
         return kept
     try:
         return _fetched(place, said, rules)
     except FAULTS as error:
-        kept = None if _mark(place, rules).exists() else _in_cache(place, None)
+        kept = None if _mark(place).exists() else _in_cache(place, None)
         if kept is None or not is_away(error):
             raise refusal(error, said) from error
     # A cache that another program filled has no listing: what lies there must do.
@@ -120,10 +120,11 @@ def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
     return kept
 
 
-def _mark(place: HubPlace, rules: SourceRules) -> Path:
+def _mark(place: HubPlace) -> Path:
     """A file that is there from the start of a fetching until its files are found to be good."""
-    name = f"{constants.HF_HUB_CACHE} {place.identity}"
-    return rules.cache() / "fetching" / hashlib.sha256(name.encode()).hexdigest()[:32]
+    name = hashlib.sha256(place.identity.encode()).hexdigest()[:32]
+    # Where the client keeps its locks, which other programs do not take for repositories.
+    return Path(constants.HF_HUB_CACHE).expanduser() / ".locks" / f".polyhead-{name}"
 
 
 def _named(place: HubPlace) -> str:
@@ -158,7 +159,7 @@ def _fetched(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
             "files of an adapter, a head or a backbone."
         )
     check_sizes({name: listed[name].size for name in names}, said, rules)
-    mark = _mark(place, rules)
+    mark = _mark(place)
     with suppress(OSError):
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

@@ -29,8 +29,10 @@ FAULTS = (
 )
 """All that the hub's client raises for a hub, a network or a disk that fails."""
 
-_PAUSES = (0.5, 1.0)
-"""Seconds before the second and the third try."""
+_PAUSES = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before each further try."""
+_PAUSES_UNREACHED = 2
+"""Of them, for a hub to which there is no connection at all."""
 _UNAVAILABLE = (408, 429, 500, 502, 503, 504)
 
 
@@ -40,11 +42,13 @@ def patiently(ask: Callable[[], _T]) -> _T:
     Raises:
         Exception: what `ask` raised, the last time.
     """
-    for pause in _PAUSES:
+    for number, pause in enumerate(_PAUSES):
         try:
             return ask()
         except FAULTS as error:
-            if not is_away(error) or constants.is_offline_mode():
+            is_lost = any(isinstance(e, httpx2.ConnectError) for e in (error, error.__cause__))
+            is_worth_it = is_away(error) and not (is_lost and number >= _PAUSES_UNREACHED)
+            if not is_worth_it or constants.is_offline_mode():
                 raise
             _log.info("the hub hiccups (%s); asking again in %s s", _first_line(error), pause)
             time.sleep(pause)

@@ -58,7 +58,7 @@ def at_hand(source: str, rules: SourceRules = _NO_RULES) -> Folder | None:
     if place.hub:
         from adapter_runtime.sources.hub import cached_hub_folder
 
-        kept = cached_hub_folder(place.hub, rules)
+        kept = cached_hub_folder(place.hub)
         return Folder(kept.root, source, rules.max_file_bytes, kept.identity) if kept else None
     if place.url:
         from adapter_runtime.sources.stores import cached_store_folder

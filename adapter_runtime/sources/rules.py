@@ -56,11 +56,16 @@ class SourceRules:
             )
 
     def cache(self) -> Path:
-        """The folder for copies of URLs' files."""
-        if self.cache_dir is not None:
-            return Path(self.cache_dir).expanduser()
-        home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        return Path(home).expanduser() / "polyhead" / "sources"
+        """The folder for copies of URLs' files.
+
+        Raises:
+            SourceError: it is in a home folder that nobody knows.
+        """
+        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+        try:
+            return Path(self.cache_dir or home / "polyhead" / "sources").expanduser()
+        except RuntimeError as error:
+            raise SourceError("No home folder is known for copies; set cache_dir.") from error
 
 
 def _entry(text: str) -> tuple[str, tuple[str, ...]]:

@@ -53,6 +53,15 @@ def test_a_hiccup_passes(hub: Hub, kind: str, on: str) -> None:
     assert content("hf://org/large") == WEIGHTS
 
 
+def test_a_hub_that_is_overloaded_for_a_while_is_asked_again(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several errors in a row, whatever the step."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    hub.fail("status", times=4, value=500)
+    assert content("hf://org/large") == WEIGHTS
+
+
 def test_a_slow_hub_is_waited_for(hub: Hub) -> None:
     """What takes longer than one timeout arrives all the same, for as long as bytes come."""
     hub.fail("slow", "lfs", value=len(WEIGHTS) // 2)

@@ -80,6 +80,8 @@ def test_copies_go_to_the_users_cache_folder(
     assert SourceRules().cache() == tmp_path / "polyhead" / "sources"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert SourceRules().cache() == Path.home() / ".cache" / "polyhead" / "sources"
+    with pytest.raises(SourceError, match="set cache_dir"):
+        SourceRules(cache_dir="~nobody-of-that-name/x").cache()
 
 
 @pytest.mark.parametrize(
