@@ -100,12 +100,10 @@ class DirectoryStore:
 
     def _new_file(self, name: str) -> Path:
         """A free file: one of the name may be there already and hold another task."""
-        stems = (name, *(f"{name}.{number}" for number in range(2, 1000)))
-        for stem in stems:
-            path = self._folder / f"{stem}.yaml"
-            if not os.path.lexists(path):
-                return path
-        raise TaskFileError(f"{self.place}: no free file for {name}; remove {name}.*.yaml.")
+        path, number = self._folder / f"{name}.yaml", 2
+        while os.path.lexists(path):
+            path, number = self._folder / f"{name}.{number}.yaml", number + 1
+        return path
 
     def _found(self) -> list[Found]:
         try:
