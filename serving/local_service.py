@@ -225,8 +225,12 @@ class LocalService:
 
     def tasks(self) -> Sequence[TaskView]:
         """All tasks, ready or not."""
-        with self._tasks.lock:
-            return [self._view(task.name) for task in self._tasks]
+        found = []
+        for task in self._tasks:
+            # One by one: threads that admit must not wait for all of a thousand pages.
+            with self._tasks.lock:
+                found.append(view_of(task, self._engine, self._tasks.clock(), self.is_writable))
+        return found
 
     def task(self, name: str) -> TaskView:
         """One task.

@@ -50,16 +50,19 @@ class Task:
 
     def serving(self) -> dict[Version, float]:
         """The versions that share the traffic now, each with its share; they add up to 1."""
-        weighted = {
-            version: weight
-            for version in self.versions
-            if version.is_ready and (weight := version.weight(self.has_weights)) > 0
-        }
+        weighted = self._weighted() if self.has_weights else {}
         if weighted:
             total = sum(weighted.values())
             return {version: weight / total for version, weight in weighted.items()}
         newest = next((one for one in self._candidates() if one.is_ready), None)
         return {} if newest is None else {newest: 1.0}
+
+    def _weighted(self) -> dict[Version, float]:
+        return {
+            version: weight
+            for version in self.versions
+            if version.is_ready and (weight := version.weight(True)) > 0
+        }
 
     def shadows(self) -> list[Version]:
         """The versions that get copies of the traffic now."""
@@ -92,6 +95,7 @@ class Task:
         yield from (one for one in newest_first if one.plan.rolled_back is None)
         # An edit that turns out to be broken must not take the task down.
         yield from reversed(self.leaving)
+        yield from (one for one in newest_first if one.plan.rolled_back is not None)
 
     def _refusal(self, now_s: float) -> Exception:
         candidates = list(self._candidates())

@@ -27,14 +27,14 @@ def view_of(task: Task, engine: Engine, now_s: float, is_writable: bool) -> Task
     shares = task.serving()
     all_versions = (*task.leaving, *task.versions)
     views = {one: _version(one, shares, engine, now_s) for one in all_versions}
-    best = task.best
+    best = max(shares, key=shares.__getitem__) if shares else task.best
     shown = views[best] if best in views else VersionView(str(State.REJECTED))
     plan, limits = task.plan, best.plan.spec.limits if best else None
     if best and best.prepared:
         limits = best.prepared.limits
     return TaskView(
         name=task.name,
-        state=str(task.state),
+        state=shown.state,
         kind=shown.kind,
         labels=shown.labels,
         version=shown.id,
