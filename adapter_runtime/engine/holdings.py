@@ -14,7 +14,7 @@ from adapter_runtime.residency.slots import HeadPool, SlotPool
 from adapter_runtime.types import Residency, TaskVersion, leaves
 
 Key = tuple[str, str]
-_COLDEST = (Residency.FAILED, Residency.ABSENT, Residency.LOADING, Residency.HOST)
+_COLDEST = (Residency.FAILED, Residency.LOADING, Residency.ABSENT, Residency.HOST)
 
 
 @dataclass(slots=True)
@@ -207,10 +207,13 @@ class Holdings:
     def load(self, version: TaskVersion) -> None:
         """Bring a version's evicted weights back to host memory. Blocks; single-flight.
 
+        A failure that is remembered is no answer here: the caller knows when to try again.
+
         Raises:
             SourceError, RejectedAdapter: they had to be read again and could not be.
         """
         for digest in _digests(version):
+            self.library.store.retry(digest)
             self.library.item(digest)
 
     def residency(self, version: TaskVersion) -> Residency:

@@ -7,7 +7,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 from adapter_runtime.errors import CapacityError
@@ -222,6 +222,12 @@ class AdapterStore(Generic[Value]):
             value = self._values.pop(key, None)
             if value is not None:
                 self._num_bytes -= value.num_bytes
+
+    def retry(self, key: str) -> None:
+        """Let the next load of a key try at once, however the last one ended."""
+        with self._lock:
+            if (failure := self._failures.get(key)) is not None:
+                self._failures[key] = replace(failure, retry_at_s=self._clock())
 
     def failure(self, key: str) -> Failure | None:
         """The key's remembered failure, if it still holds."""

@@ -223,3 +223,14 @@ def test_a_slow_key_does_not_delay_another():
     load.go.set()
     thread.join()
     assert {"slow", "quick"} == {key for key in ("slow", "quick") if key in store}
+
+
+def test_who_asks_for_another_try_gets_one():
+    """It need not wait for the retry time; failing again waits as long as ever."""
+    store = AdapterStore(10, retry_after_s=5, clock=Clock())
+    for load in (fail, fail):
+        with pytest.raises(SourceError):
+            store.get("a", load)
+        store.retry("a")
+    store.retry("never heard of")
+    assert store.get("a", lambda: Blob(1)).num_bytes == 1
