@@ -20,11 +20,12 @@ from adapter_runtime import (
     TaskSpec,
     UnknownTask,
 )
-from serving.catalog.catalog import admit_all
 from serving.catalog.entries import read_entry
 from serving.catalog.files import open_store, read_task_file
 from serving.catalog.plans import TaskFile
 from serving.errors import TaskFileError
+from serving.lifecycle.at_once import AtOnce
+from serving.lifecycle.tasks import Tasks
 from tests.serving.fake_engine import FakeEngine
 
 
@@ -209,17 +210,18 @@ def test_admission_keeps_good_tasks_and_reasons_of_bad_ones(tmp_path: Path) -> N
         {"name": name, "adapter": f"/{name}"} for name in ("good", "broken", "absent", "crash")
     ]
     plans = tuple(read_entry(entry, tmp_path) for entry in entries)
-    catalog = admit_all(FakeEngine(), TaskFile(None, plans))
-    assert catalog.count_by_state() == {"ready": 1, "failed": 3}
-    assert [task.code for task in catalog.failed] == [
-        "missing_tensor",
-        "source_error",
-        "internal_error",
-    ]
+    tasks = Tasks()
+    versions = tasks.apply(TaskFile(None, plans))
+    at_once = AtOnce(tasks, FakeEngine())
+    at_once.admit_all(versions, 4)
+    counted = tasks.count_by_state()
+    assert (counted["ready"], counted["rejected"]) == (1, 3)
+    reasons = [version.reasons[0].code for version in versions if not version.is_ready]
+    assert reasons == ["missing_tensor", "source_error", "internal_error"]
     with pytest.raises(RejectedAdapter, match="x is missing"):
-        catalog.resolve("broken")
+        at_once.resolve("broken")
     with pytest.raises(UnknownTask, match="good"):
-        catalog.resolve("goood")
+        at_once.resolve("goood")
 
 
 @pytest.mark.parametrize(
