@@ -184,7 +184,7 @@ class Putting:
                 put,
                 now.known,
                 digest=digest,
-                keep=self._keep,
+                keep=self._keep - (now.is_succeeded and not put.plan.versions[0].shadow),
                 droppable=now.droppable,
                 rejected=now.rejected,
                 answering=now.answering,

@@ -23,6 +23,7 @@ class Standing:
         ready: those that could answer now.
         droppable: those that nobody uses.
         rejected: those that were refused.
+        is_succeeded: whether the version that answers is superseded by the next one.
     """
 
     known: Known
@@ -30,6 +31,7 @@ class Standing:
     ready: frozenset[str] = frozenset()
     droppable: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()
+    is_succeeded: bool = False
 
 
 def standing_of(tasks: Tasks, name: str, base: Base) -> Standing:
@@ -52,6 +54,8 @@ def standing_of(tasks: Tasks, name: str, base: Base) -> Standing:
             ready=_known(one for one in task.versions if one.is_ready),
             droppable=_known(one for one in task.versions if _is_droppable(one, task)),
             rejected=_known(one for one in task.versions if one.state is State.REJECTED),
+            is_succeeded=not (answering is None or task.has_weights)
+            and not answering.plan.spec.pinned,
         )
 
 
