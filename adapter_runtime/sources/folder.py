@@ -61,7 +61,12 @@ class Folder:
         max_file_bytes: int = MAX_FILE_BYTES,
         identity: str | None = None,
     ) -> None:
-        if not root.is_dir():
+        try:
+            is_folder = root.is_dir()
+        except OSError as error:
+            message = f"{source}: the folder cannot be opened ({error.strerror}); check the path."
+            raise SourceError(message) from error
+        if not is_folder:
             raise SourceError(f"{source}: there is no such folder; check the path.")
         self.root = root.resolve()
         self.source = source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try."""
 _PAUSES_UNREACHED = 2
 """Of them, for a hub to which there is no connection at all."""
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 _UNAVAILABLE = (408, 429, 500, 502, 503, 504)
 
 
@@ -86,7 +88,9 @@ def _reason(error: Exception) -> str:
             "the hub does not answer and its cache here does not hold the files; check the "
             "network, HF_ENDPOINT and HF_HUB_OFFLINE."
         )
-    return f"the files cannot be fetched ({_first_line(error)})."
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return f"its files cannot be kept ({error.strerror}); make room, or set HF_HOME."
+    return f"the files cannot be fetched ({_first_line(error)}); try again, or check HF_ENDPOINT."
 
 
 def _answered(error: errors.HfHubHTTPError) -> str:

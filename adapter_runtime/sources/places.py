@@ -54,13 +54,12 @@ def find_place(source: str, base: Path | str | None = None) -> Place:
     """
     if isinstance(base, str):
         source = absolute(source, base)
+    _refuse_unwritable(source)
     scheme, separator, rest = source.partition("://")
     if separator:
         return _by_scheme(scheme, rest, source)
-    if not source or "\0" in source:
-        raise SourceError(f"{source!r} is no Source; write a path, pkg://…, hf://… or s3://….")
     path = _path(source, base if isinstance(base, Path) else Path())
-    if path.exists():
+    if _exists(path):
         return _local(path, source)
     if today := hub_source(source):
         return _hub(today.removeprefix("hf://"), source)
@@ -86,9 +85,9 @@ def absolute(source: str, base: Path | str) -> str:
     if isinstance(base, str) and "://" in base:
         return _below(source, base)
     path = _path(source, Path(base)).absolute()
-    if path.exists():
+    if _exists(path):
         return str(path)
-    if is_old_task(source) and not Path(source).exists():
+    if is_old_task(source) and not _exists(Path(source)):
         return source  # `resolve` says what to write today.
     return hub_source(source) or str(path)
 
@@ -111,6 +110,22 @@ def _below(source: str, base: str) -> str:
     if inner.split("/")[0] == "..":
         raise SourceError(f"{source}: leads out of {scheme}://{host}; write the whole Source.")
     return f"{scheme}://{host}" if inner == "." else f"{scheme}://{host}/{inner}"
+
+
+def _refuse_unwritable(source: str) -> None:
+    try:
+        is_text = bool(source) and "\0" not in source and bool(source.encode())
+    except UnicodeEncodeError:  # half of a pair of surrogates, as JSON can hold
+        is_text = False
+    if not is_text:
+        raise SourceError(f"{source!a} is no Source; write a path, pkg://…, hf://… or s3://….")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long, a folder that may not be looked into
+        return False
 
 
 def _path(source: str, base: Path) -> Path:

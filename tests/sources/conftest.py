@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,11 @@ def rules(tmp_path: Path) -> SourceRules:
 def put(system: Any, url: str = URL, files: dict[str, bytes] = FILES) -> None:
     for name, content in files.items():
         system.pipe(f"{url}/{name}", content)
+
+
+@pytest.fixture
+def room() -> Iterator[Callable[[int], None]]:
+    """Limits how long a file may become, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

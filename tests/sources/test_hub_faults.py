@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -155,14 +156,19 @@ def test_limits_are_held_before_anything_is_fetched(hub: Hub) -> None:
     assert set() == hub.fetched()
 
 
-def test_a_full_disk_is_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's own words are in the sentence."""
+def test_a_full_disk_is_named(hub: Hub, cache: Path, room: Callable[[int], None]) -> None:
+    """Nothing half is left; with room again the next try is clean."""
+    room(30_000)
+    assert "cannot be kept (File too large); make room, or set HF_HOME" in refused()
+    assert leftovers(cache) == []
+    room(1 << 30)
+    assert content() == WEIGHTS
 
-    def full(*args: object, **kwargs: object) -> str:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adapter_runtime.sources.hub.hf_hub_download", full)
-    assert "No space left on device" in refused()
+def test_a_cache_that_may_not_be_written_is_named(hub: Hub, cache: Path) -> None:
+    """A file where a folder is needed stops even the system's first user."""
+    cache.write_text("")
+    assert "try again" in refused() or "HF_HOME" in refused()
 
 
 def test_a_listing_in_pages_is_read_to_its_end(hub: Hub) -> None:

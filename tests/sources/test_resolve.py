@@ -54,11 +54,21 @@ class TestLocal:
         with pytest.raises(SourceError, match="no such folder"):
             resolve("org/name", adapters)
 
-    @pytest.mark.parametrize("source", ("", "a\0b", "nosuch://bucket/x", "HF://org/name"))
+    @pytest.mark.parametrize(
+        "source", ("", "a\0b", "a\ud800", "hf://o/n@\ud800", "nosuch://bucket/x", "HF://org/name")
+    )
     def test_what_is_no_source_is_refused(self, source: str) -> None:
         """Unknown schemes and empty texts say what may be written."""
         with pytest.raises(SourceError, match=r"hf://"):
             resolve(source)
+
+    @pytest.mark.parametrize("source", ("a" * 5000, "a/" * 3000, "/dev/null/x", "/dev/null"))
+    def test_paths_that_cannot_be_are_named(self, adapters: Path, source: str) -> None:
+        """The system has errors of its own for some."""
+        with pytest.raises(SourceError, match=r"check the path|no such folder"):
+            resolve(source, adapters)
+        with pytest.raises(SourceError):
+            resolve(absolute(source, adapters))
 
 
 class TestPackage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,16 @@ def test_readers_that_copy_at_once_agree(store: MemoryFileSystem, rules: SourceR
         found = list(threads.map(lambda _: resolve(URL, rules=rules), range(32)))
     assert {b"weights"} == {each.path("pytorch_adapter.bin").read_bytes() for each in found}
     assert len(copies(rules)) == 1
+
+
+def test_a_full_disk_is_named(
+    store: MemoryFileSystem, rules: SourceRules, room: Callable[[int], None]
+) -> None:
+    """Nothing half is left; with room again the next try is clean."""
+    put(store, files={"pytorch_adapter.bin": b"x" * 50_000})
+    room(30_000)
+    with pytest.raises(SourceError, match=r"cannot be written .*make room, or set cache_dir"):
+        resolve(URL, rules=rules)
+    assert copies(rules) == []
+    room(1 << 30)
+    assert resolve(URL, rules=rules).has("pytorch_adapter.bin")
