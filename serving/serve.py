@@ -59,7 +59,7 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
 
 def serve_on(listener: socket.socket, opened: Opened, settings: Settings) -> None:
     """Serve tasks on a bound socket until told to stop. Blocks."""
-    recorder = PrometheusRecorder()
+    recorder = PrometheusRecorder(settings.max_task_labels)
     service = HotService(opened, settings, recorder)
     service.outline(settings.load_threads)
     engine = opened.engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from fastapi import APIRouter
@@ -65,7 +66,8 @@ class AdminProtocol:
     async def metrics(self) -> Response:
         """Metrics in Prometheus' text format."""
         self._service.measure()
-        return Response(self._exposition(), media_type=_METRICS_TYPE)
+        # Hundreds of tasks are thousands of lines: requests go on meanwhile.
+        return Response(await asyncio.to_thread(self._exposition), media_type=_METRICS_TYPE)
 
     async def root(self) -> Response:
         """The documentation, for now the only page."""

@@ -16,7 +16,8 @@ from serving.settings import load_settings
 from tests.serving.fake_engine import FakeEngine
 from tests.serving.fixed_store import FixedStore
 
-FILE = TaskFile("fake", (plan_of(TaskSpec("topic", adapter=Leaf("/a/topic"))),))
+SPECS = (TaskSpec("topic", adapter=Leaf("/a/topic")), TaskSpec("spam", adapter=Leaf("/a/spam")))
+FILE = TaskFile("fake", tuple(map(plan_of, SPECS)))
 
 
 def main() -> None:

@@ -108,3 +108,17 @@ def test_second_server_on_the_port_is_refused_in_one_line(start: Start, tmp_path
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "--port" in done.stderr
+
+
+def test_metrics_tell_as_many_tasks_apart_as_the_setting_says(
+    start: Start, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting reaches the recorder of a real server."""
+    monkeypatch.setenv("POLYHEAD_MAX_TASK_LABELS", "1")
+    _, url = start(0.0, 0.0)
+    for task in ("topic", "spam"):
+        assert client.post(f"{url}/models/{task}", json={"inputs": "a"}).status_code == 200
+    metrics = client.get(f"{url}/metrics").text
+    assert 'polyhead_requests_total{status="200",task="topic"} 1.0' in metrics
+    assert 'polyhead_requests_total{status="200",task="_other"} 1.0' in metrics
+    assert "spam" not in metrics
