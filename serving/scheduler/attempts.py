@@ -14,7 +14,7 @@ from adapter_runtime import (
     TaskVersion,
     VersionFailed,
 )
-from serving.scheduler.entries import Pick
+from serving.scheduler.entries import Key, Pick, key_of
 
 RunPicks = Callable[[Sequence[Pick]], RunResult]
 
@@ -107,8 +107,7 @@ def _attempt(run: RunPicks, picks: Sequence[Pick]) -> Part:
 
 
 def _by_version(picks: Sequence[Pick]) -> list[list[Pick]]:
-    groups: dict[tuple[str, str], list[Pick]] = {}
+    groups: dict[Key, list[Pick]] = {}
     for pick in picks:
-        version = pick.entry.version
-        groups.setdefault((version.task, version.digest), []).append(pick)
+        groups.setdefault(key_of(pick.entry.version), []).append(pick)
     return list(groups.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from serving.scheduler.entries import Entry, Pick
+from serving.scheduler.entries import Entry, Key, Pick, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Draft:
     Args:
         picks: rows to run, possibly none.
         dropped: entries that are late or cancelled; each carries its error.
-        returned: digests of versions of which rows found no room when it ran.
+        returned: keys of versions of which rows found no room when it ran.
     """
 
     picks: list[Pick] = field(default_factory=list)
     dropped: list[Entry] = field(default_factory=list)
     tokens: int = 0
     adapters: set[str] = field(default_factory=set)
-    returned: set[str] = field(default_factory=set)
+    returned: set[Key] = field(default_factory=set)
 
     def has_room(self, entry: Entry, budget: Budget) -> bool:
         """Whether the entry's next row fits."""
@@ -54,6 +54,6 @@ class Draft:
         self.tokens += tokens
         return tokens
 
-    def digests(self) -> set[str]:
-        """The versions that take part."""
-        return {pick.entry.version.digest for pick in self.picks}
+    def versions(self) -> set[Key]:
+        """The keys of the versions that take part."""
+        return {key_of(pick.entry.version) for pick in self.picks}

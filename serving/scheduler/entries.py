@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 
 from adapter_runtime import Arrays, Encoded, Residency, TaskVersion, WorkItem, leaves
 
+Key = tuple[str, str]
+"""A version's task and digest: tasks with equal files have equal digests, each its own Source."""
+
+
+def key_of(version: TaskVersion) -> Key:
+    """What the scheduler knows a version by."""
+    return version.task, version.digest
+
 
 @dataclass(slots=True, eq=False)
 class Entry:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from adapter_runtime import CapacityError, Engine, Residency, TaskVersion
-from serving.scheduler.entries import Entry, Loaded
+from serving.scheduler.entries import Entry, Key, Loaded, key_of
 from serving.scheduler.loads import Loads
 from serving.scheduler.policy import FairQueue
 
@@ -59,21 +59,19 @@ class Loader:
         """Whether a batch may take rows of a version. The lock is held."""
         return self.loads.is_warm(version, self._is_on_device)
 
-    def batch_ended(self, ran: Collection[str], running: Callable[[], Collection[str]]) -> None:
+    def batch_ended(self, ran: Collection[Key], running: Callable[[], Collection[Key]]) -> None:
         """Release what was held for rows that have run or wait no more; room may have come.
 
         Args:
-            ran: digests of the versions of which rows ran.
-            running: digests of the versions in other batches; asked when it matters.
+            ran: keys of the versions of which rows ran.
+            running: keys of the versions in other batches; asked when it matters.
         """
         with self._changed:
             over: list[TaskVersion] = []
             if self.loads.held:
                 busy = running()
                 over = self.loads.let_go(
-                    lambda digest: (
-                        digest in ran or not (digest in busy or self._queue.is_waiting(digest))
-                    )
+                    lambda key: key in ran or not (key in busy or self._queue.is_waiting(key))
                 )
         for version in over:
             self._release(version)
@@ -112,13 +110,13 @@ class Loader:
         self._loaded(loaded)
 
     def _take_in(self, loaded: Loaded) -> None:
-        version = loaded.version
+        version, key = loaded.version, key_of(loaded.version)
         with self._changed:
             now_s = self._clock()
             for entry in self._queue:
-                if entry.version.digest == version.digest:
+                if key_of(entry.version) == key:
                     entry.load_s += min(loaded.took_s, now_s - entry.queued_s)
-            is_awaited = self._queue.is_waiting(version.digest)
+            is_awaited = self._queue.is_waiting(key)
             is_held = self.loads.came(version, is_awaited=is_awaited)
             self.start()
             self._changed.notify_all()
@@ -133,7 +131,7 @@ class Loader:
     def _give_up(self, version: TaskVersion, error: Exception) -> None:
         with self._changed:
             self.loads.failed(version)
-            out = self._queue.remove(lambda entry: entry.version.digest == version.digest)
+            out = self._queue.remove(lambda entry: key_of(entry.version) == key_of(version))
             self.start()
             self._changed.notify_all()
         self._failed(out, error)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from adapter_runtime import TaskVersion
+from serving.scheduler.entries import Key, key_of
 
 _PATIENCE = 3
 """Refusals after which batches wait for a load: their pins may be what leaves it no room."""
@@ -21,16 +22,16 @@ class Loads:
 
     Args:
         most: loads side by side.
-        loading: versions on their way in, by digest.
+        loading: versions on their way in, by key.
         held: versions that are kept on the device until their rows have run.
     """
 
     most: int
-    loading: dict[str, TaskVersion] = field(default_factory=dict)
-    held: dict[str, TaskVersion] = field(default_factory=dict)
-    _wanted: dict[str, TaskVersion] = field(default_factory=dict)
-    _homeless: set[str] = field(default_factory=set)
-    _refusals: dict[str, int] = field(default_factory=dict)
+    loading: dict[Key, TaskVersion] = field(default_factory=dict)
+    held: dict[Key, TaskVersion] = field(default_factory=dict)
+    _wanted: dict[Key, TaskVersion] = field(default_factory=dict)
+    _homeless: set[Key] = field(default_factory=set)
+    _refusals: dict[Key, int] = field(default_factory=dict)
     _is_full: bool = False
     _may_try: bool = True
     _is_eased: bool = False
@@ -48,12 +49,12 @@ class Loads:
         return (
             self._is_full
             and not self._is_eased
-            and any(self._refusals.get(digest, 0) >= _PATIENCE for digest in self.loading)
+            and any(self._refusals.get(key, 0) >= _PATIENCE for key in self.loading)
         )
 
     def want(self, version: TaskVersion) -> None:
         """Bring a version in though no row waits for it."""
-        self._wanted[version.digest] = version
+        self._wanted[key_of(version)] = version
 
     def start(
         self, waiting: Iterable[TaskVersion], is_on_device: Callable[[TaskVersion], bool]
@@ -68,11 +69,11 @@ class Loads:
         for version in (*waiting, *self._wanted.values()):
             if not self.can_start:
                 return started
-            digest = version.digest
-            if digest in self.loading or self.is_warm(version, is_on_device):
-                self._wanted.pop(digest, None)
+            key = key_of(version)
+            if key in self.loading or self.is_warm(version, is_on_device):
+                self._wanted.pop(key, None)
                 continue
-            self.loading[digest] = version
+            self.loading[key] = version
             started.append(version)
         if not started and not self.loading:
             self._is_full = False
@@ -82,36 +83,36 @@ class Loads:
 
     def is_warm(self, version: TaskVersion, is_on_device: Callable[[TaskVersion], bool]) -> bool:
         """Whether a batch may take rows of a version."""
-        if version.digest in self.held:
+        if key_of(version) in self.held:
             return True
-        if version.digest in self.loading or version.digest in self._homeless:
+        if key_of(version) in self.loading or key_of(version) in self._homeless:
             return False
         return is_on_device(version)
 
     def came(self, version: TaskVersion, *, is_awaited: bool) -> bool:
         """A load is done; whether the version stays held for rows that wait."""
         self._end(version)
-        self._refusals.pop(version.digest, None)
+        self._refusals.pop(key_of(version), None)
         if is_awaited:
-            self.held[version.digest] = version
+            self.held[key_of(version)] = version
         return is_awaited
 
     def refused(self, version: TaskVersion) -> None:
         """There was no room for a load."""
-        self._end(version, is_homeless=version.digest in self._homeless)
-        self._refusals[version.digest] = self._refusals.get(version.digest, 0) + 1
+        self._end(version, is_homeless=key_of(version) in self._homeless)
+        self._refusals[key_of(version)] = self._refusals.get(key_of(version), 0) + 1
         self._is_full, self._may_try = True, False
 
     def failed(self, version: TaskVersion) -> None:
         """A load can not be done."""
         self._end(version)
-        self._refusals.pop(version.digest, None)
+        self._refusals.pop(key_of(version), None)
 
     def _end(self, version: TaskVersion, *, is_homeless: bool = False) -> None:
-        del self.loading[version.digest]
-        self._wanted.pop(version.digest, None)
+        del self.loading[key_of(version)]
+        self._wanted.pop(key_of(version), None)
         if not is_homeless:
-            self._homeless.discard(version.digest)
+            self._homeless.discard(key_of(version))
 
     def make_room(self) -> None:
         """A batch has ended, so that room may have come."""
@@ -128,12 +129,12 @@ class Loads:
 
     def send_back(self, version: TaskVersion) -> None:
         """Rows of a version found no room in a batch: they run when it is held."""
-        if version.digest not in self.held:
-            self._homeless.add(version.digest)
+        if key_of(version) not in self.held:
+            self._homeless.add(key_of(version))
 
-    def let_go(self, is_over: Callable[[str], bool]) -> list[TaskVersion]:
-        """End the holds of versions, by digest; each of them must be released."""
-        over = [version for digest, version in self.held.items() if is_over(digest)]
+    def let_go(self, is_over: Callable[[Key], bool]) -> list[TaskVersion]:
+        """End the holds of versions, by key; each of them must be released."""
+        over = [version for key, version in self.held.items() if is_over(key)]
         for version in over:
-            del self.held[version.digest]
+            del self.held[key_of(version)]
         return over

@@ -10,7 +10,7 @@ from math import ceil
 
 from adapter_runtime import Arrays, Engine, Residency, RowFailed, TaskVersion, WorkItem
 from serving.scheduler.drafts import Budget, Draft
-from serving.scheduler.entries import Entry
+from serving.scheduler.entries import Entry, Key, key_of
 from serving.scheduler.loading import Loader
 from serving.scheduler.low import LowRun
 from serving.scheduler.policy import FairQueue
@@ -117,7 +117,7 @@ class BatchLoop:
     def _queue_up(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self._queue.add(entry)
-        versions = {entry.version.digest: entry.version for entry in entries}
+        versions = {key_of(entry.version): entry.version for entry in entries}
         if not all(map(self._loader.is_warm, versions.values())):
             self._loader.start()
 
@@ -210,14 +210,14 @@ class BatchLoop:
     def _end(self, draft: Draft) -> None:
         with self._changed:
             self._running.remove(draft)
-        self._loader.batch_ended(draft.digests() - draft.returned, self._busy)
+        self._loader.batch_ended(draft.versions() - draft.returned, self._busy)
 
     def _put_back(self, entry: Entry, rows: Sequence[int]) -> None:
         self._loader.loads.send_back(entry.version)
         self._queue.put_back(entry, rows)
 
-    def _busy(self) -> set[str]:
-        return {digest for draft in self._running for digest in draft.digests()}
+    def _busy(self) -> set[Key]:
+        return {key for draft in self._running for key in draft.versions()}
 
     def _budget(self) -> Budget:
         limits = self._limits

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from adapter_runtime import TaskVersion
 from serving.errors import ClientGone, DeadlineExceeded
 from serving.scheduler.drafts import Budget, Draft
-from serving.scheduler.entries import Entry
+from serving.scheduler.entries import Entry, Key, key_of
 
 QUANTUM_TOKENS = 64
 """What each task may add per round; small, so that one batch serves many tasks."""
@@ -21,7 +21,7 @@ LOW_DELAY_S = 1.0
 """A low row that waits for its weights comes after all others that came up to so much later."""
 
 IsWarm = Callable[[TaskVersion], bool]
-_Key = tuple[str, bool]
+_Place = tuple[str, bool]
 
 
 @dataclass(slots=True)
@@ -45,8 +45,8 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self._lanes: OrderedDict[_Key, _Lane] = OrderedDict()
-        self._num_entries: Counter[str] = Counter()
+        self._lanes: OrderedDict[_Place, _Lane] = OrderedDict()
+        self._num_entries: Counter[Key] = Counter()
         self._num_passed = 0
         self.num_rows = 0
         self.num_tokens = 0
@@ -54,20 +54,20 @@ class FairQueue:
     def add(self, entry: Entry) -> None:
         """Queue an entry at the end of its lane."""
         assert not entry.is_taken, "An entry without waiting rows was queued. This is a bug."
-        self._lanes.setdefault(_key(entry), _Lane()).entries.append(entry)
+        self._lanes.setdefault(_place(entry), _Lane()).entries.append(entry)
         self._enter(entry)
 
     def put_back(self, entry: Entry, rows: Sequence[int]) -> None:
         """Let rows that were taken wait again, before all others of their lane."""
         assert not entry.is_finished, "A finished entry was put back. This is a bug."
-        key, tokens = _key(entry), entry.tokens_of(rows)
+        key, tokens = _place(entry), entry.tokens_of(rows)
         if key not in self._lanes:
             self._lanes[key] = _Lane()
             self._lanes.move_to_end(key, last=False)
         lane = self._lanes[key]
         if entry.is_taken:
             lane.entries.appendleft(entry)
-            self._num_entries[entry.version.digest] += 1
+            self._num_entries[key_of(entry.version)] += 1
         entry.waiting.extendleft(sorted(rows, reverse=True))
         lane.credit = min(lane.credit + tokens, QUANTUM_TOKENS)
         self.num_rows += len(rows)
@@ -77,26 +77,26 @@ class FairQueue:
         """Take out entries, such as those of a version that failed to load."""
         out = [entry for entry in self if is_out(entry)]
         for entry in out:
-            lane = self._lanes[_key(entry)]
+            lane = self._lanes[_place(entry)]
             lane.entries.remove(entry)
             if not lane.entries:
-                del self._lanes[_key(entry)]
+                del self._lanes[_place(entry)]
             self._leave(entry)
             self.num_rows -= len(entry.waiting)
             self.num_tokens -= entry.waiting_tokens
         return out
 
-    def is_waiting(self, digest: str) -> bool:
+    def is_waiting(self, key: Key) -> bool:
         """Whether rows of a version wait."""
-        return digest in self._num_entries
+        return key in self._num_entries
 
     def versions(self) -> list[TaskVersion]:
         """The versions that rows wait for, the longest waiter first."""
-        oldest: dict[str, Entry] = {}
+        oldest: dict[Key, Entry] = {}
         for entry in self:
-            known = oldest.setdefault(entry.version.digest, entry)
-            if _age(entry) < _age(known):
-                oldest[entry.version.digest] = entry
+            key = key_of(entry.version)
+            if _age(entry) < _age(oldest.setdefault(key, entry)):
+                oldest[key] = entry
         return [entry.version for entry in sorted(oldest.values(), key=_age)]
 
     def next_batch(self, now_s: float, budget: Budget, is_warm: IsWarm) -> Draft:
@@ -124,7 +124,7 @@ class FairQueue:
         while turns and not draft.is_full(budget):
             turns = [key for key in turns if self._turn(key, draft, budget, is_warm)]
 
-    def _turn(self, key: _Key, draft: Draft, budget: Budget, is_warm: IsWarm) -> bool:
+    def _turn(self, key: _Place, draft: Draft, budget: Budget, is_warm: IsWarm) -> bool:
         """Let one task add rows; whether another turn in this batch may add more."""
         if draft.is_full(budget):
             return False
@@ -162,15 +162,15 @@ class FairQueue:
         return dropped
 
     def _enter(self, entry: Entry) -> None:
-        self._num_entries[entry.version.digest] += 1
+        self._num_entries[key_of(entry.version)] += 1
         self.num_rows += len(entry.waiting)
         self.num_tokens += entry.waiting_tokens
 
     def _leave(self, entry: Entry) -> None:
-        digest = entry.version.digest
-        self._num_entries[digest] -= 1
-        if not self._num_entries[digest]:
-            del self._num_entries[digest]
+        key = key_of(entry.version)
+        self._num_entries[key] -= 1
+        if not self._num_entries[key]:
+            del self._num_entries[key]
 
     def __iter__(self) -> Iterator[Entry]:
         """All waiting entries, lane by lane."""
@@ -180,7 +180,7 @@ class FairQueue:
     def check_integrity(self) -> None:
         """Assert that the counts match the entries and that each waits once, in its own lane."""
         assert all(
-            lane.entries and all(_key(entry) == key for entry in lane.entries)
+            lane.entries and all(_place(entry) == key for entry in lane.entries)
             for key, lane in self._lanes.items()
         ), "An empty or foreign lane stayed. This is a bug."
         entries = list(self)
@@ -191,23 +191,24 @@ class FairQueue:
         )
         assert len(set(entries)) == len(entries), "An entry waits twice. This is a bug."
         assert all(entry.waiting for entry in entries), "An entry waits for nothing. This is a bug."
-        assert self._num_entries == Counter(entry.version.digest for entry in entries), (
+        assert self._num_entries == Counter(key_of(entry.version) for entry in entries), (
             "Versions are miscounted. This is a bug."
         )
 
 
 def _once(is_warm: IsWarm) -> IsWarm:
-    known: dict[str, bool] = {}
+    known: dict[Key, bool] = {}
 
     def ask(version: TaskVersion) -> bool:
-        if version.digest not in known:
-            known[version.digest] = is_warm(version)
-        return known[version.digest]
+        key = key_of(version)
+        if key not in known:
+            known[key] = is_warm(version)
+        return known[key]
 
     return ask
 
 
-def _key(entry: Entry) -> _Key:
+def _place(entry: Entry) -> _Place:
     return entry.version.task, entry.is_low
 
 

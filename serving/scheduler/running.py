@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from adapter_runtime import Engine, RunResult, RunStats, TaskVersion
 from serving.scheduler.attempts import Part, run_apart
 from serving.scheduler.drafts import Draft
-from serving.scheduler.entries import Entry, Loaded, Pick
+from serving.scheduler.entries import Entry, Key, Loaded, Pick, key_of
 from serving.scheduler.low import LowRun
 from serving.scheduler.settling import settle
 from serving.scheduler.speed import Speed
@@ -71,11 +71,11 @@ class Runner:
     def run(self, draft: Draft) -> None:
         """Run a batch, apart where it raises. Blocks."""
         started_s = self._clock()
-        blamed: set[tuple[str, str]] = set()
+        blamed: set[Key] = set()
         for part in run_apart(self._attempt, draft.picks):
             for pick, error in part.guilt():
                 version = pick.entry.version
-                key = version.task, version.digest
+                key = key_of(version)
                 if key not in blamed and not isinstance(pick.entry.owner, LowRun):
                     blamed.add(key)
                     self._listener.guilty(version, error)
@@ -96,7 +96,7 @@ class Runner:
         with self._changed:
             settled = settle(part, started_s)
             for entry, rows in settled.returned.items():
-                draft.returned.add(entry.version.digest)
+                draft.returned.add(key_of(entry.version))
                 self._put_back(entry, rows)
         self.tell(settled.finished)
         if part.result is not None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from serving.scheduler.drafts import Budget
-from serving.scheduler.entries import Entry, Pick
+from serving.scheduler.entries import Entry, Pick, key_of
 from serving.scheduler.policy import LOW_TURN, FairQueue
 from tests.scheduler.rig import entry
 
@@ -80,9 +80,9 @@ class QueueMachine(RuleBasedStateMachine):
     def counts_are_right(self) -> None:
         """Of rows, tokens and versions."""
         self.queue.check_integrity()
-        waiting = {each.version.digest for each in self.queue}
-        assert {each.digest for each in self.queue.versions()} == waiting
-        assert all(self.queue.is_waiting(digest) for digest in waiting)
+        waiting = {key_of(each.version) for each in self.queue}
+        assert {key_of(each) for each in self.queue.versions()} == waiting
+        assert all(self.queue.is_waiting(key) for key in waiting)
 
     @invariant()
     def each_row_is_in_one_place(self) -> None:

@@ -85,6 +85,25 @@ def test_failed_load_fails_its_rows_only(rig: Rig, engine: ScriptedEngine) -> No
     assert [load.error for load in rig.loaded] == [bad.error]
 
 
+def test_tasks_with_equal_files_load_each_from_its_own_source(
+    rig: Rig, engine: ScriptedEngine
+) -> None:
+    """One whose files are gone takes the other along neither into the queue nor out of it."""
+    engine.cold, engine.load_gates = {"gone", "twin"}, {"twin": threading.Event()}
+    gone, twin = entry("gone", 3), entry("twin", 3)
+    gone.version, twin.version = version("gone", "same"), version("twin", "same")
+    rig.submit(twin)
+    eventually(lambda: engine.loading)
+    engine.load_fails = True
+    rig.submit(gone)
+    rig.wait(gone)
+    engine.load_fails = False
+    engine.load_gates["twin"].set()
+    rig.wait()
+    assert isinstance(gone.error, SourceError)
+    assert twin.error is None
+
+
 def test_rows_wait_while_there_is_no_room(rig: Rig, engine: ScriptedEngine) -> None:
     """A refusal is no failure; after the batch that had the room ends, the rows run."""
     engine.max_resident = 1
