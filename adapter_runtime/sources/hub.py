@@ -9,48 +9,46 @@ Source: https://huggingface.co/docs/huggingface_hub/guides/download
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from huggingface_hub import (
     HfApi,
     constants,
-    get_cached_repo_tree,
     get_session,
     hf_hub_download,
     hf_raise_for_status,
-    snapshot_download,
 )
-from huggingface_hub.errors import CachedRepoTreeNotFoundError
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from adapter_runtime.errors import SourceError
+from adapter_runtime.sources.hub_cache import (
+    HubFiles,
+    cached_files,
+    cached_hub_folder,
+    cached_leavings,
+    fetch_mark,
+    keep_listing,
+    named,
+    wanted,
+)
 from adapter_runtime.sources.hub_faults import FAULTS, is_away, patiently, refusal
 from adapter_runtime.sources.hub_names import HubPlace
 from adapter_runtime.sources.hub_watch import watched
 from adapter_runtime.sources.rules import SourceRules, check_sizes
-from adapter_runtime.sources.wanted import pick_files
 
 _log = logging.getLogger(__name__)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_FILES = 200_000
 _AT_ONCE = 4
-
-
-class HubFiles(NamedTuple):
-    """A folder in the hub's cache on this machine, and what names its files for good."""
-
-    root: Path
-    identity: str
 
 
 class _Listed(NamedTuple):
@@ -70,29 +68,13 @@ def pinned(place: HubPlace, said: str) -> HubPlace:
         return place
     with watched(said, "its revision"):
         try:
-            found = patiently(lambda: HfApi().resolve_revision(place.repo, revision=_named(place)))
+            found = patiently(lambda: HfApi().resolve_revision(place.repo, revision=named(place)))
         except FAULTS as error:
             raise refusal(error, said) from error
     at_commit = place._replace(revision=found.resolved)
     if not at_commit.commit:
         raise SourceError(f"{said}: the hub names no commit for it; check HF_ENDPOINT.")
     return at_commit
-
-
-def cached_hub_folder(place: HubPlace) -> HubFiles | None:
-    """The folder in the cache if all of its files are there; asks no network."""
-    try:
-        if not place.commit:
-            known = HfApi().resolve_revision(
-                place.repo, revision=_named(place), local_files_only=True
-            )
-            place = place._replace(revision=known.resolved)
-        listed = get_cached_repo_tree(place.repo, revision=place.revision)
-    except (CachedRepoTreeNotFoundError, *FAULTS):
-        return None
-    names = _wanted(place, [file.path for file in listed])
-    is_whole = place.commit and names and not _mark(place).exists()
-    return _in_cache(place, names) if is_whole else None
 
 
 def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
@@ -112,7 +94,7 @@ def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
     try:
         return _fetched(place, said, rules)
     except FAULTS as error:
-        kept = None if _mark(place).exists() else _in_cache(place, None)
+        kept = cached_leavings(place)
         if kept is None or not is_away(error):
             raise refusal(error, said) from error
     # A cache that another program filled has no listing: what lies there must do.
@@ -120,56 +102,25 @@ def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
     return kept
 
 
-def _mark(place: HubPlace) -> Path:
-    """A file that is there from the start of a fetching until its files are found to be good."""
-    name = hashlib.sha256(place.identity.encode()).hexdigest()[:32]
-    # Where the client keeps its locks, which other programs do not take for repositories.
-    return Path(constants.HF_HUB_CACHE).expanduser() / ".locks" / f".polyhead-{name}"
-
-
-def _named(place: HubPlace) -> str:
-    return place.revision or constants.DEFAULT_REVISION
-
-
-def _exactly(names: Iterable[str]) -> list[str]:
-    return [glob.escape(name) for name in names]
-
-
-def _in_cache(place: HubPlace, names: Sequence[str] | None) -> HubFiles | None:
-    """The folder, if the cache has these files; None means whatever it has."""
-    try:
-        root = snapshot_download(
-            place.repo,
-            revision=place.revision,
-            local_files_only=True,
-            allow_patterns=None if names is None else _exactly(names),
-        )
-    except FAULTS:
-        return None
-    folder = Path(root) / place.folder
-    return HubFiles(folder, place.identity) if folder.is_dir() else None
-
-
 def _fetched(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
     listed = _listing(place, said)
-    names = _wanted(place, listed)
+    names = wanted(place, listed)
     if not names:
         raise SourceError(
             f"{said}: {place.repo} has no folder {place.folder} that can be used: it holds no "
             "files of an adapter, a head or a backbone."
         )
     check_sizes({name: listed[name].size for name in names}, said, rules)
-    mark = _mark(place)
+    mark = fetch_mark(place)
     with suppress(OSError):
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
     _fetch_all(place, {name: listed[name] for name in names}, said, rules)
-    # Leaves a listing in the cache, and with it the word that these files are whole.
     with suppress(SourceError, *FAULTS), watched(said, "its listing"):
-        snapshot_download(place.repo, revision=place.revision, allow_patterns=_exactly(names))
+        keep_listing(place, names)
     with suppress(OSError):
         mark.unlink(missing_ok=True)
-    kept = _in_cache(place, names)
+    kept = cached_files(place, names)
     if kept is None:
         raise SourceError(f"{said}: its files vanished from the cache; try again.")
     return kept
@@ -199,14 +150,6 @@ def _page(url: str) -> tuple[dict[str, _Listed], str]:
             size = int(content.get("size") or entry.get("size") or 0)
             found[str(entry["path"])] = _Listed(size, content.get("oid"))
     return found, str(response.links.get("next", {}).get("url", ""))
-
-
-def _wanted(place: HubPlace, paths: Iterable[str]) -> tuple[str, ...]:
-    """Paths in the repository of the files that are read."""
-    folder = PurePosixPath(place.folder.as_posix())
-    within = [path for path in map(PurePosixPath, paths) if path.is_relative_to(folder)]
-    picked = pick_files([path.relative_to(folder).as_posix() for path in within])
-    return tuple((folder / name).as_posix() for name in picked)
 
 
 def _fetch_all(

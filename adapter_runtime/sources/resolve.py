@@ -56,7 +56,7 @@ def at_hand(source: str, rules: SourceRules = _NO_RULES) -> Folder | None:
     place = find_place(source)
     rules.check(place)
     if place.hub:
-        from adapter_runtime.sources.hub import cached_hub_folder
+        from adapter_runtime.sources.hub_cache import cached_hub_folder
 
         kept = cached_hub_folder(place.hub)
         return Folder(kept.root, source, rules.max_file_bytes, kept.identity) if kept else None

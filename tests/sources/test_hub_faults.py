@@ -15,6 +15,7 @@ import pytest
 from huggingface_hub import _tree_cache
 
 from adapter_runtime.errors import SourceError
+from adapter_runtime.sources import hub_cache
 from adapter_runtime.sources.resolve import at_hand, resolve
 from adapter_runtime.sources.rules import SourceRules
 from tests.hub import SHA, Hub
@@ -44,6 +45,7 @@ def forget_listings(cache: Path) -> None:
     for listing in cache.glob("*/trees/*"):
         listing.unlink()
     _tree_cache._IN_MEMORY_TREE_CACHE.clear()
+    hub_cache._known.cache_clear()
 
 
 @pytest.mark.parametrize("on", ("/revision/", "/tree/", "HEAD", "lfs", "adapter_config.json"))
