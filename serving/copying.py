@@ -61,7 +61,9 @@ class Copies:
 
     async def _answer(self, prepared: TaskVersion, call: Call) -> tuple[Any, ...]:
         with self._tasks.use_again(prepared) as version:
-            return (await self._aside(version, prepared, call)).outputs
+            outputs = (await self._aside(version, prepared, call)).outputs
+            self._observer.copied(version.task, str(version.id))
+            return outputs
 
     def _compared(self, target: Target, agreed: bool) -> None:
         self._observer.compared(target.judged.task, str(target.judged.id), agreed)
@@ -70,7 +72,7 @@ class Copies:
     def _failed(self, target: Target, _: Exception) -> None:
         version = self._tasks.live(target.version)
         if version is not None:
-            self._observer.version_failed(version.task, str(version.id))
+            self._observer.copied(version.task, str(version.id), has_failed=True)
         self._judge.look(target.judged)
 
     def _skipped(self, target: Target, _: str) -> None:

@@ -53,7 +53,7 @@ METRICS = (
     Metric(
         "polyhead_version_requests_total",
         "counter",
-        "Requests by the version that answered, or failed.",
+        "Requests, and copies of some, by the version that ran them.",
         ("task", "version", "result"),
     ),
     Metric(

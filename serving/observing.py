@@ -63,6 +63,11 @@ class Observer:
         """One request failed by its version's fault."""
         self._recorder.add("polyhead_version_requests_total", task, version, "error")
 
+    def copied(self, task: str, version: str, has_failed: bool = False) -> None:
+        """One copy of a request was run, for comparison."""
+        result = "copy_failed" if has_failed else "copied"
+        self._recorder.add("polyhead_version_requests_total", task, version, result)
+
     def loaded(self, seconds: float, source: str = "local", result: str = "ok") -> None:
         """One version came in, or could not.
 

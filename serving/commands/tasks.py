@@ -39,8 +39,18 @@ def tasks(
     Exit 0 done, 1 refused or rejected, 2 no server.
     """
     context.obj = Shared(url, as_json)
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _list(url, as_json)
+
+
+@tasks_app.command("list")
+def list_all(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
+    """List the tasks, as without a sub-command."""
+    shared: Shared = context.obj
+    _list(url or shared.url, as_json or shared.as_json)
+
+
+def _list(url: str, as_json: bool) -> None:
     from serving.commands.tables import print_tasks
 
     with refusals():

@@ -31,10 +31,9 @@ def test_list_reads_well_in_80_columns(shell: Shell) -> None:
 
 def test_list_and_task_are_printed_as_json(shell: Shell) -> None:
     """For programs, wherever the option stands."""
-    assert [task["name"] for task in json.loads(shell("--json").output)["tasks"]] == [
-        "topic",
-        "new",
-    ]
+    for arguments in (("--json",), ("list", "--json"), ("--json", "list")):
+        listed = json.loads(shell(*arguments).output)["tasks"]
+        assert [task["name"] for task in listed] == ["topic", "new"]
     for arguments in (("--json", "show", "topic"), ("show", "topic", "--json")):
         assert json.loads(shell(*arguments).output)["etag"] == "e0"
 

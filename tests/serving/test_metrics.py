@@ -129,6 +129,8 @@ def test_everything_of_a_version_s_life_is_counted(watched: Watched) -> None:
     seen.compared("a", "2", agrees=True)
     seen.compared("a", "2", agrees=False)
     seen.version_failed("a", "2")
+    seen.copied("a", "2")
+    seen.copied("a", "2", has_failed=True)
     seen.shadow_dropped("a")
     seen.rolled_back("a")
     seen.reloaded("failed")
@@ -138,7 +140,11 @@ def test_everything_of_a_version_s_life_is_counted(watched: Watched) -> None:
         "polyhead_admissions_total": {"rejected": 1},
         "polyhead_compared_total": {"a 2": 2},
         "polyhead_disagreed_total": {"a 2": 1},
-        "polyhead_version_requests_total": {"error a 2": 1},
+        "polyhead_version_requests_total": {
+            "error a 2": 1,
+            "copied a 2": 1,
+            "copy_failed a 2": 1,
+        },
         "polyhead_shadow_dropped_total": {"a": 1},
         "polyhead_rollbacks_total": {"a": 1},
         "polyhead_catalog_reloads_total": {"failed": 1},
