@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from adapter_runtime import PolyheadError
 from serving.catalog.text import etag_of
 from serving.errors import TaskFileError
 
 _SIGNS = re.compile(r"etag|modified|mtime|updated|created|md5|sha|generation|version|hash", re.I)
 _PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 _NOT_WRITTEN = "not written"
+_REFUSED = re.compile(r"pre-?condition|conditional ?request ?conflict|\b412\b|\b409\b", re.I)
+_UNKNOWN = re.compile(r"not ?implemented|not supported|\b501\b", re.I)
 
 
 class Objects:
@@ -40,6 +41,7 @@ class Objects:
                 "as s3fs for s3://."
             ) from error
         self._creates = _takes_mode(self._system)
+        self._swaps = "s3" in self._system.protocol
 
     def list(self) -> dict[str, Mapping[str, Any]] | None:
         """Each object of the folder by its name, with what the listing says; None without folder.
@@ -94,31 +96,59 @@ class Objects:
         Raises:
             TaskFileError: it could not be put.
         """
+        if self._creates:
+            put = self._put(path, data, mode="create")
+            if put is not None:
+                return put
         try:
-            if self._creates:
-                self._system.pipe_file(path, data, mode="create")
-            elif self._system.exists(path):
-                return False
-            else:
-                self._system.pipe_file(path, data)
-        except FileExistsError:
-            return False
+            is_there = self._system.exists(path)
         except Exception as error:
-            if self._creates and "PreconditionFailed" in f"{type(error).__name__} {error}":
-                return False
             raise self.failure(_NOT_WRITTEN, error) from error
-        return True
+        return not is_there and bool(self._put(path, data))
 
-    def put(self, path: str, data: bytes) -> None:
-        """Put an object, in place of what is there.
+    def swap(self, path: str, etag: str, data: bytes) -> bool:
+        """Put an object in place of exactly the bytes that have an etag; False where others are.
+
+        One step where the store can; where not, a look and then a put.
 
         Raises:
             TaskFileError: it could not be put.
         """
         try:
-            self._system.pipe_file(path, data)
+            condition = self._condition(path)
+            if etag_of(self.read(path)) != etag:
+                return False
+        except FileNotFoundError:
+            return False
+        put = self._put(path, data, **condition) if condition else None
+        return bool(self._put(path, data) if put is None else put)
+
+    def _condition(self, path: str) -> dict[str, str]:
+        """What a put is told so that it replaces the object as it is now and no other one."""
+        if not self._swaps:
+            return {}
+        try:
+            sign = self._system.info(path, refresh=True).get("ETag")
+        except FileNotFoundError:
+            raise
         except Exception as error:
+            raise self.failure("not readable", error) from error
+        return {"IfMatch": sign} if sign else {}
+
+    def _put(self, path: str, data: bytes, **condition: str) -> bool | None:
+        """Whether it was put; None where the store does not know such a condition."""
+        try:
+            self._system.pipe_file(path, data, **condition)
+        except FileExistsError:
+            return False
+        except Exception as error:
+            said = f"{type(error).__name__} {error}"
+            if condition and _REFUSED.search(said):
+                return False
+            if condition and _UNKNOWN.search(said):
+                return None
             raise self.failure(_NOT_WRITTEN, error) from error
+        return True
 
     def remove(self, path: str) -> None:
         """Remove an object; none there is fine.
@@ -146,7 +176,7 @@ class Objects:
 
     def failure(self, what: str, error: Exception) -> TaskFileError:
         """The store's error as a sentence."""
-        if isinstance(error, PolyheadError) and isinstance(error, TaskFileError):
+        if isinstance(error, TaskFileError):
             return error
         why = _PASSWORD.sub("", str(error)) or type(error).__name__
         remedy = "see that it can be reached, and the rights of these credentials"

@@ -80,8 +80,9 @@ class RemoteStore:
 
     Guaranteed where a put is one step, as in object stores: a reader sees the old object or the
     new one, and a process killed at any instruction leaves one of them. Writers of this release
-    take turns by a lock object. A new task's object is put only where none is, in one step where
-    the store can. Not guaranteed: an object changed by other means between the last look and the
+    take turns by a lock object. A new task's object is put only where none is, and another one only
+    in place of what was read: in one step where the store can (S3), so that nothing is ever lost
+    there. Not guaranteed elsewhere: an object changed by other means between the last look and the
     put, some milliseconds, is overwritten; a writer that stands still longer than `stale_s` loses
     its turn, and two may then write, of which the one that reads back the other's bytes is refused.
     Stores that write files piece by piece (SFTP, HDFS) may show a half-written one.
@@ -133,16 +134,16 @@ class RemoteStore:
         return poll(self._look, stop, self._poll_s)
 
     def _write(self, name: str, old: Found | None, data: bytes) -> None:
-        path = old.place if old else self._path(f"{name}.yaml")
         if old is None:
-            if not self._objects.create(path, data):
-                raise _overtaken(name)
-        elif etag_of(self._objects.read(path)) != old.etag:
-            raise _overtaken(name)
+            path = self._path(f"{name}.yaml")
+            is_put = self._objects.create(path, data)
         else:
-            self._objects.put(path, data)
-        if self._objects.read(path) != data:
-            raise _overtaken(name)
+            path = old.place
+            is_put = self._objects.swap(path, old.etag, data)
+        if not is_put or self._objects.read(path) != data:
+            raise VersionConflict(
+                f"{name} was changed by somebody else meanwhile; read it again and repeat."
+            )
 
     def _path(self, name: str) -> str:
         return f"{self._objects.root.rstrip('/')}/{name}"
@@ -192,7 +193,3 @@ class RemoteStore:
             return {name: self._sign(info) for name, info in self._listed().items()}
         except TaskFileError:
             return None
-
-
-def _overtaken(name: str) -> VersionConflict:
-    return VersionConflict(f"{name} was changed by somebody else meanwhile; read and repeat.")

@@ -15,6 +15,7 @@ from serving.catalog.files import open_store
 from serving.catalog.objects import Objects
 from serving.catalog.remote import RemoteStore
 from serving.catalog.store import CatalogStore
+from serving.catalog.text import etag_of
 from serving.errors import VersionConflict
 from tests.running import ROOT
 
@@ -84,6 +85,27 @@ def test_object_is_made_by_one_of_two(store: CatalogStore) -> None:
     objects = Objects(URL)
     assert [objects.create(f"{objects.root}/x", data) for data in (b"1", b"2")] == [True, False]
     assert objects.read(f"{objects.root}/x") == b"1"
+
+
+def test_object_is_swapped_for_what_was_read_only(
+    store: CatalogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one step: what somebody puts after the last look is not overwritten either."""
+    objects = Objects(URL)
+    path = f"{objects.root}/x"
+    objects.create(path, b"1")
+    assert objects.swap(path, etag_of(b"1"), b"2")
+    assert not objects.swap(path, etag_of(b"1"), b"3")
+    read = objects.read
+
+    def overtaken(path: str) -> bytes:
+        found = read(path)
+        s3fs.S3FileSystem().pipe_file(path, b"theirs")
+        return found
+
+    monkeypatch.setattr(objects, "read", overtaken)
+    assert not objects.swap(path, etag_of(b"2"), b"3")
+    assert read(path) == b"theirs"
 
 
 def test_processes_take_turns(store: CatalogStore) -> None:
