@@ -73,6 +73,7 @@ class ScriptedEngine(FakeEngine):
     most_loading: int = 0
     most_running: int = 0
     num_running: int = 0
+    held_in_batches: list[int] = field(default_factory=list)
 
     def hold(self, version: TaskVersion) -> None:
         """Remembers how many loads went side by side, and in which order they came."""
@@ -92,6 +93,7 @@ class ScriptedEngine(FakeEngine):
         """As scripted."""
         with self.placing:
             self.num_running += 1
+            self.held_in_batches.append(self.holds.total())
             self.most_running = max(self.most_running, self.num_running)
         try:
             return self._scripted(items, placed)

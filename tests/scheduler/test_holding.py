@@ -25,6 +25,27 @@ def test_cold_version_is_held_until_its_rows_have_run(rig: Rig, engine: Scripted
     ]
 
 
+def test_hold_ends_with_the_first_batch(make_rig: Callable[..., Rig]) -> None:
+    """A long input does not keep the place of others for all its rows."""
+    rig = make_rig(max_rows=1)
+    rig.engine.cold = {"a"}
+    rig.submit(entry("a", 3, 3, 3))
+    rig.wait()
+    assert rig.engine.held_in_batches == [1, 0, 0]
+
+
+def test_busy_lanes_do_not_starve_a_load(make_rig: Callable[..., Rig]) -> None:
+    """Though each batch takes the only place as soon as the one before leaves it."""
+    rig = make_rig(max_rows=1)
+    rig.engine.max_resident = 1
+    rig.occupy(gate := threading.Event(), "warm")
+    late = entry("late", 3)
+    rig.submit(late, *(entry("warm", 3) for _ in range(200)))
+    gate.set()
+    rig.wait()
+    assert rig.finished.index(late) < 100
+
+
 def test_version_in_host_memory_is_uploaded_by_a_loader(rig: Rig, engine: ScriptedEngine) -> None:
     """A batch takes only what is on the device."""
     engine.max_resident = 4

@@ -15,8 +15,11 @@ def set_lanes(engine: ScriptedEngine, number: int) -> None:
     engine.info = replace(engine.info, num_lanes=number)
 
 
-def test_lanes_grow_and_shrink_while_running(rig: Rig, engine: ScriptedEngine) -> None:
+def test_lanes_grow_and_shrink_while_running(
+    make_rig: Callable[..., Rig], engine: ScriptedEngine
+) -> None:
     """Never more batches at once than the engine takes."""
+    rig = make_rig(max_rows=1)
     set_lanes(engine, 3)
     rig.occupy(gate := threading.Event(), "a", "b", "c")
     set_lanes(engine, 1)
@@ -30,22 +33,6 @@ def test_lanes_grow_and_shrink_while_running(rig: Rig, engine: ScriptedEngine) -
         rig.submit(*(entry(task, 3) for task in "abcd"))
     rig.wait()
     assert engine.most_running == 1
-
-
-def test_shrunken_lanes_start_nothing_more(rig: Rig, engine: ScriptedEngine) -> None:
-    """While as many batches run as are allowed, rows wait, though threads are idle."""
-    set_lanes(engine, 2)
-    rig.occupy(first := threading.Event(), "a", "b")
-    set_lanes(engine, 1)
-    engine.gate = threading.Event()
-    rig.submit(entry("c", 3))
-    first.set()
-    eventually(lambda: len(engine.batches) == 3)
-    rig.submit(entry("d", 3))
-    assert rig.loop.num_rows == 1
-    assert engine.num_running == 1
-    engine.gate.set()
-    rig.wait()
 
 
 def test_backlog_is_shared_by_the_lanes_of_now(rig: Rig, engine: ScriptedEngine) -> None:
