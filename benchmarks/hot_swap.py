@@ -14,7 +14,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -27,6 +28,7 @@ from benchmarks.variants import TEXTS, expected_answers, write_variants
 
 TASK = "swapped"
 _TOLERANCE = 1e-4
+_SETTLE_S = 10.0
 Answers = Sequence[dict[str, float]]
 
 
@@ -77,32 +79,43 @@ def put(server: Server, version: str, folder: Path) -> None:
 
 
 def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
-    """All replacements under load, and the figures."""
+    """All replacements under load on a server of its own, and the figures."""
     folders = write_variants(place / "adapters", options.replacements + 1)
     answers = expected_answers(BACKBONE, folders)
-    expected = {f"v{number}": answer for number, answer in enumerate(answers)}
     (place / "tasks").mkdir()
-    seen, stop = Seen(), threading.Event()
     with serving(place / "tasks", place / "state") as server:
-        put(server, "v0", folders[0])
-        arguments = (server.url, expected, stop, seen)
-        clients = [threading.Thread(target=ask, args=arguments) for _ in range(options.clients)]
-        for client in clients:
-            client.start()
-        time.sleep(options.rest)
+        return replace_under_load(server, folders, answers, options.clients, options.rest)
+
+
+def replace_under_load(
+    server: Server,
+    folders: Sequence[Path],
+    answers: Sequence[Answers],
+    num_clients: int,
+    rest_s: float,
+) -> dict[str, object]:
+    """Put one folder after the other as the task's next version while clients ask.
+
+    Args:
+        server: a running one that may be written to.
+        folders: adapters with heads.
+        answers: what each answers alone.
+        num_clients: clients at once.
+        rest_s: seconds of load before and after.
+    """
+    expected = {f"v{number}": answer for number, answer in enumerate(answers)}
+    put(server, "v0", folders[0])
+    with clients(server, expected, num_clients) as seen:
+        time.sleep(rest_s)
         before, times_s = facts(server), []
         for number in range(1, len(folders)):
             began_s = time.perf_counter()
             put(server, f"v{number}", folders[number])
             times_s.append(time.perf_counter() - began_s)
-        time.sleep(options.rest)
-        after = facts(server)
-        stop.set()
-        for client in clients:
-            client.join()
+        time.sleep(rest_s)
     return {
-        "replacements": options.replacements,
-        "clients": options.clients,
+        "replacements": len(times_s),
+        "clients": num_clients,
         "requests": len(seen.latencies_s),
         "failed_or_wrong": len(seen.failures),
         "first_failures": seen.failures[:3],
@@ -111,8 +124,34 @@ def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
         "latency_ms_p50": round(1000 * statistics.median(seen.latencies_s), 1),
         "latency_ms_max": round(1000 * max(seen.latencies_s), 1),
         "before": before,
-        "after": after,
+        "after": settled(server, before),
     }
+
+
+@contextmanager
+def clients(server: Server, expected: dict[str, Answers], count: int) -> Iterator[Seen]:
+    """So many clients that ask for as long as the block lasts."""
+    seen, stop = Seen(), threading.Event()
+    arguments = (server.url, expected, stop, seen)
+    threads = [threading.Thread(target=ask, args=arguments) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def settled(server: Server, before: dict[str, object]) -> dict[str, object]:
+    """The facts once what is resident is as before, or when that takes too long."""
+    until_s = time.monotonic() + _SETTLE_S
+    found = facts(server)
+    while found["resident_bytes"] != before["resident_bytes"] and time.monotonic() < until_s:
+        time.sleep(0.05)
+        found = facts(server)
+    return found
 
 
 def facts(server: Server) -> dict[str, object]:

@@ -49,6 +49,7 @@ def running_server(
     log: Path,
     options: Sequence[str] = (),
     variables: Mapping[str, str] = NO_VARIABLES,
+    through: Sequence[str] = (),
 ) -> Iterator[Running]:
     """`polyhead serve` on a free port for the block, stopped by SIGTERM after it.
 
@@ -57,10 +58,11 @@ def running_server(
         log: where its output goes; shown when it does not get ready.
         options: further command-line options.
         variables: of its environment; what it remembers lies beside its log by default.
+        through: a command that starts the server's own, such as one that limits it.
     """
     port = free_port()
     environment = {**settings(), "POLYHEAD_STATE_DIR": str(log.parent / "state"), **variables}
-    command = [str(POLYHEAD), "serve", "--tasks", str(tasks)]
+    command = [*through, str(POLYHEAD), "serve", "--tasks", str(tasks)]
     command += ["--port", str(port), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=environment)
