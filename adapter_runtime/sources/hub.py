@@ -37,6 +37,7 @@ from adapter_runtime.sources.hub_cache import (
     fetch_mark,
     keep_listing,
     named,
+    sweep,
     wanted,
 )
 from adapter_runtime.sources.hub_faults import FAULTS, is_away, patiently, refusal
@@ -123,6 +124,7 @@ def _fetched(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
     kept = cached_files(place, names)
     if kept is None:
         raise SourceError(f"{said}: its files vanished from the cache; try again.")
+    sweep(kept, place)
     return kept
 
 

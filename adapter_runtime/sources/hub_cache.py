@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -22,6 +24,8 @@ from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 from adapter_runtime.sources.hub_faults import FAULTS
 from adapter_runtime.sources.hub_names import HubPlace
 from adapter_runtime.sources.wanted import pick_files
+
+_DAY_S = 24 * 3600
 
 
 class HubFiles(NamedTuple):
@@ -104,6 +108,16 @@ def fetch_mark(place: HubPlace) -> Path:
     name = hashlib.sha256(place.identity.encode()).hexdigest()[:32]
     # Where the client keeps its locks, which other programs do not take for repositories.
     return Path(constants.HF_HUB_CACHE).expanduser() / ".locks" / f".polyhead-{name}"
+
+
+def sweep(kept: HubFiles, place: HubPlace) -> None:
+    """Remove what killed processes left beside a folder's files, once it is a day old."""
+    repository = kept.root.parents[len(place.folder.parts) + 1]
+    before = time.time() - _DAY_S
+    with suppress(OSError):
+        for path in (repository / "blobs").glob("*.incomplete"):
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 def named(place: HubPlace) -> str:

@@ -210,6 +210,10 @@ def test_a_process_killed_while_it_downloads_does_no_harm(
         assert "the hub does not answer" in refused()
     fault.times = 0
     assert content() == WEIGHTS
+    for half in cache.rglob("*.incomplete"):
+        os.utime(half, (1, 1))
+    resolve(f"hf://org/large@{hub.commit('org/large', {'config.json': b'{}'})}")
+    assert leftovers(cache) == []
 
 
 def test_a_hub_of_its_own_process_fails_on_demand(
