@@ -42,8 +42,8 @@ class Settings(BaseSettings):
             time, up to an hour.
         warm_tasks: recently used tasks that are brought in again after a restart; 0: none.
         max_task_labels: tasks that metrics tell apart; all others share one label.
-        allowed_sources, max_source_bytes, cache_dir: see `EngineConfig`; in the environment the
-            allowed Sources are separated by commas.
+        allowed_sources, max_file_bytes, max_source_bytes, cache_dir: see `EngineConfig`; in the
+            environment the allowed Sources are separated by commas.
         drain_timeout_s: longest wait for requests in flight when told to stop.
         drain_notice_s: how long new requests are refused with 503 before the port closes.
         log_format: `text`, `json`, or `auto`: text on a terminal.
@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     warm_tasks: int = Field(64, ge=0, le=100_000)
     max_task_labels: int = Field(200, ge=1, le=100_000)
     allowed_sources: Annotated[tuple[str, ...], NoDecode] = ()
+    max_file_bytes: int = Field(2 << 30, ge=1)
     max_source_bytes: int = Field(4 << 30, ge=1)
     cache_dir: str | None = None
     drain_timeout_s: float = Field(30.0, ge=0, le=86400)
@@ -121,6 +122,7 @@ class Settings(BaseSettings):
             device_bytes=self.device_bytes,
             host_bytes=self.host_bytes,
             allowed_sources=self.allowed_sources,
+            max_file_bytes=self.max_file_bytes,
             max_source_bytes=self.max_source_bytes,
             cache_dir=self.cache_dir,
         )
