@@ -77,6 +77,17 @@ class Objects:
             raise self.failure("not readable", error) from error
         return data
 
+    def look(self, path: str) -> bytes | None:
+        """One object; None where there is none.
+
+        Raises:
+            TaskFileError: it cannot be read.
+        """
+        try:
+            return self.read(path)
+        except FileNotFoundError:
+            return None
+
     def read_all(self, paths: Iterable[str]) -> dict[str, bytes | Exception]:
         """Several objects, at once where the store can."""
         wanted = list(paths)

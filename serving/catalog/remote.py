@@ -105,6 +105,7 @@ class RemoteStore:
         self._stale_s = stale_s
         self._cache: Mapping[str, tuple[str, Found]] = {}
         self._was_there = False
+        self._is_marked = False
 
     def read(self) -> TaskFile:
         """As `CatalogStore.read`."""
@@ -114,7 +115,7 @@ class RemoteStore:
         """As `CatalogStore.change`; see what the class guarantees."""
         check_name(name)
         with turn(self._objects, self._path(LOCK), self._stale_s):
-            self._objects.create(self._path(_MARK), b"")
+            self._mark()
             old = pick(name, self._found())
             new = decide(name, old, change, expected, self.base)
             if new is None:
@@ -133,14 +134,20 @@ class RemoteStore:
         """As `CatalogStore.watch`."""
         return poll(self._look, stop, self._poll_s)
 
+    def _mark(self) -> None:
+        if not self._is_marked:
+            self._objects.create(self._path(_MARK), b"")
+            self._is_marked = True
+
     def _write(self, name: str, old: Found | None, data: bytes) -> None:
         if old is None:
             path = self._path(f"{name}.yaml")
-            is_put = self._objects.create(path, data)
+            self._objects.create(path, data)
         else:
             path = old.place
-            is_put = self._objects.swap(path, old.etag, data)
-        if not is_put or self._objects.read(path) != data:
+            self._objects.swap(path, old.etag, data)
+        # What is there counts: a put that the driver repeats is refused the second time.
+        if self._objects.look(path) != data:
             raise VersionConflict(
                 f"{name} was changed by somebody else meanwhile; read it again and repeat."
             )

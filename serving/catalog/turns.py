@@ -32,8 +32,8 @@ def turn(objects: Objects, path: str, stale_s: float) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(TaskFileError, FileNotFoundError):
-            if objects.read(path) == token:
+        with suppress(TaskFileError):
+            if objects.look(path) == token:
                 objects.remove(path)
 
 
@@ -41,9 +41,10 @@ def _take(objects: Objects, path: str, token: bytes, stale_s: float) -> None:
     seen, since_s = b"", time.monotonic()
     until_s = since_s + 4 * stale_s
     while time.monotonic() < until_s:
-        if objects.create(path, token) and _read(objects, path) == token:
+        objects.create(path, token)
+        held = objects.look(path) or b""
+        if held == token:
             return
-        held = _read(objects, path)
         if held != seen:
             seen, since_s = held, time.monotonic()
         elif held and time.monotonic() - since_s > stale_s:
@@ -51,10 +52,3 @@ def _take(objects: Objects, path: str, token: bytes, stale_s: float) -> None:
         time.sleep(min(_PAUSE_S, stale_s / 4))
     holder = seen.decode(errors="replace")
     raise TaskFileError(f"{objects.said}: {holder} keeps writing; try again, or remove {path}.")
-
-
-def _read(objects: Objects, path: str) -> bytes:
-    try:
-        return objects.read(path)
-    except FileNotFoundError:
-        return b""
