@@ -151,7 +151,8 @@ def test_packages_keep_to_their_libraries(package: str, forbidden: set[str]) -> 
 
 def test_protocols_know_the_service_and_not_what_is_behind_it() -> None:
     """Whatever answers Calls can stand behind every wire protocol."""
-    behind = {"batch", "catalog", "jobs", "local_service", "opening", "scheduler", "workers"}
+    behind = {"batch", "catalog", "copying", "hot_service", "jobs", "lifecycle", "listening"}
+    behind |= {"local_service", "opening", "pipeline", "scheduler", "workers"}
     wrong = [
         str(entry)
         for entry in IMPORTS["serving"]
