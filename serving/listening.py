@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from adapter_runtime import CapacityError, RejectedAdapter, Residency, SourceError, TaskVersion
+from adapter_runtime import (
+    CapacityError,
+    PolyheadError,
+    RejectedAdapter,
+    Residency,
+    SourceError,
+    TaskVersion,
+    VersionFailed,
+)
 from serving.lifecycle.admission import Admitter
 from serving.lifecycle.estimates import Estimates
 from serving.lifecycle.live import Version
@@ -29,7 +37,12 @@ class Ears:
         tasks: the live tasks.
         admitter: is listened to, and moves versions that failed.
         observer: takes the measurements.
+
+    Attributes:
+        fail_waiting: ends the rows of a version that wait; set once there is a batch loop.
     """
+
+    fail_waiting: Callable[[TaskVersion, Exception], None]
 
     def __init__(self, tasks: Tasks, admitter: Admitter, observer: Observer) -> None:
         self._tasks = tasks
@@ -79,8 +92,11 @@ class Ears:
 
     def _guilty(self, prepared: TaskVersion, error: Exception) -> None:
         version = self._tasks.live(prepared)
-        if version is not None and self._outcomes.is_guilty(version, error):
-            self._observer.quarantined(version.task)
+        if version is None or not self._outcomes.is_guilty(version, error):
+            return
+        self._observer.quarantined(version.task)
+        # They would fail too, and each would have its batch run apart.
+        self.fail_waiting(prepared, _own(version, error))
 
     def _admitted(self, version: Version, result: Result, took_s: float) -> None:
         if result is Result.DROPPED:
@@ -90,6 +106,15 @@ class Ears:
             return
         self._observer.admitted(str(result))
         self._observer.loaded(took_s, source_kind(version.plan.spec), _WORDS[result])
+
+
+def _own(version: Version, error: Exception) -> PolyheadError:
+    if isinstance(error, PolyheadError):
+        return error
+    return VersionFailed(
+        f"Version {version.id} of {version.task} failed by itself; its page says why. Send the "
+        "request again later, or roll the task back."
+    )
 
 
 def _load_result(error: Exception | None) -> str:

@@ -73,6 +73,7 @@ class LocalService:
         self._observer = observer = Observer(recorder)
         self._ears = Ears(tasks, admitter, observer)
         self._pipeline = Pipeline(engine, settings, clock, self._ears.listener)
+        self._ears.fail_waiting = self._pipeline.loop.fail_waiting
         self._judge = Judge(tasks, admitter.outcomes, self._roll_back)
         self._caretaker = Caretaker(tasks, engine, admitter)
         half = settings.max_requests // 2, settings.max_rows // 2

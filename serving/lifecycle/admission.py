@@ -151,8 +151,10 @@ class Admitter:
             try:
                 with self._tasks.use(version):
                     result = self._attempt(version)
-            except Exception:
+            except Exception as error:
                 log.exception("An admitting thread met an unexpected error and goes on")
+                if not version.is_ready:
+                    result = self.outcomes.failed(version, error)
             finally:
                 self._end(version, result, self._tasks.clock() - began_s)
 

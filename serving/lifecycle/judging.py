@@ -41,7 +41,8 @@ class Judge:
         if not is_fault(error):
             return False
         version.traffic.failed()
-        version.last_error = str(error)
+        with self._tasks.lock:
+            version.last_error = str(error)
         self.look(version)
         return True
 

@@ -192,7 +192,7 @@ class Tasks:
     def settle(self, task: Task) -> None:
         """Let versions that left the catalog go once the task can answer without them."""
         with self.lock:
-            if task.leaving and any(version.is_ready for version in task.versions):
+            if task.leaving and not task.serving().keys().isdisjoint(task.versions):
                 self._let_go(task.leaving)
                 task.leaving = ()
             self._unsettled.add(task)

@@ -135,6 +135,15 @@ class BatchLoop:
         self.submit(low.entries)
         return low.wait()
 
+    def fail_waiting(self, version: TaskVersion, error: Exception) -> None:
+        """End the rows of a version that wait for a batch, but for those of `run_low`."""
+        with self._changed:
+            key = key_of(version)
+            out = self._queue.remove(
+                lambda entry: key_of(entry.version) == key and not isinstance(entry.owner, LowRun)
+            )
+        self._runner.fail(out, error)
+
     def warm_up(self, version: TaskVersion) -> None:
         """Start loading a cold version in the background; single-flight."""
         with self._changed:

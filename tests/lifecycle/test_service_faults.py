@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapter_runtime import RejectedAdapter, RowFailed
+from adapter_runtime import RejectedAdapter, RowFailed, VersionFailed
 from serving.catalog.plans import RollbackRule
 from serving.errors import (
     DeadlineExceeded,
@@ -49,6 +49,28 @@ def test_a_guilty_version_does_not_harm_its_batch(engine: FakeEngine) -> None:
 
     assert server.play(use).version == "v1"
     assert server.version("v1").traffic.view().errors == 1
+
+
+def test_rows_that_wait_for_a_guilty_version_fail_with_it(engine: FakeEngine) -> None:
+    """None of them runs; those of others do."""
+    file = file_of(numbered("1"), numbered("1", name="other"))
+    server = Living(engine, file, max_batch_rows=1)
+
+    async def use(service: LocalService) -> tuple[list[BaseException | Answer], int]:
+        await asyncio.gather(*ask(service, "a"), *ask(service, "a", task="other"))
+        engine.gate = threading.Event()
+        engine.guilty.add("digest-topic-1")
+        guilty, others = ask(service, *["a"] * 20), ask(service, "a", task="other")
+        await so(lambda: service._pipeline.loop.num_rows == 20)
+        ran = len(engine.batches)
+        engine.gate.set()
+        failed = await asyncio.gather(*guilty, return_exceptions=True)
+        await asyncio.gather(*others)
+        return failed, len(engine.batches) - ran
+
+    failed, num_batches = server.play(use)
+    assert all(isinstance(each, VersionFailed) for each in failed)
+    assert num_batches < 20
 
 
 def test_slow_loads_leave_room_for_warm_tasks(engine: FakeEngine) -> None:

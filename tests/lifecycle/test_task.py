@@ -107,3 +107,24 @@ def test_versions_that_left_answer_while_no_version_of_the_plan_can() -> None:
     life.tend()
     assert life.version("v2").state is State.REJECTED
     assert chosen(life.task()) == {"v1": 1}
+
+
+def test_a_ready_shadow_is_no_reason_for_who_serves_to_leave() -> None:
+    """It answers nobody; the version that left does until its successor can."""
+    shadow = version_plan("9", shadow=True)
+    life = Life(FakeEngine(), task_plan(version_plan("1"), shadow))
+    life.admit_first()
+    life.admit(life.version("v9"))
+    life.change(task_plan(version_plan("2"), shadow))
+    assert chosen(life.task()) == {"v1": 1}
+    life.tend()
+    assert chosen(life.task()) == {"v2": 1}
+
+
+def test_a_version_that_was_rolled_back_is_the_last_resort() -> None:
+    """Any other that can answer goes before it; none at all would be worse."""
+    old, bad = version_plan("1"), version_plan("2", rolled_back="too many errors")
+    life = Life(FakeEngine(), task_plan(old, bad))
+    assert life.admit_first().id == "v1"
+    alone = Life(FakeEngine(), task_plan(bad))
+    assert alone.admit_first().id == "v2"
