@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,13 @@ def put(system: Any, url: str = URL, files: dict[str, bytes] = FILES) -> None:
         system.pipe(f"{url}/{name}", content)
 
 
-@pytest.fixture
-def room() -> Iterator[Callable[[int], None]]:
+@contextmanager
+def no_room(most: int) -> Iterator[None]:
     """Limits how long a file may become, as a full disk would."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        # Before the test ends, for the report of it may be written to a longer file.
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from adapter_runtime.sources import hub_cache
 from adapter_runtime.sources.resolve import at_hand, resolve
 from adapter_runtime.sources.rules import SourceRules
 from tests.hub import SHA, Hub
-from tests.sources.conftest import WEIGHTS, point_to
+from tests.sources.conftest import WEIGHTS, no_room, point_to
 
 LARGE = f"hf://org/large@{SHA}"
 BIN = "pytorch_adapter.bin"
@@ -158,12 +157,12 @@ def test_limits_are_held_before_anything_is_fetched(hub: Hub) -> None:
     assert set() == hub.fetched()
 
 
-def test_a_full_disk_is_named(hub: Hub, cache: Path, room: Callable[[int], None]) -> None:
+def test_a_full_disk_is_named(hub: Hub, cache: Path) -> None:
     """Nothing half is left; with room again the next try is clean."""
-    room(30_000)
-    assert "cannot be kept (File too large); make room, or set HF_HOME" in refused()
+    with no_room(30_000):
+        message = refused()
+    assert "cannot be kept (File too large); make room, or set HF_HOME" in message
     assert leftovers(cache) == []
-    room(1 << 30)
     assert content() == WEIGHTS
 
 

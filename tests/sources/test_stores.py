@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources.resolve import at_hand, resolve
 from adapter_runtime.sources.rules import SourceRules
-from tests.sources.conftest import FILES, URL, put
+from tests.sources.conftest import FILES, URL, no_room, put
 
 
 def copies(rules: SourceRules) -> list[Path]:
@@ -196,14 +195,13 @@ def test_readers_that_copy_at_once_agree(store: MemoryFileSystem, rules: SourceR
     assert len(copies(rules)) == 1
 
 
-def test_a_full_disk_is_named(
-    store: MemoryFileSystem, rules: SourceRules, room: Callable[[int], None]
-) -> None:
+def test_a_full_disk_is_named(store: MemoryFileSystem, rules: SourceRules) -> None:
     """Nothing half is left; with room again the next try is clean."""
     put(store, files={"pytorch_adapter.bin": b"x" * 50_000})
-    room(30_000)
-    with pytest.raises(SourceError, match=r"cannot be written .*make room, or set cache_dir"):
+    with (
+        pytest.raises(SourceError, match=r"cannot be written .*make room, or set cache_dir"),
+        no_room(30_000),
+    ):
         resolve(URL, rules=rules)
     assert copies(rules) == []
-    room(1 << 30)
     assert resolve(URL, rules=rules).has("pytorch_adapter.bin")
