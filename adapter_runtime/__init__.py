@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adapter_runtime.errors import BackboneError as BackboneError
     from adapter_runtime.errors import CapacityError as CapacityError
     from adapter_runtime.errors import InvalidInput as InvalidInput
+    from adapter_runtime.errors import OutOfMemory as OutOfMemory
     from adapter_runtime.errors import PolyheadError as PolyheadError
     from adapter_runtime.errors import RejectedAdapter as RejectedAdapter
     from adapter_runtime.errors import RowFailed as RowFailed
@@ -82,6 +83,7 @@ _WHERE = {
         "BackboneError",
         "CapacityError",
         "InvalidInput",
+        "OutOfMemory",
         "PolyheadError",
         "RejectedAdapter",
         "RowFailed",

@@ -9,6 +9,7 @@
   * RejectedAdapter — a checkpoint failed admission; `problems` lists every reason
   * UnknownTask — no task of that name; `near` lists similar names
   * CapacityError — no slot, byte or row left for the work
+    * OutOfMemory — by the settings there is room, but the machine has no memory left
   * RowFailed — one row's computation failed; its neighbours are fine
     * VersionFailed — by the version's fault: its weights raise, or give numbers that are not finite
   * SettingsError — a setting is out of range or contradicts another
@@ -105,6 +106,12 @@ class CapacityError(PolyheadError):
     """No slot, byte or row is left for the work now."""
 
     code = "no_capacity"
+
+
+class OutOfMemory(CapacityError):
+    """The machine's or the device's memory is full, though the settings would allow more."""
+
+    code = "out_of_memory"
 
 
 class RowFailed(PolyheadError):

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from adapter_runtime.engine.states import StreamStates
-from adapter_runtime.errors import CapacityError, PolyheadError, RowFailed, VersionFailed
+from adapter_runtime.errors import OutOfMemory, PolyheadError, RowFailed, VersionFailed
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.memory import is_out_of_memory
 from adapter_runtime.types import Arrays, HeadSpec, WorkItem
@@ -93,7 +93,7 @@ def as_outcome(error: Exception, task: str) -> PolyheadError:
     if isinstance(error, PolyheadError):
         return error
     if is_out_of_memory(error):
-        return CapacityError("The device's memory is too full for this batch; send smaller ones.")
+        return OutOfMemory("The device's memory is too full for this batch; send smaller ones.")
     return VersionFailed(f"{task} cannot be computed ({type(error).__name__}: {error}).")
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from adapter_runtime.errors import CapacityError
+from adapter_runtime.errors import OutOfMemory
 from adapter_runtime.memory import is_out_of_memory
 from adapter_runtime.residency.pins import Residents
 
@@ -116,7 +116,7 @@ class DevicePool(ABC, Generic[Item, Value]):
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                raise CapacityError(
+                raise OutOfMemory(
                     "The device's memory is too full for these weights; lower device_bytes or "
                     "max_slots, or pin fewer tasks."
                 ) from error

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
-from adapter_runtime.errors import CapacityError
+from adapter_runtime.errors import CapacityError, OutOfMemory
 from adapter_runtime.memory import is_out_of_memory
 from adapter_runtime.types import Residency
 
@@ -136,7 +136,7 @@ class AdapterStore(Generic[Value]):
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise CapacityError(
+            raise OutOfMemory(
                 "The machine's memory is too full to load these weights; lower host_bytes or "
                 "give the process more memory."
             ) from error

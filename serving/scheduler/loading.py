@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from adapter_runtime import CapacityError, Engine, Residency, TaskVersion
+from adapter_runtime import CapacityError, Engine, OutOfMemory, Residency, TaskVersion
 from serving.scheduler.entries import Entry, Key, Loaded, key_of
 from serving.scheduler.loads import Loads
 from serving.scheduler.policy import FairQueue
@@ -91,14 +91,17 @@ class Loader:
         return self._engine.residency(version) is Residency.DEVICE
 
     def _bring_in(self, version: TaskVersion) -> None:
-        started_s, error = self._clock(), None
+        started_s = self._clock()
+        error: Exception | None = None
         came_from = Residency.ABSENT
         try:
             came_from = self._engine.residency(version)
             self._engine.hold(version)
-        except CapacityError:
-            self._refuse(version)
-            return
+        except CapacityError as problem:
+            if not self._is_final(version, problem):
+                self._refuse(version)
+                return
+            error = problem
         except Exception as problem:
             log.exception("Loading version %s of %s failed", version.id, version.task)
             error = problem
@@ -122,6 +125,11 @@ class Loader:
             self._changed.notify_all()
         if not is_held:
             self._release(version)
+
+    def _is_final(self, version: TaskVersion, error: CapacityError) -> bool:
+        """Whether the rows are told: no batch that ends will free the memory that is missing."""
+        with self._changed:
+            return isinstance(error, OutOfMemory) and self.loads.is_hopeless(version)
 
     def _refuse(self, version: TaskVersion) -> None:
         with self._changed:

@@ -103,6 +103,10 @@ class Loads:
         self._refusals[key_of(version)] = self._refusals.get(key_of(version), 0) + 1
         self._is_full, self._may_try = True, False
 
+    def is_hopeless(self, version: TaskVersion) -> bool:
+        """Whether a version was refused so often that batches would wait for it."""
+        return self._refusals.get(key_of(version), 0) >= _PATIENCE
+
     def failed(self, version: TaskVersion) -> None:
         """A load can not be done."""
         self._end(version)

@@ -14,6 +14,7 @@ from adapter_runtime import (
     Kind,
     Leaf,
     Limits,
+    OutOfMemory,
     Row,
     RunResult,
     RunStats,
@@ -61,6 +62,7 @@ class ScriptedEngine(FakeEngine):
         unsound: tasks whose rows are VersionFailed.
         is_poison: whether one row makes a batch raise.
         load_gates: loads of these tasks wait.
+        no_memory: tasks whose weights find no memory.
         no_room: how often rows of a task find no room though it is on the device.
     """
 
@@ -68,6 +70,7 @@ class ScriptedEngine(FakeEngine):
     unsound: set[str] = field(default_factory=set)
     is_poison: Callable[[WorkItem], bool] = lambda item: False
     load_gates: dict[str, threading.Event] = field(default_factory=dict)
+    no_memory: set[str] = field(default_factory=set)
     no_room: dict[str, int] = field(default_factory=dict)
     loading: set[str] = field(default_factory=set)
     most_loading: int = 0
@@ -84,6 +87,8 @@ class ScriptedEngine(FakeEngine):
         try:
             if version.task in self.load_gates:
                 assert self.load_gates[version.task].wait(PATIENCE_S)
+            if version.task in self.no_memory:
+                raise OutOfMemory("full")
             super().hold(version)
         finally:
             with self.placing:

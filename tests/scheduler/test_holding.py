@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from adapter_runtime import CapacityError, Residency, SourceError
+from adapter_runtime import CapacityError, OutOfMemory, Residency, SourceError
 from serving.errors import DeadlineExceeded
 from tests.scheduler.rig import Rig, ScriptedEngine, entry, eventually, version
 
@@ -214,6 +214,17 @@ def test_rows_that_never_find_room_fail_in_the_end(rig: Rig, engine: ScriptedEng
     assert isinstance(tight.error, CapacityError)
     assert rig.guilty == []
     assert len(engine.batches) < 100
+
+
+def test_weights_that_find_no_memory_are_given_up(rig: Rig, engine: ScriptedEngine) -> None:
+    """Who waits for them is told soon, for every try costs the others their places."""
+    engine.no_memory = {"large"}
+    large, mate = entry("large", 3), entry("mate", 3)
+    rig.submit(large, mate)
+    rig.wait()
+    assert isinstance(large.error, OutOfMemory)
+    assert mate.error is None
+    assert 1 < engine.calls.count(("hold", "large")) < 10
 
 
 def test_batch_that_finds_no_room_as_a_whole_runs_again(rig: Rig, engine: ScriptedEngine) -> None:
