@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
-from adapter_runtime import CapacityError, Engine, PolyheadError, TaskVersion
+from adapter_runtime import CapacityError, Engine, TaskVersion
 from serving.errors import DeadlineExceeded, UnknownVersion
 from serving.lifecycle.admitter import Admissions
 from serving.lifecycle.live import Version
@@ -57,7 +57,7 @@ class Reach:
     def _read(self, version: Version) -> None:
         try:
             self._admissions.adopt(version, self._engine.read(version.plan.spec))
-        except PolyheadError:
+        except Exception:
             self.settle(version)  # its reasons then stand on its page
 
     def settle(self, version: Version) -> None:

@@ -21,7 +21,9 @@ _ROOM = "warm"
 _HALF_LIFE_S = 900.0
 _LOOK_S = 5.0
 _SAVE_EVERY = 6
-_PATIENCE_S = 0.2
+_PATIENCE_S = 30.0
+"""Nobody is kept from this server for longer because something is slow to come in."""
+_GLANCE_S = 0.2
 _END_S = 5.0
 
 
@@ -125,6 +127,7 @@ class Warmth:
         self._admissions = admissions
         self._warm = warm
         self._clock = clock
+        self._started_s = clock()
         self._stop, self._is_done = threading.Event(), threading.Event()
         self.threads = [
             threading.Thread(target=work, name=f"warmth-{work.__name__}", daemon=True)
@@ -133,6 +136,7 @@ class Warmth:
 
     def start(self) -> None:
         """Bring in what is pinned, then what was warm; returns at once."""
+        self._started_s = self._clock()
         self._wanted = [*self._pinned(), *self._warm.restore(self._clock())]
         for thread in self.threads:
             thread.start()
@@ -148,8 +152,8 @@ class Warmth:
 
     @property
     def is_done(self) -> bool:
-        """Whether all that was to come in has, or cannot."""
-        return self._is_done.is_set()
+        """Whether all that was to come in has, or cannot, or takes too long to be waited for."""
+        return self._is_done.is_set() or self._clock() - self._started_s > _PATIENCE_S
 
     def _pinned(self) -> Iterator[Version]:
         for task in self._tasks:
@@ -173,7 +177,7 @@ class Warmth:
         """Whether it is done before the end has come."""
         while not self._stop.is_set():
             try:
-                future.result(_PATIENCE_S)
+                future.result(_GLANCE_S)
             except TimeoutError:
                 continue
             except Exception:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from serving.catalog.plans import TaskPlan
 from serving.catalog.store import CatalogStore, Change, Entry
-from serving.errors import CatalogReadOnly, TaskFileError, VersionConflict
+from serving.errors import CatalogReadOnly, VersionConflict
 from serving.lifecycle.live import Version
 from serving.lifecycle.standing import Standing, standing_of
 from serving.lifecycle.tasks import Tasks
@@ -89,12 +89,6 @@ class _Own:
     def __call__(self, entry: Entry | None) -> Entry | None:
         try:
             return self._change(entry)
-        except TaskFileError as error:
-            self.has_refused = True
-            raise VersionConflict(
-                f"The entry is broken as it stands: {error} Mend its file, or PUT all of the task "
-                "with `versions:`."
-            ) from error
         except Exception:
             self.has_refused = True
             raise

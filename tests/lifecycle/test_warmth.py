@@ -180,6 +180,19 @@ def test_stopping_does_not_wait_for_a_slow_admission(tmp_path: Path) -> None:
     assert bring_in(live(), tmp_path, FakeEngine(), stuck="a") == ["a"]
 
 
+def test_readiness_waits_for_the_warm_set_but_not_for_ever(tmp_path: Path) -> None:
+    """A hub that is slow keeps nobody from a server that could answer others."""
+    remember(tmp_path, a=3)
+    now_s, tasks, engine = [0.0], live(), FakeEngine()
+    warm = warm_set(tasks, tmp_path)
+    warmth = Warmth(tasks, engine, Admitting(engine, "a"), warm, lambda: now_s[0])
+    warmth.start()
+    assert not warmth.is_done
+    now_s[0] = 31.0
+    assert warmth.is_done
+    warmth.stop()
+
+
 def test_a_version_that_left_is_not_brought_in(tmp_path: Path) -> None:
     """Its uses are counted down to nothing."""
     remember(tmp_path, a=3)
