@@ -56,6 +56,7 @@ class Caretaker:
             self._thread.join(_END_S)
 
     def _work(self) -> None:
+        self._learn_identity()
         while not self._is_stopping:
             self._tasks.stirred.wait(_LOOK_S)
             self._tasks.stirred.clear()
@@ -63,6 +64,13 @@ class Caretaker:
                 self.tend()
             except Exception:
                 log.exception("The caretaker met an unexpected error and goes on")
+
+    def _learn_identity(self) -> None:
+        """It takes a while the first time: no request should have to wait for that."""
+        try:
+            self._engine.identity()
+        except Exception:
+            log.exception("The engine cannot say what it is")
 
     def tend(self) -> None:
         """One round: settle what changed, retire what is gone, try again what is due. Blocks."""
