@@ -218,7 +218,7 @@ def test_rows_that_never_find_room_fail_in_the_end(rig: Rig, engine: ScriptedEng
 
 def test_weights_that_find_no_memory_are_given_up(rig: Rig, engine: ScriptedEngine) -> None:
     """Who waits for them is told soon, for every try costs the others their places."""
-    engine.no_memory = {"large"}
+    engine.cold = engine.no_memory = {"large"}
     large, mate = entry("large", 3), entry("mate", 3)
     rig.submit(large, mate)
     rig.wait()
