@@ -1,12 +1,12 @@
-"""Who is on the device: pinned keys stay, the least recently used of the others make room."""
+"""Who is on the device: pinned keys stay, those of the others that are worth least make room."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from adapter_runtime.errors import CapacityError
+from adapter_runtime.residency.worth import Worth
 
 Value = TypeVar("Value")
 
@@ -38,9 +38,10 @@ class Residents(Generic[Value]):
         self.max_count = max_count
         self.max_bytes = max_bytes
         self.what = what
-        self.entries: OrderedDict[str, Resident[Value]] = OrderedDict()
+        self.entries: dict[str, Resident[Value]] = {}
         self.booked: dict[str, int] = {}
         self.num_bytes = 0
+        self._worth = Worth()
 
     @property
     def num_free(self) -> int:
@@ -54,7 +55,7 @@ class Residents(Generic[Value]):
             return None
         entry.pins += 1
         entry.is_leaving = False
-        self.entries.move_to_end(key)
+        self._use(key, entry.num_bytes)
         return entry.value
 
     def unpin(self, key: str) -> bool:
@@ -64,8 +65,11 @@ class Residents(Generic[Value]):
         entry.pins -= 1
         return entry.is_leaving and not entry.pins
 
+    def _use(self, key: str, num_bytes: int) -> None:
+        self._worth.use(key, num_bytes, max(num_bytes / self.max_bytes, 1 / self.max_count))
+
     def book(self, key: str, num_bytes: int) -> list[str]:
-        """Hold room for a key that is on its way; the keys to remove for it, oldest first.
+        """Hold room for a key that is on its way; the keys to evict for it, in order.
 
         Raises:
             CapacityError: it does not fit beside what is pinned; nothing has changed.
@@ -78,13 +82,12 @@ class Residents(Generic[Value]):
     def _victims(self, num_bytes: int) -> list[str]:
         count = 1 - self.num_free
         excess, chosen = self.num_bytes + num_bytes - self.max_bytes, []
-        for key, entry in self.entries.items():
+        for key in self._worth.cheapest(self.unpinned()) if count > 0 or excess > 0 else ():
             if count <= 0 and excess <= 0:
                 break
-            if entry.pins == 0:
-                chosen.append(key)
-                count -= 1
-                excess -= entry.num_bytes
+            chosen.append(key)
+            count -= 1
+            excess -= self.entries[key].num_bytes
         if count > 0 or excess > 0:
             raise CapacityError(
                 f"No room on the device: {self.max_count} {self.what} and {self.max_bytes} bytes "
@@ -99,16 +102,23 @@ class Residents(Generic[Value]):
     def enter(self, key: str, value: Value) -> None:
         """Enter the value of a booked key, pinned once."""
         self.entries[key] = Resident(value, self.booked.pop(key))
+        self._use(key, self.entries[key].num_bytes)
+
+    def evict(self, key: str) -> Value:
+        """Strike out an unpinned key because its room is needed."""
+        self._worth.evict(key)
+        return self.remove(key)
 
     def remove(self, key: str) -> Value:
         """Strike out an unpinned key and return its value."""
+        self._worth.forget(key)
         entry = self.entries.pop(key)
         assert entry.pins == 0, f"{key} is pinned and was evicted. This is a bug."
         self.num_bytes -= entry.num_bytes
         return entry.value
 
     def unpinned(self) -> list[str]:
-        """The keys that nobody uses now, oldest first."""
+        """The keys that nobody uses now."""
         return [key for key, entry in self.entries.items() if not entry.pins]
 
     def check_integrity(self) -> None:

@@ -84,7 +84,7 @@ class DevicePool(ABC, Generic[Item, Value]):
 
     def _book(self, digest: str, num_bytes: int) -> None:
         for victim in self._residents.book(digest, num_bytes):
-            self._strike_out(victim)
+            self._gone(victim, self._residents.evict(victim))
 
     def _upload(self, digest: str, item: Item, flight: Future[None]) -> Value:
         try:
@@ -130,7 +130,10 @@ class DevicePool(ABC, Generic[Item, Value]):
             torch.cuda.empty_cache()
 
     def _strike_out(self, digest: str) -> None:
-        self._leaving.append(self._residents.remove(digest))
+        self._gone(digest, self._residents.remove(digest))
+
+    def _gone(self, digest: str, value: Value) -> None:
+        self._leaving.append(value)
         self.num_evicted += 1
         self._forget(digest)
 

@@ -1,10 +1,10 @@
-"""Parsed weights in host memory: an LRU by bytes that loads each key once."""
+"""Parsed weights in host memory: bounded by bytes, each key loaded once."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from adapter_runtime.errors import CapacityError, OutOfMemory
 from adapter_runtime.memory import is_out_of_memory
+from adapter_runtime.residency.worth import Worth
 from adapter_runtime.types import Residency
 
 
@@ -37,7 +38,7 @@ class Failure:
 
 
 class AdapterStore(Generic[Value]):
-    """Host values by key, least recently used first out, save those kept; thread-safe.
+    """Host values by key; what is worth least leaves first, save what is kept. Thread-safe.
 
     Args:
         max_bytes: of all values together.
@@ -60,7 +61,8 @@ class AdapterStore(Generic[Value]):
         self._longest_retry_s = longest_retry_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._values: OrderedDict[str, Value] = OrderedDict()
+        self._values: dict[str, Value] = {}
+        self._worth = Worth()
         self._loading: dict[str, Future[Value]] = {}
         self._failures: dict[str, Failure] = {}
         self._kept: Counter[str] = Counter()
@@ -89,7 +91,7 @@ class AdapterStore(Generic[Value]):
         """
         with self._lock:
             if key in self._values:
-                self._values.move_to_end(key)
+                self._use(key)
                 return self._values[key]
             self._raise_remembered(key)
             flight = self._loading.get(key)
@@ -164,7 +166,7 @@ class AdapterStore(Generic[Value]):
         with self._lock:
             self._failures.pop(key, None)
             if key in self._values:
-                self._values.move_to_end(key)
+                self._use(key)
             else:
                 self._enter(key, value)
 
@@ -180,18 +182,30 @@ class AdapterStore(Generic[Value]):
         self._failures.pop(key, None)
         self._values[key] = value
         self._num_bytes += value.num_bytes
+        self._use(key)
         self._make_room(key)
 
+    def _use(self, key: str) -> None:
+        num_bytes = self._values[key].num_bytes
+        self._worth.use(key, num_bytes, max(num_bytes, 1) / self.max_bytes)
+
     def _make_room(self, newest: str) -> None:
-        for key in list(self._values):
+        if self._num_bytes <= self.max_bytes:
+            return
+        others = [key for key in self._values if key != newest and key not in self._kept]
+        for key in self._worth.cheapest(others):
+            self._worth.evict(key)
+            self._evict(key)
             if self._num_bytes <= self.max_bytes:
                 return
-            if key != newest and key not in self._kept:
-                self._evict(key)
 
     def _evict(self, key: str) -> None:
-        self._num_bytes -= self._values.pop(key).num_bytes
+        self._remove(key)
         self.num_evicted += 1
+
+    def _remove(self, key: str) -> None:
+        self._num_bytes -= self._values.pop(key).num_bytes
+        self._worth.forget(key)
 
     def keep(self, key: str) -> None:
         """Never evict a key's value until `unkeep`; counts. The caller sees to others' room."""
@@ -219,9 +233,8 @@ class AdapterStore(Generic[Value]):
         with self._lock:
             self._failures.pop(key, None)
             self._loading.pop(key, None)
-            value = self._values.pop(key, None)
-            if value is not None:
-                self._num_bytes -= value.num_bytes
+            if key in self._values:
+                self._remove(key)
 
     def retry(self, key: str) -> None:
         """Let the next load of a key try at once, however the last one ended."""
