@@ -198,12 +198,14 @@ def banner(tasks: Sequence[TaskView], info: EngineInfo, url: str) -> str:
         lines.append(f"  … and {len(fine) - _SHOWN} more: curl {url}/tasks")
     num_pending = sum(task.state == State.PENDING for task in fine)
     if num_pending:
-        lines.append(f"  {num_pending} of them are read and checked when first asked")
+        lines.append(f"  {num_pending} pending: read and checked when first asked")
     lines += [f"  NOT served: {task.name}: {task.reason}" for task in tasks if task not in fine]
     known = next((task for task in fine if task.kind is not None), None)
     if known is not None:
         body = orjson.dumps({"inputs": EXAMPLES[Kind(str(known.kind))]}).decode()
         lines.append(f"Try:   curl {url}/models/{known.name} -d '{body}'")
+    elif not tasks:
+        lines.append(f'Make:  curl -X PUT {url}/tasks/NAME -d \'{{"adapter": "./folder"}}\'')
     lines.append(f"Read:  {url}/docs    Stop: Ctrl-C")
     return "\n".join(lines)
 
