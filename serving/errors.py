@@ -29,6 +29,10 @@ class TaskFileError(PolyheadError):
     code = "bad_task_file"
 
 
+class BrokenEntry(TaskFileError):
+    """The task's entry is broken, so that it can be replaced or deleted, but not changed."""
+
+
 class CatalogReadOnly(PolyheadError):
     """The catalog is a single file or bare folders, which the life-cycle API does not write."""
 
@@ -125,6 +129,7 @@ STATUS: Mapping[type[Exception], int] = {
     VersionFailed: 500,
     SettingsError: 500,
     TaskFileError: 500,
+    BrokenEntry: 409,
     CatalogReadOnly: 409,
     VersionConflict: 409,
     UnknownVersion: 404,

@@ -1,7 +1,7 @@
 """Changes of a task's entry, as pure functions from the entry as it is to what it shall be.
 
 Every function takes the entry (None: there is none) and what the live server knows, and raises
-UnknownTask where there is no entry, and TaskFileError where it is broken.
+UnknownTask where there is no entry, and BrokenEntry where it is broken.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from serving.catalog.drafts import ID_DIGITS, Draft, Item, Known
 from serving.catalog.puts import Put, checked_entry
 from serving.catalog.shapes import MAX_RETIRED
 from serving.catalog.store import Entry
-from serving.errors import TaskFileError, VersionConflict
+from serving.errors import BrokenEntry, VersionConflict
 
 __all__ = ["Known", "add_version", "replace_task", "retire", "set_pinned"]
 
@@ -230,7 +230,7 @@ def _readable(entry: Entry | None, known: Known) -> Draft | None:
     """The task as it was; None where it is not to be read, and so has nothing to keep."""
     try:
         return Draft(entry, known) if entry is not None else None
-    except TaskFileError:
+    except BrokenEntry:
         return None
 
 

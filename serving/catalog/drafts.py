@@ -14,7 +14,7 @@ from serving.catalog.plans import VersionPlan
 from serving.catalog.puts import checked_entry
 from serving.catalog.shapes import MAX_RETIRED, MAX_VERSIONS, SHARED
 from serving.catalog.store import Entry
-from serving.errors import UnknownVersion, VersionRetired
+from serving.errors import BrokenEntry, TaskFileError, UnknownVersion, VersionRetired
 
 ID_DIGITS = 12
 _FOUND = ("id", "digest")
@@ -75,13 +75,19 @@ class Draft:
 
     Raises:
         UnknownTask: there is no entry.
-        TaskFileError: the entry is broken, so that nothing can be said of its versions.
+        BrokenEntry: nothing can be said of its versions.
     """
 
     def __init__(self, entry: Entry | None, known: Known) -> None:
         if entry is None:
             raise UnknownTask(known.name, ())
-        plan = read_entry(entry, known.base)
+        try:
+            plan = read_entry(entry, known.base)
+        except TaskFileError as error:
+            raise BrokenEntry(
+                f"The entry of {known.name} is broken: {error} Mend it, delete the task, or put "
+                "all of it with `versions`."
+            ) from error
         self.name = plan.name
         self.task: dict[str, Any] = deepcopy(dict(entry))
         self.is_plain = self.task.get("versions") is None

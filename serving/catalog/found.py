@@ -96,8 +96,13 @@ def collect(found: Iterable[Found], backbone: str | None = None) -> TaskFile:
         if isinstance(outcome, TaskPlan):
             plans.append(outcome)
         else:
-            broken.append(Broken(name, str(outcome), same[0].etag))
+            broken.append(Broken(_said(name), _said(str(outcome)), same[0].etag))
     return TaskFile(backbone, tuple(plans), tuple(broken))
+
+
+def _said(text: str) -> str:
+    """Text that every answer can hold; names of files may be none."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def pick(name: str, found: Iterable[Found]) -> Found | None:

@@ -40,7 +40,10 @@ def locked(folder: Path, timeout_s: float) -> Iterator[None]:
 
 
 def _take(path: Path) -> int | None:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user's; locks all the same
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(file).st_ino == path.stat().st_ino:

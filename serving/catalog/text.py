@@ -29,7 +29,7 @@ def parse(data: bytes, place: str) -> Any:
         raise TaskFileError(f"{place}: larger than {MAX_BYTES} bytes; use a folder of task files.")
     try:
         # The C parser ends the process where a hostile file nests deeply.
-        return yaml.safe_load(data.decode("utf-8-sig"))
+        return yaml.load(data.decode("utf-8-sig"), Loader=_Loader)  # noqa: S506, it is a safe one
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         message = f"{place}: not readable as YAML: {' '.join(str(error).split())}"
         raise TaskFileError(message) from error
@@ -51,8 +51,7 @@ def dump(entry: Mapping[str, Any], before: bytes = b"") -> bytes:
         data = _opening(before) + text.encode("utf-8")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TaskFileError(f"{entry['name']}: cannot be written as YAML: {error}") from error
-    if len(data) > MAX_BYTES:
-        raise TaskFileError(f"{entry['name']}: larger than {MAX_BYTES} bytes as YAML.")
+    parse(data, str(entry["name"]))  # nothing is written that could not be read
     return data
 
 
@@ -61,11 +60,34 @@ def etag_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:_ETAG_DIGITS]
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads halves of characters, as JSON writes rare ones, as whole characters."""
+
+
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes lists within their key, as people do."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
+
+
+def _represent(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # Rare line breaks would be folded into spaces between any other quotes.
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent)
 
 
 def _opening(before: bytes) -> bytes:

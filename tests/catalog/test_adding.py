@@ -8,7 +8,7 @@ import pytest
 
 from adapter_runtime import InvalidInput
 from serving.catalog.changes import replace_task
-from serving.errors import TaskFileError, VersionConflict
+from serving.errors import BrokenEntry, VersionConflict
 from tests.catalog.making import BASE, KNOWN, added, ids, known, of, plan, put, weights
 
 A, B, C = {"adapter": "./a"}, {"adapter": "./b"}, {"adapter": "./c"}
@@ -193,7 +193,7 @@ def test_broken_entry_can_be_replaced_but_not_added_to() -> None:
     """Nobody knows what its versions are."""
     broken = {"name": "t", "adaptor": "./a"}
     assert replace_task(broken, put(versions=[B]), KNOWN)["versions"] == [B]
-    with pytest.raises(TaskFileError, match="adaptor"):
+    with pytest.raises(BrokenEntry, match=r"adaptor.*put all of it"):
         added(broken, B)
 
 
