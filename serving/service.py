@@ -142,7 +142,7 @@ class Service(Protocol):
         ...
 
     def tasks(self) -> Sequence[TaskView]:
-        """All tasks, ready or not."""
+        """All tasks, ready or not. Any thread."""
         ...
 
     def task(self, name: str) -> TaskView:
@@ -181,5 +181,5 @@ class Service(Protocol):
         ...
 
     def measure(self) -> None:
-        """Set the gauges to what is true now."""
+        """Set the gauges to what is true now. Any thread."""
         ...

@@ -49,7 +49,8 @@ class AdminProtocol:
 
     async def info(self) -> Response:
         """Release, backbone and device."""
-        return json_response({**self._facts, "num_tasks": len(self._service.tasks())})
+        num_tasks = len(await asyncio.to_thread(self._service.tasks))
+        return json_response({**self._facts, "num_tasks": num_tasks})
 
     async def live(self) -> Response:
         """200 for as long as the process serves at all."""
@@ -65,9 +66,12 @@ class AdminProtocol:
 
     async def metrics(self) -> Response:
         """Metrics in Prometheus' text format."""
-        self._service.measure()
         # Hundreds of tasks are thousands of lines: requests go on meanwhile.
-        return Response(await asyncio.to_thread(self._exposition), media_type=_METRICS_TYPE)
+        return await asyncio.to_thread(self._measured)
+
+    def _measured(self) -> Response:
+        self._service.measure()
+        return Response(self._exposition(), media_type=_METRICS_TYPE)
 
     async def root(self) -> Response:
         """The documentation, for now the only page."""
