@@ -17,7 +17,7 @@ class Fault:
     Kinds: `status` answers `value`; `gone` hangs up; `stall` never answers; `slow` sends `value`
     bytes per second; `cut` hangs up after `value` bytes; `garble` changes a byte; `endless` goes
     on after the content; `size` adds `value` to the size in listings; `wait` answers 429 with
-    Retry-After `value`; `zip` says that the body is compressed.
+    Retry-After `value`; `zip` says that the body is compressed; `odd` answers one of `ODD`.
     """
 
     kind: str
@@ -73,11 +73,13 @@ class Exchange(BaseHTTPRequestHandler):
 
     def _fails(self) -> bool:
         """Whether a fault took the answer's place."""
-        fault = self.hub.take(("status", "gone", "stall", "wait"), self.target)
+        fault = self.hub.take(("status", "gone", "stall", "wait", "odd"), self.target)
         if fault is None:
             return False
         if fault.kind == "status":
             self._send(Answer(fault.value, {}, b"{}"))
+        elif fault.kind == "odd":
+            self._send(Answer(200, {}, ODD[fault.value]))
         elif fault.kind == "wait":
             self._send(Answer(429, {"Retry-After": str(fault.value)}, b"{}"))
         else:
@@ -138,6 +140,7 @@ class Exchange(BaseHTTPRequestHandler):
         """Keep the test output clean."""
 
 
+ODD = (b"", b"{}", b"[1]", b"[{}]", b'[{"type": "file"}]', b"<html>", b"null", b"\xff")
 _BODIES = ("slow", "cut", "garble", "endless", "zip")
 
 

@@ -107,9 +107,10 @@ def _fetched(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
     listed = _listing(place, said)
     names = wanted(place, listed)
     if not names:
+        what = f"no folder {place.folder}" if place.folder.parts else "nothing"
         raise SourceError(
-            f"{said}: {place.repo} has no folder {place.folder} that can be used: it holds no "
-            "files of an adapter, a head or a backbone."
+            f"{said}: {place.repo} has {what} that can be used, with files of an adapter, a head "
+            "or a backbone; check the Source."
         )
     check_sizes({name: listed[name].size for name in names}, said, rules)
     mark = fetch_mark(place)

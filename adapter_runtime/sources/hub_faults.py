@@ -20,13 +20,15 @@ FAULTS = (
     errors.HFValidationError,
     errors.RevisionResolutionError,
     errors.EntryNotFoundError,
+    errors.XetDownloadError,
     httpx2.HTTPError,
     OSError,  # the client's own errors, and those of the disk
     ValueError,  # answers that are no JSON
-    KeyError,
+    KeyError,  # and all that the client makes of JSON that says something else
     TypeError,
+    AttributeError,
     AssertionError,
-    RuntimeError,  # whatever else the client makes of an answer
+    RuntimeError,
 )
 """All that the hub's client raises for a hub, a network or a disk that fails."""
 

@@ -18,6 +18,7 @@ from adapter_runtime.sources import hub_cache
 from adapter_runtime.sources.resolve import at_hand, resolve
 from adapter_runtime.sources.rules import SourceRules
 from tests.hub import SHA, Hub
+from tests.hub_exchange import ODD
 from tests.sources.conftest import WEIGHTS, no_room, point_to
 
 LARGE = f"hf://org/large@{SHA}"
@@ -59,6 +60,14 @@ def test_a_hub_that_is_overloaded_for_a_while_is_asked_again(hub: Hub) -> None:
     """Several errors in a row, whatever the step."""
     hub.fail("status", times=4, value=500)
     assert content("hf://org/large") == WEIGHTS
+
+
+@pytest.mark.parametrize("number", range(len(ODD)))
+@pytest.mark.parametrize("on", ("/revision/", "/tree/"))
+def test_an_answer_that_is_none_ends_in_an_error(hub: Hub, on: str, number: int) -> None:
+    """A proxy's page, another program on that port, half of an answer."""
+    hub.fail("odd", on, value=number)
+    assert refused("hf://org/large").endswith(("check HF_ENDPOINT.", "check the Source."))
 
 
 def test_a_slow_hub_is_waited_for(hub: Hub) -> None:
