@@ -32,6 +32,8 @@ class TaskFileError(PolyheadError):
 class BrokenEntry(TaskFileError):
     """The task's entry is broken, so that it can be replaced or deleted, but not changed."""
 
+    code = "broken_entry"
+
 
 class CatalogReadOnly(PolyheadError):
     """The catalog is a single file or bare folders, which the life-cycle API does not write."""
