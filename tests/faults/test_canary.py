@@ -9,11 +9,9 @@ from pathlib import Path
 import yaml
 
 from benchmarks.variants import TEXTS
+from tests.faults.canary import FLIPPED, roll_back_bad_canary
 from tests.faults.conftest import Variant
 from tests.faults.site import Site, is_from, until
-
-FLIPPED = ["positive", "negative"]
-RULE = {"disagreement": 0.2, "min_requests": 10}
 
 
 def test_traffic_is_shared_out_exactly(server: Site, variants: Sequence[Variant]) -> None:
@@ -55,20 +53,7 @@ def test_a_bad_canary_is_rolled_back_by_itself(
     server: Site, catalog: Path, variants: Sequence[Variant]
 ) -> None:
     """On disagreement over the stated threshold: logged, visible, counted, and written down."""
-    folder = str(variants[1].folder)
-    entry = {"versions": [{"id": "1", "adapter": folder, "weight": 50}], "rollback": RULE}
-    assert server.put("canary", **entry).status_code == 201
-    assert server.ask("canary").status_code == 200
-    bad = {"adapter": folder, "id": "2", "labels": FLIPPED, "weight": 50}
-    assert server.put("canary", **bad).status_code == 200
-    assert server.settle("canary", "2") == "ready"
-
-    def is_rolled_back() -> bool:
-        assert server.ask("canary", TEXTS[0]).status_code == 200
-        return bool(server.count("polyhead_rollbacks_total", "canary"))
-
-    until(is_rolled_back, lambda: server.show("canary"))
-    until(lambda: server.version("canary", "2")["share"] == 0)
+    roll_back_bad_canary(server, "canary", variants[1].folder)
     events = [event for event in server.show("canary")["events"] if event["what"] == "rolled_back"]
     assert events[-1]["version"] == "2"
     assert "disagree" in events[-1]["reason"]
