@@ -17,7 +17,7 @@ import pytest
 from serving.catalog.directory import DirectoryStore
 from serving.catalog.locks import LOCK
 from serving.catalog.plans import TaskPlan
-from serving.errors import TaskFileError
+from serving.errors import CatalogReadOnly, TaskFileError
 from tests.catalog.writer import LABELS, counted
 from tests.running import ROOT
 
@@ -121,6 +121,19 @@ def test_full_file_system_is_named_with_its_remedy(tmp_path: Path) -> None:
         assert store.read().plans == (before,)
         (tmp_path / "ballast").unlink()
         assert store.change("t", lambda entry: counted({"limits": {"max_tokens": 0}}, "t"))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root mounts")
+def test_catalog_that_is_mounted_read_only_is_read_and_not_written(tmp_path: Path) -> None:
+    """It says so before anything is tried."""
+    with small_disk(tmp_path):
+        store = DirectoryStore(tmp_path)
+        before = store.change("t", lambda entry: {"name": "t"})
+        subprocess.run(["mount", "-o", "remount,ro", str(tmp_path)], check=True)
+        assert not store.is_writable
+        assert store.read().plans == (before,)
+        with pytest.raises(CatalogReadOnly, match="mount it writable"):
+            store.change("t", lambda entry: None)
 
 
 def test_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
