@@ -52,9 +52,9 @@ def find_place(source: str, base: Path | str | None = None) -> Place:
     Raises:
         SourceError: it names nothing; says what to write.
     """
+    _refuse_unwritable(source)
     if isinstance(base, str):
         source = absolute(source, base)
-    _refuse_unwritable(source)
     scheme, separator, rest = source.partition("://")
     if separator:
         return _by_scheme(scheme, rest, source)
@@ -131,7 +131,7 @@ def _exists(path: Path) -> bool:
 def _path(source: str, base: Path) -> Path:
     try:
         return base / Path(source).expanduser()
-    except RuntimeError as error:  # No such user's home.
+    except (RuntimeError, ValueError) as error:  # no such user's home, no name of a user
         raise SourceError(
             f"{source}: there is no such home folder; write the whole path."
         ) from error

@@ -82,7 +82,7 @@ def _entry(text: str) -> tuple[str, tuple[str, ...]]:
         return scheme, (rest,)
     try:
         place = find_place(text if separator else str(Path(text).expanduser().absolute()))
-    except (SourceError, RuntimeError) as error:
+    except (SourceError, RuntimeError, ValueError) as error:
         raise SettingsError(f"allowed_sources: {error}") from error
     if not text or (place.hub and place.hub.revision):
         raise SettingsError(

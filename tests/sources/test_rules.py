@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapter_runtime.config import EngineConfig
@@ -208,3 +209,19 @@ def test_nothing_but_the_prefix_gets_in(parts: list[str]) -> None:
         return
     assert place.url
     assert is_allowed(source, "s3://a/b") == f"{place.url}/".startswith("s3://a/b/")
+
+
+BEGINNINGS = ("", "hf://", "pkg://", "s3://", "file:///", "@", "~", "/", "./", "memory://")
+ODD = st.text(st.one_of(st.characters(), st.sampled_from("/@.%2eE:~#?*\\\0 \n\ud800")), max_size=20)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(BEGINNINGS), ODD, st.sampled_from((None, Path("/x"), "s3://b/t", "file:///x"))
+)
+def test_any_text_is_a_place_or_an_error(start: str, text: str, base: Path | str | None) -> None:
+    """Bodies of requests and lists of operators hold anything."""
+    with suppress(SourceError):
+        find_place(start + text, base)
+    with suppress(SettingsError):
+        SourceRules((start + text,))
