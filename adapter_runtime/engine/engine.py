@@ -88,7 +88,9 @@ class LocalEngine:
         """Batches side by side must each find room for what they pin."""
         free, widest = self.holdings.slots_to_share()
         lanes = max(1, min(self.runner.streams.num_threads, free // max(1, widest)))
-        self.info = replace(self.info, max_batch_adapters=max(1, free // lanes), num_lanes=lanes)
+        info = replace(self.info, max_batch_adapters=max(1, free // lanes), num_lanes=lanes)
+        if info != self.info:
+            self.info = info
 
     def inspect(self, spec: TaskSpec) -> Report:
         """The doctor's report on a task's files; a bad checkpoint is a report, no error. Blocks.

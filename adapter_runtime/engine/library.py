@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from adapter_runtime.backbone.facts import BackboneFacts
@@ -30,13 +30,6 @@ class _Origin:
     uses: int = 0
 
 
-@dataclass(slots=True)
-class _Known:
-    """An item's origins that are in use; any of them can bring it back."""
-
-    origins: dict[str, _Origin] = field(default_factory=dict)
-
-
 class Library:
     """Keeps items for as long as somebody uses them, and brings evicted ones back; thread-safe.
 
@@ -53,7 +46,8 @@ class Library:
         self.store = store
         self.open_folder = open_folder
         self._lock = threading.Lock()
-        self._known: dict[str, _Known] = {}
+        # An item's origins that are in use; any of them can bring it back.
+        self._known: dict[str, dict[str, _Origin]] = {}
 
     def add(self, item: Item, origin: str = "", reload: Reload | None = None) -> Use:
         """Keep an item until this use is given back.
@@ -69,9 +63,8 @@ class Library:
         digest = digest_of(item)
         self.store.put(digest, item)
         with self._lock:
-            known = self._known.setdefault(digest, _Known())
-            place = known.origins.setdefault(origin, _Origin(reload or (lambda: item)))
-            place.uses += 1
+            origins = self._known.setdefault(digest, {})
+            origins.setdefault(origin, _Origin(reload or (lambda: item))).uses += 1
         return Use(digest, origin)
 
     def give_back(self, uses: Iterable[Use]) -> list[str]:
@@ -79,7 +72,7 @@ class Library:
         gone = []
         with self._lock:
             for digest, origin in uses:
-                origins = self._known[digest].origins
+                origins = self._known[digest]
                 origins[origin].uses -= 1
                 if not origins[origin].uses:
                     del origins[origin]
@@ -98,16 +91,19 @@ class Library:
             SourceError, RejectedAdapter: it had to be read again and could not be.
             CapacityError: memory is too full.
         """
+        self._origins(digest)
         return self.store.get(digest, lambda: self._reload(digest))
 
-    def _reload(self, digest: str) -> Item:
+    def _origins(self, digest: str) -> Mapping[str, _Origin]:
         with self._lock:
             known = self._known.get(digest)
-            origins = dict(known.origins) if known else {}
-        if not origins:
-            raise SourceError(f"The weights {digest[:12]} were retired; add their version again.")
+            if known is not None:
+                return dict(known)
+        raise SourceError(f"The weights {digest[:12]} were retired; add their version again.")
+
+    def _reload(self, digest: str) -> Item:
         failures = []
-        for origin, place in origins.items():
+        for origin, place in self._origins(digest).items():
             try:
                 return _unchanged(place.reload, digest, origin)
             except PolyheadError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -152,6 +153,7 @@ class AdapterStore(Generic[Value]):
     def _remember(self, key: str, error: BaseException) -> None:
         self.num_failed += 1
         if isinstance(error, Exception):
+            _forget_locals(error)
             before = self._failures.get(key)
             count = before.count + 1 if before else 1
             wait_s = min(self._retry_after_s * 2 ** min(count - 1, 60), self._longest_retry_s)
@@ -263,3 +265,10 @@ class AdapterStore(Generic[Value]):
             total = sum(value.num_bytes for value in self._values.values())
             assert total == self._num_bytes <= self.max_bytes, "Byte count is off. This is a bug."
             assert all(count > 0 for count in self._kept.values()), "Bad keeps. This is a bug."
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """An error that is remembered would keep what its frames had read, such as whole files."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -1,4 +1,5 @@
 import threading
+import weakref
 from dataclasses import dataclass
 
 import pytest
@@ -119,6 +120,20 @@ def test_a_load_that_runs_out_of_memory_is_tried_again_in_more_room():
     assert calls == [True, False]
     assert "kept" in store
     store.check_integrity()
+
+
+def test_a_failure_does_not_keep_what_was_read_for_it():
+    """The error is remembered, the file that it is about is not."""
+    store, seen = AdapterStore(10), []
+
+    def load():
+        content = Blob(1)
+        seen.append(weakref.ref(content))
+        raise SourceError("bad")
+
+    with pytest.raises(SourceError):
+        store.get("a", load)
+    assert seen[0]() is None
 
 
 @pytest.mark.parametrize("error", (MemoryError(), RuntimeError("[enforce fail] not enough memory")))
