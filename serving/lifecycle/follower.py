@@ -99,6 +99,14 @@ class Follower:
             self._thread.join(_END_S)
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._watch()
+            except Exception:
+                log.exception("Following %s met an unexpected error and goes on", self._store.place)
+            self._stop.wait(self._poll_s)
+
+    def _watch(self) -> None:
         for _ in self._store.watch(self._stop):
             while not self.follow() and not self._stop.wait(self._poll_s):
                 continue

@@ -66,7 +66,7 @@ class FolderLife:
         self.operations = LocalLifeCycle(
             self.tasks, self.store, engine, self.admitter, self.settings, in_step, overrides
         )
-        self.follower = Follower(
+        self.following = (
             self.tasks,
             self.store,
             Outlines(self.tasks, engine),
@@ -76,6 +76,7 @@ class FolderLife:
             in_step,
             self.settings.poll_s,
         )
+        self.follower = Follower(*self.following)
         self.follower.follow()
         self.caretaker.start()
 

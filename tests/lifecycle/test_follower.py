@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from serving.errors import TaskFileError, VersionRetired
+from serving.lifecycle.follower import Follower
 from tests.lifecycle.folder_life import FolderLife, HashEngine
 from tests.lifecycle.living import until
 
@@ -151,6 +153,26 @@ def test_a_catalog_that_cannot_be_read_changes_nothing(
         life.store.read = reading  # type: ignore[method-assign]
         until(lambda: "other" in life.tasks)
     assert caplog.text.count("The share is away.") == 1
+
+
+def test_watching_goes_on_after_a_surprise(start: Start, tmp_path: Path) -> None:
+    """Whatever a file system comes up with."""
+    life = start()
+    watching, surprises = life.store.watch, [1]
+
+    def watch(stop: threading.Event) -> Iterator[None]:
+        if surprises:
+            surprises.pop()
+            raise MemoryError
+        return watching(stop)
+
+    life.store.watch = watch  # type: ignore[method-assign]
+    life.follower.stop()
+    again = Follower(*life.following)
+    again.start()
+    write(tmp_path, "topic", adapter="/a/topic@1")
+    until(lambda: "topic" in life.tasks)
+    again.stop()
 
 
 def test_processes_on_one_folder_converge(start: Start, engine: HashEngine) -> None:
