@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -55,9 +56,10 @@ class Copies:
         if targets:
             self._shadows.offer(call, answer.kind, answer.outputs, answer.version, targets)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Drop all copies and take no more."""
-        await self._shadows.close()
+        loop = asyncio.get_running_loop()
+        self._closing = loop.create_task(self._shadows.close(), name="close-copies")
 
     async def _answer(self, prepared: TaskVersion, call: Call) -> tuple[Any, ...]:
         with self._tasks.use_again(prepared) as version:

@@ -83,7 +83,6 @@ class LocalService:
 
     async def start(self) -> None:
         """Start the threads; answers come back to the running event loop."""
-        self._event_loop = asyncio.get_running_loop()
         self._waiting.open()
         self._pipeline.start()
         self._admitter.run = self._pipeline.loop.run_low
@@ -107,7 +106,7 @@ class LocalService:
         if self._is_draining:
             return
         self._is_draining = True
-        self._waiting.close()
+        self._waiting.close(self._copies.close)
 
     @property
     def is_draining(self) -> bool:
@@ -198,7 +197,7 @@ class LocalService:
         return await self._pipeline.answer(job)
 
     def _job(self, call: Call, version: Version, prepared: TaskVersion, until_s: float) -> Job:
-        future: asyncio.Future[Answer] = self._event_loop.create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         id = version.id or prepared.id
         return Job(call, prepared, Residency.DEVICE, None, future, until_s, id)
 

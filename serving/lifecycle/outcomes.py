@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from enum import StrEnum
 
-from adapter_runtime import Note, PolyheadError, RejectedAdapter
+from adapter_runtime import Note, PolyheadError, RejectedAdapter, SourceRefused
 from serving.lifecycle.live import Version
 from serving.lifecycle.states import State
 from serving.lifecycle.tasks import Tasks
@@ -69,7 +69,7 @@ class Outcomes:
         """An attempt, or bringing its weights back, ended in an error."""
         if version.num_quarantines:
             return self.quarantine(version, reasons_of(error))
-        if isinstance(error, RejectedAdapter) and not version.is_admitted:
+        if isinstance(error, RejectedAdapter | SourceRefused) and not version.is_admitted:
             return self._reject(version, reasons_of(error), None, Result.REJECTED)
         if not isinstance(error, PolyheadError):
             log.error("Admitting %s met an unexpected error", version.task, exc_info=error)

@@ -34,14 +34,19 @@ class WaitingRoom:
         self._loop = asyncio.get_running_loop()
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
-    def close(self) -> None:
-        """Send all who wait away. Any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._send_away)
+    def close(self, then: Callable[[], None]) -> None:
+        """Send all who wait away. Any thread, and signal handlers.
 
-    def _send_away(self) -> None:
+        Args:
+            then: called on the event loop thereafter.
+        """
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._send_away, then)
+
+    def _send_away(self, then: Callable[[], None]) -> None:
         if not self._closed.done():
             self._closed.set_result(None)
+            then()
 
     @contextmanager
     def place(self, num_rows: int, estimate_s: float) -> Iterator[None]:

@@ -55,11 +55,17 @@ class Clock:
 class Life:
     """Tasks, an admitter and a caretaker over a FakeEngine, with a clock that stands still."""
 
-    def __init__(self, engine: FakeEngine, *plans: TaskPlan, threads: int = 4) -> None:
+    def __init__(
+        self,
+        engine: FakeEngine,
+        *plans: TaskPlan,
+        threads: int = 4,
+        verdicts: Known | None = None,
+    ) -> None:
         self.engine = engine
         self.clock = Clock()
         self.tasks = Tasks(self.clock)
-        self.verdicts = Known()
+        self.verdicts = Known() if verdicts is None else verdicts
         self.heard: list[tuple[str, str]] = []
         self.admitter = Admitter(engine, self.tasks, self.verdicts, threads, heard=self._hear)
         self.caretaker = Caretaker(self.tasks, engine, self.admitter)

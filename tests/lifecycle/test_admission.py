@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
-from adapter_runtime import CapacityError, Note, RejectedAdapter, SourceError
+from adapter_runtime import (
+    CapacityError,
+    Example,
+    RejectedAdapter,
+    SourceError,
+    SourceRefused,
+)
 from serving.lifecycle.states import State
 from tests.lifecycle.living import Life, numbered, settled, task_plan, until, version_plan
 from tests.serving.fake_engine import FakeEngine
@@ -81,15 +88,26 @@ def test_who_is_waited_for_goes_before_who_is_not(engine: FakeEngine) -> None:
 
 
 def test_a_known_version_is_not_checked_again(engine: FakeEngine) -> None:
-    """Nor one that is known to be bad; other examples are another check."""
+    """In this process or the next; other examples are another check."""
     first = Life(engine, numbered("1"))
     first.admit_first()
-    again = Life(engine, numbered("1"))
-    again.verdicts = first.verdicts
-    again.admitter._checker._verdicts = first.verdicts
+    again = Life(engine, numbered("1"), verdicts=first.verdicts)
     again.admit_first()
     assert again.calls("check") == ["topic"]
     assert again.heard == [("topic", "known")]
+    plan = version_plan("1")
+    asked = replace(plan, spec=replace(plan.spec, examples=(Example("a", {"label": "b"}),)))
+    Life(engine, task_plan(asked), verdicts=first.verdicts).admit_first()
+    assert again.calls("check") == ["topic", "topic"]
+
+
+def test_a_source_that_is_not_allowed_is_refused_for_good(engine: FakeEngine) -> None:
+    """The operator's word does not change while the server runs."""
+    engine.fails_to_read = SourceRefused("Only ./adapters is allowed.")
+    life = Life(engine, numbered("1"))
+    version = life.admit(life.version("v1"))
+    assert version.reasons[0].code == "source_not_allowed"
+    assert version.retry_at_s is None
 
 
 def test_a_verdict_against_a_version_is_remembered(engine: FakeEngine) -> None:
@@ -210,70 +228,6 @@ def test_what_was_read_before_is_adopted(engine: FakeEngine) -> None:
     assert version.is_ready
     assert len(life.calls("read")) == 2
     assert engine.uses["digest-topic-1"] == 1
-
-
-def test_a_pinned_version_is_pinned_before_it_serves(engine: FakeEngine) -> None:
-    """And let go when the entry says so."""
-    life = Life(engine, numbered("1", pinned=True))
-    life.admit_first()
-    assert life.calls("pin") == ["digest-topic-1"]
-    life.change(numbered("1"))
-    life.tend()
-    assert life.calls("unpin") == ["digest-topic-1"]
-
-
-def test_a_pin_without_room_leaves_the_version_serving(engine: FakeEngine) -> None:
-    """It is said on its page, and not tried without end."""
-
-    class Full(FakeEngine):
-        def pin(self, version: object) -> None:
-            super().pin(version)  # type: ignore[arg-type]
-            raise RejectedAdapter("topic", [Note("no_room_beside_pins", "No room.")])
-
-    engine = Full()
-    life = Life(engine, numbered("1"))
-    version = life.admit_first()
-    life.change(numbered("1", pinned=True))
-    life.tend()
-    life.tend()
-    assert version.is_ready
-    assert version.last_error == "No room."
-    assert len(life.calls("pin")) == 1
-
-
-def test_a_superseded_version_leaves_the_device_once(engine: FakeEngine) -> None:
-    """When nobody uses it; it stays for a rollback, and may be warmed again."""
-    life = Life(engine, numbered("1"))
-    life.admit_first()
-    life.tend()
-    old, _ = life.tasks.enter("topic")
-    life.change(numbered("1", "2"))
-    life.tend()
-    life.tend()
-    assert not life.calls("evict")
-    life.tasks.leave(old)
-    life.tend()
-    life.tend()
-    assert life.calls("evict") == ["digest-topic-1"]
-    assert old.is_ready
-    assert not life.calls("retire")
-
-
-def test_shadows_and_canaries_are_admitted_beside_who_serves(engine: FakeEngine) -> None:
-    """Nobody has to ask for them; versions of no weight wait until somebody does."""
-    plans = (
-        version_plan("1", weight=90),
-        version_plan("2", weight=10),
-        version_plan("3", shadow=True),
-        version_plan("4"),
-    )
-    life = Life(engine, task_plan(*plans))
-    life.tend()
-    assert not life.calls("read")
-    assert life.admit_first().id == "v1"
-    life.tend()
-    states = [version.state for version in life.task().versions]
-    assert states == [State.READY, State.READY, State.READY, State.PENDING]
 
 
 def test_the_estimate_is_what_was_measured(engine: FakeEngine) -> None:
