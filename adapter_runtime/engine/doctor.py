@@ -53,7 +53,10 @@ def examine(spec: TaskSpec, engine: LocalEngine) -> Report:
     with Reading(engine.library) as reading:
         for leaf in leaves(spec.adapter):
             reading.folder(leaf.ref)
-        return _examine(spec, engine, reading)
+        try:
+            return _examine(spec, engine, reading)
+        finally:  # Its forward brought weights to the device.
+            engine.holdings.give_back(reading.take())
 
 
 def _examine(spec: TaskSpec, engine: LocalEngine, reading: Reading) -> Report:

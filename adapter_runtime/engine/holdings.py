@@ -43,26 +43,25 @@ class Holdings:
 
     def enter(self, version: TaskVersion, uses: Sequence[Use]) -> None:
         """A version was read; what it uses is held until it leaves."""
-        needs = self._needs(version)
+        needs = self.needs(version)
         with self._lock:
-            self._versions.setdefault(_key(version), _Holding(needs)).reads.append(uses)
+            self._holding(version, needs).reads.append(uses)
 
-    def _holding(self, version: TaskVersion) -> _Holding:
+    def _holding(self, version: TaskVersion, needs: Needs) -> _Holding:
+        return self._versions.setdefault(_key(version), _Holding(needs))
+
+    def needs(self, version: TaskVersion) -> Needs:
+        """What each of a version's weights takes. May block as `load` for one that was not read."""
         with self._lock:
             found = self._versions.get(_key(version))
         if found is not None:
-            return found
-        needs = self._needs(version)
-        with self._lock:
-            return self._versions.setdefault(_key(version), _Holding(needs))
-
-    def _needs(self, version: TaskVersion) -> Needs:
+            return found.needs
         head = self.library.item(version.head.digest)
-        found = {head.spec.digest: Need(0, 0, self.heads.bytes_of(head), head.num_bytes)}
+        needs = {head.spec.digest: Need(0, 0, self.heads.bytes_of(head), head.num_bytes)}
         for leaf in leaves(version.composition):
             adapter = self.library.item(leaf.ref)
-            found[leaf.ref] = Need(1, self.slots.bytes_of(adapter), 0, adapter.num_bytes)
-        return found
+            needs[leaf.ref] = Need(1, self.slots.bytes_of(adapter), 0, adapter.num_bytes)
+        return needs
 
     def check_room(self, version: TaskVersion, *, is_pinned: bool) -> None:
         """Whether there is room for a version.
@@ -70,7 +69,7 @@ class Holdings:
         Raises:
             RejectedAdapter: as `Room.check`.
         """
-        needs = self._holding(version).needs
+        needs = self.needs(version)
         with self._lock:
             self.room.check(version.task, needs, is_pinned=is_pinned)
 
@@ -80,9 +79,10 @@ class Holdings:
         Raises:
             RejectedAdapter: there is none.
         """
-        needs = self._holding(version).needs
+        needs = self.needs(version)
         with self._lock:
             self.room.check(version.task, needs, is_pinned=False)
+            self._holding(version, needs)
             self.room.admit(_key(version), needs)
 
     @property
@@ -126,26 +126,27 @@ class Holdings:
             SourceError: the files are gone.
             CapacityError: no room beside the batches of now.
         """
-        holding = self._holding(version)
+        needs = self.needs(version)
         self.check_room(version, is_pinned=True)
         lease, kept = self._lease(version), []
         try:
-            for digest in holding.needs:
+            for digest in needs:
                 self.library.keep(digest)
                 kept.append(digest)
-            is_new = self._enter_pin(version, holding, lease)
+            is_new = self._enter_pin(version, needs, lease)
         except BaseException:
             self._let_go(lease, kept)
             raise
         if not is_new:
             self._let_go(lease, kept)
 
-    def _enter_pin(self, version: TaskVersion, holding: _Holding, lease: Lease) -> bool:
+    def _enter_pin(self, version: TaskVersion, needs: Needs, lease: Lease) -> bool:
         with self._lock:
-            if holding.pin is not None or self._versions.get(_key(version)) is not holding:
+            holding = self._holding(version, needs)
+            if holding.pin is not None:
                 return False
-            self.room.check(version.task, holding.needs, is_pinned=True)
-            self.room.pin(_key(version), holding.needs)
+            self.room.check(version.task, needs, is_pinned=True)
+            self.room.pin(_key(version), needs)
             holding.pin = lease
             return True
 

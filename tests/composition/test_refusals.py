@@ -195,5 +195,5 @@ def test_a_composition_takes_a_slot_for_each_adapter() -> None:
         2: {"stack": ["seq_b", {"merge": ["seq_a", "seq_c"]}]},
     }
     for slots, tree in trees.items():
-        needs = engine.needs(prepare(tree))
+        needs = engine.holdings.needs(prepare(tree))
         assert sum(need.slots for need in needs.values()) == slots

@@ -64,6 +64,19 @@ def test_nothing_is_kept_of_what_came_and_went(opened, tasks):
     check_integrity(engine)
 
 
+def test_an_inspection_keeps_nothing(opened, tasks):
+    """Neither of what it accepts nor of what it refuses; what serves is not touched."""
+    engine = opened()
+    version = engine.prepare(tasks[0])
+    assert engine.inspect(tasks[1]).accepted  # Tables that have grown for two stay so.
+    before = kept(engine)
+    assert engine.inspect(tasks[0]).accepted
+    assert engine.inspect(tasks[1]).accepted
+    assert not engine.inspect(replace(tasks[1], kind=Kind.QUESTION_ANSWERING)).accepted
+    assert kept(engine) == before
+    assert engine.residency(version) is Residency.DEVICE
+
+
 def test_weights_stay_for_as_long_as_a_version_uses_them(opened, tasks, tmp_path):
     """Two tasks with the same files share them; the last one takes them along."""
     engine, spec = opened(), tasks[0]
