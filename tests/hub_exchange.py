@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +17,9 @@ class Fault:
     """A way to fail, for the next `times` requests whose "METHOD /path file" contains `on`.
 
     Kinds: `status` answers `value`; `gone` hangs up; `stall` never answers; `slow` sends `value`
-    bytes per second; `cut` hangs up after `value` bytes; `garble` changes a byte; `endless` goes
-    on after the content; `size` adds `value` to the size in listings; `wait` answers 429 with
-    Retry-After `value`; `zip` says that the body is compressed; `odd` answers one of `ODD`.
+    bytes per second; `cut` hangs up after `value` bytes, `reset` rudely; `garble` changes a byte;
+    `endless` goes on after the content; `size` adds `value` to the size in listings; `wait` answers
+    429 with Retry-After `value`; `zip` says that the body is compressed; `odd` answers one of `ODD`.
     """
 
     kind: str
@@ -120,9 +122,12 @@ class Exchange(BaseHTTPRequestHandler):
                     self.wfile.write(body[start : start + step])
                     if self.hub.stopped.wait(step / value):
                         break
-            elif kind == "cut":
+            elif kind in ("cut", "reset"):
                 self.wfile.write(body[:value])
                 self.close_connection = True
+                if kind == "reset":
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+                    self.connection.close()
             elif kind == "endless":
                 self._without_end(body)
             else:
@@ -141,7 +146,8 @@ class Exchange(BaseHTTPRequestHandler):
 
 
 ODD = (b"", b"{}", b"[1]", b"[{}]", b'[{"type": "file"}]', b"<html>", b"null", b"\xff")
-_BODIES = ("slow", "cut", "garble", "endless", "zip")
+_AT_ONCE = struct.pack("ii", 1, 0)
+_BODIES = ("slow", "cut", "reset", "garble", "endless", "zip")
 
 
 def garbled(body: bytes) -> bytes:

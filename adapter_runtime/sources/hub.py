@@ -42,7 +42,7 @@ from adapter_runtime.sources.hub_cache import (
 )
 from adapter_runtime.sources.hub_faults import FAULTS, is_away, patiently, refusal
 from adapter_runtime.sources.hub_names import HubPlace
-from adapter_runtime.sources.hub_watch import watched
+from adapter_runtime.sources.hub_watch import WatchedBar, watched
 from adapter_runtime.sources.rules import SourceRules, check_sizes
 
 _log = logging.getLogger(__name__)
@@ -171,7 +171,11 @@ def _fetch(place: HubPlace, name: str, listed: _Listed, said: str, rules: Source
     # A listing without sizes leaves the limit of the rules.
     limit = min(listed.size or rules.max_file_bytes, rules.max_file_bytes)
     with watched(said, name, limit):
-        path = patiently(lambda: hf_hub_download(place.repo, name, revision=place.revision))
+        path = patiently(
+            lambda: hf_hub_download(
+                place.repo, name, revision=place.revision, tqdm_class=WatchedBar
+            )
+        )
     _check_hash(Path(path), name, listed.sha256, said)
 
 

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 
 import httpx2
 from huggingface_hub import constants, get_session
+from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from adapter_runtime.errors import SourceError
 
@@ -44,6 +45,7 @@ class _Watch:
         self.has_asked = False
         self.total = 0
         self.of_answer = 0
+        self.written = 0
 
     def check_pace(self) -> None:
         """Raises SourceError where nothing, or next to nothing, arrives."""
@@ -58,12 +60,20 @@ class _Watch:
         """Raises SourceError where more arrived than was announced or may be."""
         self.total += size
         self.of_answer += size
-        if self.of_answer > self.limit:
+        self._hold(self.of_answer)
+        self.check_pace()
+
+    def count_written(self, size: int) -> None:
+        """As `count`, for what goes to the disk; less than nothing where a file begins anew."""
+        self.written += size
+        self._hold(self.written)
+
+    def _hold(self, size: int) -> None:
+        if size > self.limit:
             raise SourceError(
                 f"{self.said}: the hub sends more than the {self.limit} bytes that {self.name} "
                 "has by its own listing or may have; cut off."
             )
-        self.check_pace()
 
 
 class _Counted(httpx2.SyncByteStream):
@@ -84,6 +94,24 @@ class _Counted(httpx2.SyncByteStream):
 
 _current: ContextVar[_Watch | None] = ContextVar("hub_watch", default=None)
 _install = threading.Lock()
+
+
+class WatchedBar(tqdm):
+    """A progress bar that counts too.
+
+    After a connection that failed the client makes itself a new session, without our hooks.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        if watch := _current.get():
+            watch.written = 0  # A bar is made for each try; one that goes on has the one before.
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count bytes before they are written."""
+        if watch := _current.get():
+            watch.count_written(int(n or 0))
+        return bool(super().update(n))
 
 
 @contextmanager

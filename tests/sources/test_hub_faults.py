@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from huggingface_hub import _tree_cache
+from huggingface_hub import _tree_cache, close_session
 
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources import hub_cache
@@ -77,9 +77,10 @@ def test_a_slow_hub_is_waited_for(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("at", (0, 1, 40_000))
-def test_a_download_that_was_cut_goes_on(hub: Hub, cache: Path, at: int) -> None:
-    """The client resumes where the line broke; the content is whole."""
-    hub.fail("cut", "lfs", times=2, value=at)
+@pytest.mark.parametrize("kind", ("cut", "reset"))
+def test_a_download_that_was_cut_goes_on(hub: Hub, cache: Path, kind: str, at: int) -> None:
+    """The client resumes where the line broke, or begins anew; the content is whole."""
+    hub.fail(kind, "lfs", times=2, value=at)
     assert content() == WEIGHTS
     assert leftovers(cache) == []
 
@@ -137,6 +138,16 @@ def test_a_body_without_end_is_cut_off(hub: Hub, cache: Path) -> None:
     hub.fail("endless", "lfs")
     assert f"more than the {len(WEIGHTS)} bytes" in refused()
     assert leftovers(cache) == []
+
+
+def test_a_session_that_the_client_made_anew_is_cut_off_too(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a connection that failed nobody listens to our hooks."""
+    monkeypatch.setattr("adapter_runtime.sources.hub_watch._on_response", lambda response: None)
+    close_session()
+    hub.fail("endless", "lfs")
+    assert "cut off" in refused()
 
 
 def test_a_small_file_without_end_is_cut_off(hub: Hub) -> None:
