@@ -19,7 +19,7 @@ class Fault:
     Kinds: `status` answers `value`; `gone` hangs up; `stall` never answers; `slow` sends `value`
     bytes per second; `cut` hangs up after `value` bytes, `reset` rudely; `garble` changes a byte;
     `endless` goes on after the content; `size` adds `value` to the size in listings; `wait` answers
-    429 with Retry-After `value`; `zip` says that the body is compressed; `odd` answers one of `ODD`.
+    429 with Retry-After `value`; `zip` says that the body is compressed; `odd` answers from `ODD`.
     """
 
     kind: str

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from huggingface_hub import _tree_cache, close_session
+from huggingface_hub import _tree_cache, close_session, constants
 
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources import hub_cache
@@ -78,8 +78,11 @@ def test_a_slow_hub_is_waited_for(hub: Hub) -> None:
 
 @pytest.mark.parametrize("at", (0, 1, 40_000))
 @pytest.mark.parametrize("kind", ("cut", "reset"))
-def test_a_download_that_was_cut_goes_on(hub: Hub, cache: Path, kind: str, at: int) -> None:
+def test_a_download_that_was_cut_goes_on(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, kind: str, at: int
+) -> None:
     """The client resumes where the line broke, or begins anew; the content is whole."""
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     hub.fail(kind, "lfs", times=2, value=at)
     assert content() == WEIGHTS
     assert leftovers(cache) == []
