@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from adapter_runtime import Engine, TaskVersion
+from serving.errors import Draining
 from serving.lifecycle.checking import Checker, RunLow, Verdict, source_changed
 from serving.lifecycle.estimates import Estimates
 from serving.lifecycle.live import Version
@@ -176,6 +177,9 @@ class Admitter:
         is_retried = version.is_admitted
         try:
             verdict = self._admit(version)
+        except Draining:
+            self.outcomes.begin(version, State.PENDING)
+            result = Result.DROPPED
         except Exception as error:
             result = self.outcomes.failed(version, error)
         else:

@@ -13,15 +13,16 @@ from serving.lifecycle.task import Task
 from serving.views import Event
 
 
-def follow(task: Task, plan: TaskPlan) -> list[Version]:
-    """Make a task what its plan says; versions that are gone from it become `leaving`.
+def follow(task: Task, plan: TaskPlan) -> tuple[list[Version], list[Version]]:
+    """Make a task what its plan says; what served and is gone from it becomes `leaving`.
 
     Returns:
-        The versions that are new, oldest first.
+        The versions that are new, oldest first, and those that are to go at once: they never
+        served, or the entry says that they are retired.
     """
     task.broken = None
     if task.plan == plan:
-        return []
+        return [], []
     before, new, now = list(task.versions), [], []
     for each in plan.versions:
         version = _match(each, before)
@@ -36,8 +37,14 @@ def follow(task: Task, plan: TaskPlan) -> list[Version]:
     gone = (version.id for version in before if version.id not in kept)
     task.retired.extend(id for id in gone if id is not None)
     task.plan, task.versions = plan, tuple(now)
-    task.leaving = (*task.leaving, *before)
-    return new
+    leaving = [version for version in (*task.leaving, *before) if _may_linger(version, plan)]
+    gone_now = [version for version in (*task.leaving, *before) if version not in leaving]
+    task.leaving = tuple(leaving)
+    return new, gone_now
+
+
+def _may_linger(version: Version, plan: TaskPlan) -> bool:
+    return (version.is_admitted or version.is_ready) and version.id not in plan.retired
 
 
 def break_off(task: Task, broken: Broken) -> None:

@@ -173,7 +173,8 @@ class Tasks:
         task = self._task(plan.name)
         if task.plan == plan and task.broken is None:
             return []
-        new = follow(task, plan)
+        new, gone = follow(task, plan)
+        self._let_go(gone)
         self.settle(task)
         return new
 

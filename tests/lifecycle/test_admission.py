@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,8 +12,10 @@ from adapter_runtime import (
     CapacityError,
     Example,
     RejectedAdapter,
+    RowFailed,
     SourceError,
     SourceRefused,
+    WorkItem,
 )
 from serving.lifecycle.states import State
 from tests.lifecycle.living import Life, numbered, settled, task_plan, until, version_plan
@@ -250,3 +253,18 @@ def test_the_end_tells_who_waits(engine: FakeEngine) -> None:
         settled(future)
     settled(life.admitter.start(life.version("v1")))
     engine.reading.set()
+
+
+def test_a_check_that_the_end_cuts_short_is_no_verdict(engine: FakeEngine) -> None:
+    """Its rows fail because the server stops, which nobody has to read about."""
+    life = Life(engine, numbered("1"))
+
+    def run_low(items: Sequence[WorkItem], _: float) -> list[Exception]:
+        life.admitter.close()
+        return [RowFailed("The server stopped.") for _ in items]
+
+    life.admitter.run = run_low
+    version = life.admit(life.version("v1"))
+    assert (version.state, life.heard) == (State.PENDING, [("topic", "dropped")])
+    assert not life.verdicts
+    assert engine.uses["digest-topic-1"] == 0

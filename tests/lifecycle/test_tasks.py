@@ -159,3 +159,24 @@ def test_a_deleted_task_is_gone_at_once_and_ends_with_its_last_user(engine: Fake
     life.tend()
     assert (version.state, again.state) == (State.RETIRED, State.READY)
     assert engine.uses["digest-topic-1"] == 1
+
+
+def test_a_version_that_was_retired_on_purpose_answers_no_more(engine: FakeEngine) -> None:
+    """Though no other is ready yet; an edit that only leaves it out keeps it until one is."""
+    one, two = version_plan("1"), version_plan("2")
+    life = Life(engine, task_plan(one, two))
+    life.admit_first()
+    life.change(replace(task_plan(one), retired=("v2",)))
+    assert life.tasks.enter("topic") == (life.version("v1"), False)
+    life.tend()
+    assert life.calls("retire") == ["digest-topic-2"]
+
+
+def test_a_version_that_was_never_read_leaves_at_once(engine: FakeEngine) -> None:
+    """Nobody falls back on it."""
+    life = Life(engine, numbered("1"))
+    life.change(numbered("2", folder="broken"))
+    life.admit(life.version("v2"))
+    with pytest.raises(RejectedAdapter):
+        life.tasks.enter("topic")
+    assert life.calls("read") == ["topic"]
