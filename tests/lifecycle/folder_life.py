@@ -132,3 +132,14 @@ class FolderLife:
     def words(self, name: str) -> list[str]:
         """What happened to a task."""
         return [event.what for event in self.tasks.find(name).events]
+
+
+def nothing_left(engine: HashEngine, life: FolderLife) -> bool:
+    """Whether every version that was read and is not live was retired."""
+    live = {
+        version.digest: 1
+        for task in life.tasks
+        for version in task.versions
+        if version.prepared is not None
+    }
+    return {digest: uses for digest, uses in engine.uses.items() if uses} == live

@@ -210,7 +210,7 @@ def test_changes_of_many_processes_all_come_through(start: Start, tmp_path: Path
     ]
     assert [process.wait(100) for process in running] == [0, 0, 0]
     for name in ("task0", "task1"):
-        until(lambda name=name: len(life.tasks.find(name).versions) == 12)
+        until(lambda name=name: name in life.tasks and len(life.tasks.find(name).versions) == 12)
         assert len(yaml.safe_load((tmp_path / f"{name}.yaml").read_text())["versions"]) == 12
 
 
