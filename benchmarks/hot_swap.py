@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -112,6 +112,7 @@ def replace_under_load(
             began_s = time.perf_counter()
             put(server, f"v{number}", folders[number])
             times_s.append(time.perf_counter() - began_s)
+            wait_until(lambda newest=f"v{number}": newest in seen.versions)
         time.sleep(rest_s)
     return {
         "replacements": len(times_s),
@@ -144,14 +145,17 @@ def clients(server: Server, expected: dict[str, Answers], count: int) -> Iterato
             thread.join()
 
 
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Wait until something is so, or for as long as anything should take."""
+    until_s = time.monotonic() + _SETTLE_S
+    while not is_true() and time.monotonic() < until_s:
+        time.sleep(0.005)
+
+
 def settled(server: Server, before: dict[str, object]) -> dict[str, object]:
     """The facts once what is resident is as before, or when that takes too long."""
-    until_s = time.monotonic() + _SETTLE_S
-    found = facts(server)
-    while found["resident_bytes"] != before["resident_bytes"] and time.monotonic() < until_s:
-        time.sleep(0.05)
-        found = facts(server)
-    return found
+    wait_until(lambda: facts(server)["resident_bytes"] == before["resident_bytes"])
+    return facts(server)
 
 
 def facts(server: Server) -> dict[str, object]:
