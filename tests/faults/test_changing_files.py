@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from tests.faults.conftest import Variant
-from tests.faults.site import Site, is_from
+from tests.faults.site import Scores, Site, is_from, scores
 from tests.running import ROOT
 
 WEIGHTS = "adapter.safetensors"
@@ -39,9 +40,7 @@ def test_a_file_rewritten_while_it_is_read_never_gives_a_wrong_answer(
     """Each version answers as one of the file's whole contents, or says that it cannot."""
     folders = [shutil.copytree(variants[0].folder, tmp_path / name) for name in ("a", "b", "c")]
     shutil.copyfile(variants[1].folder / WEIGHTS, folders[1] / WEIGHTS)
-    for folder in folders[:2]:
-        server.make(f"whole-{folder.name}", "1", folder)
-    whole = [server.ask(f"whole-{name}").json() for name in "ab"]
+    whole = [answered_alone(server, folder) for folder in folders[:2]]
     with rewritten(folders[2] / WEIGHTS, [folder / WEIGHTS for folder in folders[:2]]):
         pairs = [ask_twice(server, f"restless-{n}", folders[2]) for n in range(NUM_READS)]
     for pair in pairs:
@@ -49,10 +48,19 @@ def test_a_file_rewritten_while_it_is_read_never_gives_a_wrong_answer(
             assert answer.status_code in (200, *REFUSALS), answer.text
             if answer.status_code != 200:
                 assert answer.json()["reasons"], answer.text
-        given = [answer.json() for answer in pair if answer.status_code == 200]
-        assert all(answer in whole for answer in given), given
-        assert given[1:] == given[: len(given) - 1], given
-    assert server.ask("whole-a").json() == whole[0]
+        given = [answer for answer in pair if answer.status_code == 200]
+        assert any(all(is_from(each, one) for each in given) for one in whole), given
+    statuses = Counter(answer.status_code for pair in pairs for answer in pair)
+    assert len(statuses) > 1, statuses
+    assert statuses[200], statuses
+
+
+def answered_alone(server: Site, folder: Path) -> Scores:
+    """What an adapter answers at rest; nothing of it stays in memory."""
+    server.make("whole", "1", folder)
+    found = {each["label"]: each["score"] for each in scores(server.ask("whole"))}
+    assert server.client.delete("/tasks/whole").status_code == 204
+    return found
 
 
 def ask_twice(server: Site, task: str, folder: Path) -> list[httpx.Response]:
