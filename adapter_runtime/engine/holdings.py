@@ -11,7 +11,7 @@ from adapter_runtime.engine.library import Library, Use
 from adapter_runtime.errors import PolyheadError
 from adapter_runtime.residency.room import Need, Needs, Room
 from adapter_runtime.residency.slots import HeadPool, SlotPool
-from adapter_runtime.types import Residency, TaskVersion, leaves
+from adapter_runtime.types import Residency, TaskSpec, TaskVersion, leaves
 
 Key = tuple[str, str]
 _COLDEST = (Residency.FAILED, Residency.LOADING, Residency.ABSENT, Residency.HOST)
@@ -19,11 +19,16 @@ _COLDEST = (Residency.FAILED, Residency.LOADING, Residency.ABSENT, Residency.HOS
 
 @dataclass(slots=True)
 class _Holding:
-    """One version's; `reads` has an entry for each time that it was read."""
+    """One version's; `reads` has an entry for each time that it was read, by its entry then."""
 
     needs: Needs
-    reads: list[Sequence[Use]] = field(default_factory=list)
+    reads: list[tuple[TaskSpec, Sequence[Use]]] = field(default_factory=list)
     pin: Lease | None = None
+
+    def take(self, spec: TaskSpec) -> Sequence[Use]:
+        """The uses of one reading: that of the entry, which may differ in where files lie."""
+        number = next((i for i, read in enumerate(self.reads) if read[0] is spec), -1)
+        return self.reads.pop(number)[1] if self.reads else ()
 
 
 class Holdings:
@@ -45,7 +50,7 @@ class Holdings:
         """A version was read; what it uses is held until it leaves."""
         needs = self.needs(version)
         with self._lock:
-            self._holding(version, needs).reads.append(uses)
+            self._holding(version, needs).reads.append((version.spec, uses))
 
     def _holding(self, version: TaskVersion, needs: Needs) -> _Holding:
         return self._versions.setdefault(_key(version), _Holding(needs))
@@ -102,7 +107,7 @@ class Holdings:
             holding = self._versions.get(_key(version))
             if holding is None:
                 return
-            uses = holding.reads.pop() if holding.reads else ()
+            uses = holding.take(version.spec)
             lease = None
             if not holding.reads:
                 del self._versions[_key(version)]

@@ -99,9 +99,9 @@ class Residents(Generic[Value]):
         """Give back the room of a key that did not come."""
         self.num_bytes -= self.booked.pop(key)
 
-    def enter(self, key: str, value: Value) -> None:
+    def enter(self, key: str, value: Value, *, is_leaving: bool = False) -> None:
         """Enter the value of a booked key, pinned once."""
-        self.entries[key] = Resident(value, self.booked.pop(key))
+        self.entries[key] = Resident(value, self.booked.pop(key), is_leaving=is_leaving)
         self._use(key, self.entries[key].num_bytes)
 
     def evict(self, key: str) -> Value:

@@ -36,6 +36,7 @@ class DevicePool(ABC, Generic[Item, Value]):
         self._residents: Residents[Value] = Residents(max_count, max_bytes, what)
         self._coming: dict[str, Future[None]] = {}
         self._leaving: list[Value] = []
+        self._unwanted: set[str] = set()
         self.num_evicted = 0
 
     @abstractmethod
@@ -92,11 +93,13 @@ class DevicePool(ABC, Generic[Item, Value]):
         except BaseException as error:
             with self._lock:
                 self._residents.cancel(digest)
+                self._unwanted.discard(digest)
                 del self._coming[digest]
             flight.set_exception(error)
             raise
         with self._lock:
-            self._residents.enter(digest, value)
+            self._residents.enter(digest, value, is_leaving=digest in self._unwanted)
+            self._unwanted.discard(digest)
             del self._coming[digest]
         flight.set_result(None)
         return value
@@ -167,6 +170,8 @@ class DevicePool(ABC, Generic[Item, Value]):
             entry = self._residents.entries.get(digest)
             if entry is not None and entry.pins:
                 entry.is_leaving = True
+            elif digest in self._coming:
+                self._unwanted.add(digest)
         self.drop(digest)
 
     def is_used(self, digest: str) -> bool:

@@ -104,6 +104,21 @@ def test_a_version_read_twice_is_retired_twice(opened, tasks):
     assert (engine.stats().pinned, engine.room.widest.slots) == (0, 0)
 
 
+def test_a_task_whose_files_move_is_read_from_where_they_are_now(opened, tasks, tmp_path):
+    """Whichever of its two readings is retired, the other one's folder remains."""
+    engine, spec = opened(), tasks[0]
+    old = engine.prepare(spec)
+    copy = shutil.copytree(folder(spec), tmp_path / "elsewhere")
+    new = engine.prepare(replace(spec, adapter=Leaf(str(copy))))
+    assert new.digest == old.digest
+    engine.retire(old)
+    shutil.rmtree(folder(spec))
+    engine.evict(new)
+    assert answer(engine, new)
+    engine.retire(new)
+    assert len(engine.library) == 0
+
+
 def test_a_retired_version_leaves_the_device_with_its_last_hold(opened, tasks):
     """Somebody may still be reading its weights."""
     engine = opened()

@@ -114,6 +114,21 @@ def test_what_nobody_will_ask_for_leaves_with_its_last_pin():
     slots.check_integrity()
 
 
+def test_what_is_not_wanted_any_more_when_it_comes_leaves_likewise():
+    """A version may be retired while its weights are copied."""
+    gate = Gate()
+    slots = pool(methods=gated("slow", gate))
+    threads = run_threads(1, lambda: slots.acquire(slow()))
+    assert gate.come.wait(30)
+    slots.discard("slow")
+    gate.go.set()
+    join(threads)
+    assert "slow" in slots
+    slots.release("slow")
+    assert (slots.num_free, slots.table_bytes) == (3, 0)
+    slots.check_integrity()
+
+
 class Full:
     """A device that is out of memory for its first copies."""
 
