@@ -12,10 +12,11 @@ from adapter_runtime import Engine, InvalidInput, SourceRules
 from serving.catalog.changes import retire
 from serving.catalog.store import CatalogStore, Entry
 from serving.lifecycle.admitter import Admissions
+from serving.lifecycle.early import EarlyReads, Sources
 from serving.lifecycle.errands import Errands
 from serving.lifecycle.overrides import Overrides
 from serving.lifecycle.promotions import Promotions
-from serving.lifecycle.putting import EarlyReads, Putting, Sources
+from serving.lifecycle.putting import Putting
 from serving.lifecycle.reaching import Reach
 from serving.lifecycle.tasks import Tasks
 from serving.lifecycle.writing import Writing
@@ -65,8 +66,9 @@ class LocalLifeCycle:
             self._writing,
             admissions,
             Sources(rules, store),
-            EarlyReads(engine, self._reads, patience_s),
+            EarlyReads(engine, self._reads),
             settings.keep_versions,
+            patience_s,
         )
         self._acts: Mapping[str, Act] = {
             "promote": promotions.promote,

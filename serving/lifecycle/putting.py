@@ -2,120 +2,19 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Mapping
-from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
-from adapter_runtime import (
-    Engine,
-    PolyheadError,
-    SourceError,
-    SourceRefused,
-    SourceRules,
-    TaskSpec,
-    TaskVersion,
-    absolute,
-    at_hand,
-    pin_revision,
-)
 from serving.catalog.changes import add_version, replace_task
-from serving.catalog.puts import Put, map_sources, read_put
-from serving.catalog.store import CatalogStore, Entry
+from serving.catalog.puts import Put
+from serving.catalog.store import Entry
 from serving.lifecycle.admitter import Admissions
-from serving.lifecycle.errands import Errands
+from serving.lifecycle.early import EarlyReads, Sources
 from serving.lifecycle.live import Version
 from serving.lifecycle.states import State
 from serving.lifecycle.tasks import Tasks
 from serving.lifecycle.writing import Writing
-
-log = logging.getLogger(__name__)
-
-
-class EarlyReads:
-    """Reads versions before they are in the catalog, for as long as somebody waits for it.
-
-    Args:
-        engine: reads.
-        errands: reads go on there when nobody waits any more.
-        patience_s: longest wait, in seconds.
-    """
-
-    def __init__(self, engine: Engine, errands: Errands, patience_s: float) -> None:
-        self._engine = engine
-        self._errands = errands
-        self._patience_s = patience_s
-
-    def read(self, spec: TaskSpec) -> TaskVersion | None:
-        """What the engine reads; None where it cannot, or takes too long. Blocks.
-
-        Raises:
-            SourceRefused: the operator does not allow the Source.
-        """
-        try:
-            reading = self._errands.start(partial(self._engine.read, spec))
-            return reading.result(self._patience_s)
-        except TimeoutError:
-            reading.add_done_callback(self._retire)
-        except SourceRefused:
-            raise
-        except PolyheadError as error:
-            log.info("%s cannot be read yet: %s", spec.name, error)
-        except Exception:
-            log.exception("Reading %s met an unexpected error", spec.name)
-        return None
-
-    def forget(self, version: TaskVersion | None) -> None:
-        """Nobody took what was read."""
-        if version is not None:
-            self._engine.retire(version)
-
-    def _retire(self, reading: Future[TaskVersion]) -> None:
-        """Nobody waits for it any more: whoever admits the version reads it again."""
-        if not reading.cancelled() and reading.exception() is None:
-            self._engine.retire(reading.result())
-
-
-class Sources:
-    """Sources of new entries, as they shall be written down.
-
-    Args:
-        rules: what may be opened.
-        store: knows where relative paths start.
-    """
-
-    def __init__(self, rules: SourceRules, store: CatalogStore) -> None:
-        self._rules = rules
-        self._store = store
-
-    def read(self, name: str, body: Mapping[str, Any]) -> Put:
-        """A request's body, checked.
-
-        Raises:
-            InvalidInput: it is broken; says where.
-        """
-        return read_put(name, body, self._store.base)
-
-    def fixed(self, put: Put) -> Put:
-        """The body with each hub revision replaced by the commit that it names now. Blocks.
-
-        Raises:
-            SourceRefused: the operator does not allow one of them.
-        """
-        body = map_sources(put.body, self._fixed)
-        return put if body == put.body else self.read(put.name, body)
-
-    def _fixed(self, source: str) -> str:
-        whole = absolute(source, self._store.base)
-        try:
-            at_hand(whole, self._rules)
-            pinned = pin_revision(whole, self._rules)
-        except SourceRefused:
-            raise
-        except SourceError:
-            return source  # it is not there now; the version's own page says so
-        return source if pinned == whole else pinned
 
 
 class Putting:
@@ -128,6 +27,7 @@ class Putting:
         sources: fixes Sources.
         early: reads new versions.
         keep: superseded versions of a task that stay.
+        patience_s: how long to wait for what a new version is before it is written down.
     """
 
     def __init__(
@@ -138,6 +38,7 @@ class Putting:
         sources: Sources,
         early: EarlyReads,
         keep: int,
+        patience_s: float,
     ) -> None:
         self._tasks = tasks
         self._writing = writing
@@ -145,16 +46,20 @@ class Putting:
         self._sources = sources
         self._early = early
         self._keep = keep
+        self._patience_s = patience_s
 
     def put(self, name: str, body: Mapping[str, Any], expected: str | None) -> bool:
         """As `LifeCycle.put`."""
         self._writing.refuse_read_only()
-        put = self._sources.fixed(self._sources.read(name, body))
+        until_s = time.monotonic() + self._patience_s
+        put = self._sources.read(name, body)
+        self._sources.check(put)
+        put = self._early.fixed(put, self._sources, until_s)
         if put.is_whole:
             is_new, _ = self._write(put, None, expected)
             self._start(put)
             return is_new
-        prepared = self._early.read(put.plan.versions[0].spec)
+        prepared = self._early.read(put.plan.versions[0].spec, until_s)
         try:
             is_new, version = self._write(put, prepared.digest if prepared else None, expected)
         except BaseException:

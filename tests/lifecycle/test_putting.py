@@ -178,7 +178,7 @@ def test_a_slow_read_does_not_hold_the_entry_up(start: Start, engine: HashEngine
     """It is entered unread when patience ends; what comes too late is let go."""
     engine.reading = threading.Event()
     life = start()
-    life.operations._putting._early._patience_s = 0.05
+    life.operations._putting._patience_s = 0.05
     assert life.put("topic", adapter="/a/topic@1") is True
     assert life.entry("topic")["adapter"] == "/a/topic@1"
     engine.reading.set()
