@@ -141,19 +141,17 @@ class LocalEngine:
         return version
 
     def check(self, version: TaskVersion, run: Run | None = None) -> tuple[Note, ...]:
-        """Why a version that was read may not serve: room, a probe forward, its examples. Blocks.
+        """Why a version that was read may not serve: a probe forward and its examples. Blocks.
 
         Args:
             version: was read.
             run: how to run the rows; the engine's own way by default.
 
         Raises:
+            RejectedAdapter: there is no room for it on this machine, as it is set up now.
             Exception: it could not be tried now, which says nothing of the version.
         """
-        try:
-            self.holdings.check_room(version, is_pinned=version.spec.pinned)
-        except RejectedAdapter as error:
-            return error.problems
+        self.holdings.check_room(version, is_pinned=version.spec.pinned)
         if run is not None:
             return tuple(admission_problems(version, self, run))
         # One at a time: the examples of many tasks side by side would fight for slots.

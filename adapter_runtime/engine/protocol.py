@@ -87,13 +87,15 @@ class Engine(Protocol):
         ...
 
     def check(self, version: TaskVersion, run: Run | None = None) -> tuple[Note, ...]:
-        """Why a version that was read may not serve: room, a probe forward, its examples. Blocks.
+        """Why a version that was read may not serve: a probe forward and its examples. Blocks.
 
         Args:
             version: was read.
             run: how to run the rows; the engine's own way by default.
 
         Raises:
+            RejectedAdapter: there is no room for it on this machine, as it is set up now; no
+                verdict to remember.
             Exception: it could not be tried now, for want of room or of its files; this says
                 nothing of the version. What `run` gave is raised as it is.
         """

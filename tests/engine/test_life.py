@@ -9,7 +9,6 @@ from adapter_runtime import (
     Kind,
     Leaf,
     Limits,
-    Note,
     RejectedAdapter,
     Residency,
     SourceError,
@@ -153,16 +152,15 @@ def test_what_could_not_be_tried_is_no_verdict(opened, tasks):
         engine.check(version, lambda items: [CapacityError("busy")] * len(items))
 
 
-def test_a_version_too_wide_for_the_machine_fails_its_check(opened, tasks):
-    """Before any row of it is run."""
+def test_a_version_too_wide_for_the_machine_is_refused_before_it_runs(opened, tasks):
+    """That is no verdict on the version: another machine may have room."""
     engine = opened(max_slots=2)
     wide = TaskSpec("wide", adapter=Stack(tuple(spec.adapter for spec in tasks)))
     version = engine.read(wide)
-    (problem,) = engine.check(version)
-    assert problem.code == "too_wide"
-    with pytest.raises(RejectedAdapter, match="too_wide"):
-        engine.admit(version)
-    assert isinstance(problem, Note)
+    for ask in (engine.check, engine.admit, engine.pin):
+        with pytest.raises(RejectedAdapter, match="too_wide"):
+            ask(version)
+    assert len(engine.slots) == 0
 
 
 def test_verdicts_depend_on_the_backbone_and_how_it_runs(opened, tmp_path):
