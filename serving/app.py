@@ -72,6 +72,7 @@ def create_app(
     app.include_router(AdminProtocol(service, recorder.exposition, facts).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(Exception, _answer_error)  # else the framework answers plain text
     # What must see predictions too belongs outside DirectPredict, not into the framework's layers.
     return RequestIds(DirectPredict(hub, app), settings.access_log)
 

@@ -142,6 +142,8 @@ class RequestIds:
             await error_response(stopped)(scope, receive, seen.send)
         except Exception as error:
             log.exception("%s %r failed", scope["method"], scope["path"])
+            if seen.is_whole:  # the framework answers, and raises all the same
+                return
             if seen.status:
                 raise
             await error_response(error)(scope, receive, seen.send)
@@ -158,12 +160,15 @@ class _Seen:
         self._name = name
         self._started_s = time.perf_counter()
         self.status = 0
+        self.is_whole = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)[REQUEST_ID] = self._name
         await self._send(message)
+        is_body = message["type"] == "http.response.body"
+        self.is_whole = is_body and not message.get("more_body", False)
 
     def facts(self) -> dict[str, Any]:
         took_ms = 1000 * (time.perf_counter() - self._started_s)

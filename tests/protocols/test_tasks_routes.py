@@ -67,6 +67,15 @@ def test_put_makes_a_task(api: Api) -> None:
     assert api.service.calls == [("put", "fresh", ENTRY, None)]
 
 
+def test_surprise_is_answered_in_our_own_shape(api: Api) -> None:
+    """Whoever reads codes reads one, and the log has the rest under the request's id."""
+    api.service.raises = RuntimeError("secret")
+    response = api("PUT", "/tasks/topic", json=ENTRY, headers={"x-request-id": "r-1"})
+    assert response.status_code == 500
+    assert (response.json()["code"], response.json()["request_id"]) == ("internal_error", "r-1")
+    assert "secret" not in response.text
+
+
 def test_put_gives_a_task_a_new_version(api: Api) -> None:
     """200, and no address."""
     response = api("PUT", "/tasks/topic", json={"name": "topic", **ENTRY})
