@@ -152,8 +152,9 @@ def _guard(name: str, etag: str | None, expected: str | None) -> None:
         if etag is None:
             return
         raise VersionConflict(f"{name} exists already; leave `If-None-Match` out to change it.")
-    is_now = "does not exist" if etag is None else f"is at {etag}"
-    raise VersionConflict(f"{name} {is_now}, not at {expected}; read it again and repeat.")
+    if etag is None:
+        raise VersionConflict(f"{name} does not exist; leave `If-Match` out to make it.")
+    raise VersionConflict(f"{name} is at {etag}, not at {expected}; read it again and repeat.")
 
 
 def _twice(name: str, same: list[Found]) -> TaskFileError:

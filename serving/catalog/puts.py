@@ -26,6 +26,7 @@ from serving.errors import TaskFileError
 _KEYS = tuple(PutEntry.model_fields)
 _ONLY_ONE = ("id", "weight", "shadow", "digest")
 _ONLY_WHOLE = ("previous_weights", "retired")
+_SAYS_WHAT = ("adapter", "head", "kind")
 _FIELD = re.compile(r"(\S+)(?:: |(?= is no known key))")
 
 
@@ -66,6 +67,8 @@ def read_put(name: str, body: Any, base: Base) -> Put:
     if body.get("name", name) != name:
         raise InvalidInput(f"the address names {name}; leave the name out of the body.", "name")
     named = {"name": name, **body}
+    if named.get("versions", ()) is None:
+        del named["versions"]
     try:
         return guarded(lambda: _put(named, base))
     except TaskFileError as error:
@@ -115,6 +118,12 @@ def _put(named: Mapping[str, Any], base: Base) -> Put:
             raise TaskFileError(f"{key}: goes with `versions` only; leave it out.")
     own = {key: getattr(put, key) for key in OF_VERSION if key in put.model_fields_set}
     plan = version_plan(put, VersionEntry.model_construct(set(own), **own), base)
+    if not any(key in named for key in _SAYS_WHAT):
+        # Else whoever meant to change one key would get the bare backbone instead of the adapter.
+        raise TaskFileError(
+            "adapter: is missing; say where its weights lie, or null for the backbone alone. A "
+            "body states all of a version and takes nothing over from the one before."
+        )
     task = TaskPlan(put.name, (plan,), rollback=rule_of(put))
     return Put(put.name, named, task, False)
 

@@ -32,7 +32,9 @@ def _id(value: Any) -> Any:
 
 
 Id = Annotated[str, BeforeValidator(_id)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+MAX_WEIGHT = 1e9
+"""Sums of weights, and shares of them, must stay numbers."""
+Weight = Annotated[float, Field(ge=0, le=MAX_WEIGHT, allow_inf_nan=False, strict=True)]
 Rate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 

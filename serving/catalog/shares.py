@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from adapter_runtime import InvalidInput
 from serving.catalog.changes import as_weights
 from serving.catalog.drafts import Draft, Item, Known
+from serving.catalog.shapes import MAX_WEIGHT
 from serving.catalog.store import Entry
 from serving.errors import VersionConflict
 
@@ -121,8 +121,8 @@ def _check(weights: Mapping[str, float] | None, shadow: Sequence[str]) -> None:
     stated: Mapping[str, Any] = weights or {}
     for id, weight in stated.items():
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not math.isfinite(weight) or weight < 0:
-            raise InvalidInput("a finite number of 0 or more is expected.", f"weights.{id}")
+        if not is_number or not 0 <= weight <= MAX_WEIGHT:
+            raise InvalidInput(f"expected a number from 0 to {MAX_WEIGHT:g}.", f"weights.{id}")
         if weight and id in shadow:
             raise InvalidInput("a shadow answers nobody; leave its weight out.", f"weights.{id}")
     if weights is not None and not any(weights.values()):

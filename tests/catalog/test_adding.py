@@ -197,6 +197,11 @@ def test_broken_entry_can_be_replaced_but_not_added_to() -> None:
         added(broken, B)
 
 
+def test_null_for_versions_says_nothing() -> None:
+    """It is one version, as where the key is left out."""
+    assert added(None, {**A, "versions": None}) == {"name": "t", **A}
+
+
 BAD_BODIES: tuple[tuple[Any, str], ...] = (
     ([], "body"),
     ({"name": "u", **A}, "name"),
@@ -205,6 +210,10 @@ BAD_BODIES: tuple[tuple[Any, str], ...] = (
     ({"weight": -1}, "weight"),
     ({"weight": 1, "shadow": True}, "weight"),
     ({"id": ".x"}, "id"),
+    ({}, "adapter"),
+    ({"limits": {"max_tokens": 8}, "id": "1"}, "adapter"),
+    ({"versions": None}, "adapter"),
+    ({**A, "weight": 1e308}, "weight"),
     ({"id": "1", "versions": [A]}, "id"),
     ({"versions": [A, {"adaptor": 1}]}, "versions.1.adaptor"),
     ({"retired": ["1"]}, "retired"),

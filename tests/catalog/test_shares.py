@@ -149,6 +149,7 @@ BAD_TRAFFIC: tuple[tuple[Any, list[str], str], ...] = (
     ({"1": -1}, [], "weights.1"),
     ({"1": math.nan}, [], "weights.1"),
     ({"1": math.inf}, [], "weights.1"),
+    ({"1": 1e308, "2": 1e308}, [], "weights.1"),
     ({"1": True}, [], "weights.1"),
     ({"1": "9"}, [], "weights.1"),
     ({"1": 0}, [], "weights"),
