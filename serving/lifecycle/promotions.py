@@ -101,14 +101,7 @@ class Promotions:
             return shares.set_traffic(entry, weights, shadow, standing.known, standing.answering)
 
         self._writing.change(name, change, expected)
-        self._note_task(name, "traffic", _said(weights, shadow))
-
-    def _note_task(self, name: str, what: str, reason: str) -> None:
-        with self._tasks.lock:
-            if name in self._tasks:
-                versions = self._tasks.find(name).versions
-                if versions:
-                    self._tasks.note(versions[-1], what, reason)
+        self._tasks.note_all(name, "traffic", _said(weights, shadow))
 
     def pin(self, name: str, id: str, expected: str | None) -> None:
         """Keep a version's weights on the device for good."""

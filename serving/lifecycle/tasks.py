@@ -138,10 +138,17 @@ class Tasks:
 
     def note(self, version: Version, what: str, reason: str | None = None) -> None:
         """Remember something that happened to a version, for its task's page."""
+        self._note(version.task, Event(time.time(), what, version.id, reason))
+
+    def note_all(self, name: str, what: str, reason: str | None = None) -> None:
+        """Likewise, of something that happened to a task as a whole."""
+        self._note(name, Event(time.time(), what, None, reason))
+
+    def _note(self, name: str, event: Event) -> None:
         with self.lock:
-            task = self._tasks.get(version.task)
+            task = self._tasks.get(name)
             if task is not None:
-                task.events.append(Event(time.time(), what, version.id, reason))
+                task.events.append(event)
 
     def apply(self, file: TaskFile) -> Sequence[Version]:
         """Follow the catalog: a broken entry changes nothing; what is gone leaves.

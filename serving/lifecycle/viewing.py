@@ -49,8 +49,15 @@ def view_of(task: Task, engine: Engine, now_s: float, is_writable: bool) -> Task
         events=tuple(task.events),
         rollback=asdict(plan.rollback) if plan and plan.rollback else None,
         previous_weights=plan.previous_weights if plan else None,
-        retired=tuple(dict.fromkeys((*(plan.retired if plan else ()), *task.retired))),
+        retired=_retired(task),
     )
+
+
+def _retired(task: Task) -> tuple[str, ...]:
+    """Ids that stand for nothing any more; the same content may be back under its own."""
+    ids = dict.fromkeys((*(task.plan.retired if task.plan else ()), *task.retired))
+    alive = {version.id for version in task.versions}
+    return tuple(id for id in ids if id not in alive)
 
 
 def _reason(task: Task, shown: VersionView) -> str | None:

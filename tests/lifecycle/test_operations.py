@@ -19,6 +19,7 @@ from serving.errors import (
     VersionRetired,
 )
 from serving.lifecycle.errands import Errands
+from serving.lifecycle.viewing import view_of
 from tests.lifecycle.folder_life import FolderLife, HashEngine, nothing_left
 from tests.lifecycle.living import until
 
@@ -115,6 +116,25 @@ def test_deleting(three: FolderLife, engine: HashEngine) -> None:
         three.delete("topic")
     assert list(three.folder.glob("*.yaml")) == []
     until(lambda: not any(engine.uses.values()))
+
+
+def test_what_is_back_is_retired_no_more(life: FolderLife, engine: HashEngine) -> None:
+    """Its page lists an id as a version or as retired, never as both."""
+    for adapter in ("/a/topic@1", "/a/topic@2"):
+        life.put("topic", adapter=adapter)
+    first, second = (str(version.id) for version in life.tasks.find("topic").versions)
+    life.until_answered_by("topic", second)
+    life.delete("topic", first)
+    assert view_of(life.tasks.find("topic"), engine, 0.0, True).retired == (first,)
+    life.put("topic", adapter="/a/topic@1")
+    assert view_of(life.tasks.find("topic"), engine, 0.0, True).retired == ()
+
+
+def test_sharing_traffic_out_happens_to_the_task(three: FolderLife) -> None:
+    """To no version of it."""
+    three.share("topic", {"1": 1, "2": 2}, "3")
+    event = three.tasks.find("topic").events[-1]
+    assert (event.what, event.version, event.reason) == ("traffic", None, "1: 1, 2: 2; copies to 3")
 
 
 def test_unknown_things_are_named(three: FolderLife) -> None:
