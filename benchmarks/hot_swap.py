@@ -29,6 +29,7 @@ from benchmarks.variants import TEXTS, expected_answers, write_variants
 TASK = "swapped"
 _TOLERANCE = 1e-4
 _SETTLE_S = 10.0
+_SAMPLES = 10
 Answers = Sequence[dict[str, float]]
 
 
@@ -108,11 +109,14 @@ def replace_under_load(
     with clients(server, expected, num_clients) as seen:
         time.sleep(rest_s)
         before, times_s = facts(server), []
+        memory_mib = [before["memory_mib"]]
         for number in range(1, len(folders)):
             began_s = time.perf_counter()
             put(server, f"v{number}", folders[number])
             times_s.append(time.perf_counter() - began_s)
             wait_until(lambda newest=f"v{number}": newest in seen.versions)
+            if number % max(1, len(folders) // _SAMPLES) == 0:
+                memory_mib.append(round(server.memory_mib(), 1))
         time.sleep(rest_s)
     return {
         "replacements": len(times_s),
@@ -124,6 +128,7 @@ def replace_under_load(
         "replacement_ms_median": round(1000 * statistics.median(times_s), 1),
         "latency_ms_p50": round(1000 * statistics.median(seen.latencies_s), 1),
         "latency_ms_max": round(1000 * max(seen.latencies_s), 1),
+        "memory_mib_along": memory_mib,
         "before": before,
         "after": settled(server, before),
     }
