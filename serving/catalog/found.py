@@ -12,7 +12,7 @@ from serving.catalog.entries import UNREADABLE, Base, read_entry
 from serving.catalog.plans import Broken, TaskFile, TaskPlan
 from serving.catalog.store import Change, Entry
 from serving.catalog.text import etag_of, parse
-from serving.errors import TaskFileError, VersionConflict
+from serving.errors import BrokenEntry, TaskFileError, VersionConflict
 
 _NAME = re.compile(rb"^name:[ \t]*['\"]?([A-Za-z0-9][A-Za-z0-9._-]{0,127})\b", re.MULTILINE)
 
@@ -92,7 +92,7 @@ def collect(found: Iterable[Found], backbone: str | None = None) -> TaskFile:
         by_name.setdefault(each.name, []).append(each)
     plans, broken = [], []
     for name, same in by_name.items():
-        outcome = same[0].outcome if len(same) == 1 else _twice(name, same)
+        outcome = same[0].outcome if len(same) == 1 else TaskFileError(_twice(name, same))
         if isinstance(outcome, TaskPlan):
             plans.append(outcome)
         else:
@@ -109,11 +109,11 @@ def pick(name: str, found: Iterable[Found]) -> Found | None:
     """The entry of a task.
 
     Raises:
-        TaskFileError: several have the name.
+        BrokenEntry: several have the name.
     """
     same = [each for each in found if each.name == name]
     if len(same) > 1:
-        raise _twice(name, same)
+        raise BrokenEntry(_twice(name, same))
     return same[0] if same else None
 
 
@@ -157,7 +157,7 @@ def _guard(name: str, etag: str | None, expected: str | None) -> None:
     raise VersionConflict(f"{name} is at {etag}, not at {expected}; read it again and repeat.")
 
 
-def _twice(name: str, same: list[Found]) -> TaskFileError:
+def _twice(name: str, same: list[Found]) -> str:
     places = ", ".join(each.place for each in same if each.place)
     where = f" ({places})" if places else ""
-    return TaskFileError(f"{len(same)} tasks are named {name}; give each its own name{where}.")
+    return f"{len(same)} tasks are named {name}; give each its own name{where}."

@@ -14,7 +14,7 @@ from serving.catalog.files import open_store
 from serving.catalog.folders import FolderStore
 from serving.catalog.locks import LOCK, locked
 from serving.catalog.store import Entry
-from serving.errors import CatalogReadOnly, TaskFileError, VersionConflict
+from serving.errors import BrokenEntry, CatalogReadOnly, TaskFileError, VersionConflict
 
 PLAIN = {"name": "t", "adapter": "./a"}
 
@@ -156,7 +156,7 @@ def test_two_files_of_one_name_are_not_guessed_between(tmp_path: Path) -> None:
     """Reading names both files, and so does a change."""
     store = store_of(tmp_path, a="name: t", b="name: t")
     assert "b.yaml" in store.read().broken[0].reason
-    with pytest.raises(TaskFileError, match=r"a\.yaml"):
+    with pytest.raises(BrokenEntry, match=r"a\.yaml"):
         store.change("t", lambda entry: PLAIN)
 
 
