@@ -15,18 +15,9 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from huggingface_hub import (
-    HfApi,
-    constants,
-    get_session,
-    hf_hub_download,
-    hf_raise_for_status,
-)
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub import hf_hub_download
 
 from adapter_runtime.errors import SourceError
 from adapter_runtime.sources.hub_cache import (
@@ -36,11 +27,11 @@ from adapter_runtime.sources.hub_cache import (
     cached_leavings,
     fetch_mark,
     keep_listing,
-    named,
     sweep,
     wanted,
 )
 from adapter_runtime.sources.hub_faults import FAULTS, is_away, patiently, refusal
+from adapter_runtime.sources.hub_listing import Listed, listing, resolved
 from adapter_runtime.sources.hub_names import HubPlace
 from adapter_runtime.sources.hub_watch import WatchedBar, watched
 from adapter_runtime.sources.rules import SourceRules, check_sizes
@@ -48,13 +39,7 @@ from adapter_runtime.sources.rules import SourceRules, check_sizes
 _log = logging.getLogger(__name__)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MAX_FILES = 200_000
 _AT_ONCE = 4
-
-
-class _Listed(NamedTuple):
-    size: int
-    sha256: str | None
 
 
 def pinned(place: HubPlace, said: str) -> HubPlace:
@@ -67,15 +52,10 @@ def pinned(place: HubPlace, said: str) -> HubPlace:
     """
     if place.commit:
         return place
-    with watched(said, "its revision"):
-        try:
-            found = patiently(lambda: HfApi().resolve_revision(place.repo, revision=named(place)))
-        except FAULTS as error:
-            raise refusal(error, said) from error
-    at_commit = place._replace(revision=found.resolved)
-    if not at_commit.commit:
-        raise SourceError(f"{said}: the hub names no commit for it; check HF_ENDPOINT.")
-    return at_commit
+    try:
+        return resolved(place, said)
+    except FAULTS as error:
+        raise refusal(error, said) from error
 
 
 def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
@@ -104,7 +84,7 @@ def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
 
 
 def _fetched(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
-    listed = _listing(place, said)
+    listed = listing(place, said)
     names = wanted(place, listed)
     if not names:
         what = f"no folder {place.folder}" if place.folder.parts else "nothing"
@@ -125,51 +105,31 @@ def _fetched(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
     kept = cached_files(place, names)
     if kept is None:
         raise SourceError(f"{said}: its files vanished from the cache; try again.")
-    sweep(kept, place)
+    sweep(place)
     return kept
 
 
-def _listing(place: HubPlace, said: str) -> dict[str, _Listed]:
-    found: dict[str, _Listed] = {}
-    url = f"{constants.ENDPOINT}/api/models/{place.repo}/tree/{place.revision}"
-    url += "?recursive=true&expand=false"
-    while url:
-        with watched(said, "its listing"):
-            page, url = patiently(partial(_page, url))
-        before = len(found)
-        found |= page
-        if len(found) > _MAX_FILES or (url and len(found) == before):
-            raise SourceError(f"{said}: the hub's listing has no end; check HF_ENDPOINT.")
-    return found
-
-
-def _page(url: str) -> tuple[dict[str, _Listed], str]:
-    response = get_session().get(url, headers=build_hf_headers())
-    hf_raise_for_status(response)
-    found = {}
-    for entry in response.json():
-        if entry.get("type") == "file":
-            content = entry.get("lfs") or {}
-            size = int(content.get("size") or entry.get("size") or 0)
-            found[str(entry["path"])] = _Listed(size, content.get("oid"))
-    return found, str(response.links.get("next", {}).get("url", ""))
-
-
-def _fetch_all(
-    place: HubPlace, files: Mapping[str, _Listed], said: str, rules: SourceRules
-) -> None:
+def _fetch_all(place: HubPlace, files: Mapping[str, Listed], said: str, rules: SourceRules) -> None:
+    stated = {name: listed for name, listed in files.items() if listed.size}
     with ThreadPoolExecutor(_AT_ONCE, "hub") as threads:
-        fetches = [threads.submit(_fetch, place, *each, said, rules) for each in files.items()]
+        fetches = [
+            threads.submit(
+                _fetch, place, name, listed, min(listed.size, rules.max_file_bytes), said
+            )
+            for name, listed in stated.items()
+        ]
         try:
             for fetch in fetches:
                 fetch.result()
         finally:
             threads.shutdown(cancel_futures=True)
+    # Where the listing has no sizes each file gets what the ones before have left.
+    left = rules.max_source_bytes - sum(listed.size for listed in stated.values())
+    for name in files.keys() - stated.keys():
+        left -= _fetch(place, name, files[name], min(left, rules.max_file_bytes), said)
 
 
-def _fetch(place: HubPlace, name: str, listed: _Listed, said: str, rules: SourceRules) -> None:
-    # A listing without sizes leaves the limit of the rules.
-    limit = min(listed.size or rules.max_file_bytes, rules.max_file_bytes)
+def _fetch(place: HubPlace, name: str, listed: Listed, limit: int, said: str) -> int:
     with watched(said, name, limit):
         path = patiently(
             lambda: hf_hub_download(
@@ -177,6 +137,7 @@ def _fetch(place: HubPlace, name: str, listed: _Listed, said: str, rules: Source
             )
         )
     _check_hash(Path(path), name, listed.sha256, said)
+    return Path(path).stat().st_size
 
 
 def _check_hash(path: Path, name: str, sha256: str | None, said: str) -> None:

@@ -18,11 +18,13 @@ from huggingface_hub import (
     snapshot_download,
     try_to_load_from_cache,
 )
+from huggingface_hub.constants import REPO_TYPE_MODEL
 from huggingface_hub.errors import CachedRepoTreeNotFoundError
+from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from adapter_runtime.sources.hub_faults import FAULTS
-from adapter_runtime.sources.hub_names import HubPlace
+from adapter_runtime.sources.hub_names import HubPlace, is_commit_name
 from adapter_runtime.sources.wanted import pick_files
 
 _DAY_S = 24 * 3600
@@ -53,7 +55,8 @@ def cached_hub_folder(place: HubPlace) -> HubFiles | None:
         names = _known(constants.HF_HUB_CACHE, place)
     except (CachedRepoTreeNotFoundError, *FAULTS):
         return None
-    is_whole = place.commit and names and not fetch_mark(place).exists()
+    is_known = place.revision is not None and is_commit_name(place.revision)
+    is_whole = is_known and names and not fetch_mark(place).exists()
     return cached_files(place, names) if is_whole else None
 
 
@@ -97,6 +100,11 @@ def keep_listing(place: HubPlace, names: Iterable[str]) -> None:
     Raises:
         Exception: one of `FAULTS`.
     """
+    if not place.commit:
+        # The client knows commits by their 40 digits, and whatever else by its refs.
+        ref = _repository(place) / "refs" / named(place)
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        ref.write_text(named(place))
     patterns = [glob.escape(name) for name in names]
     snapshot_download(
         place.repo, revision=place.revision, allow_patterns=patterns, tqdm_class=Silent
@@ -110,14 +118,18 @@ def fetch_mark(place: HubPlace) -> Path:
     return Path(constants.HF_HUB_CACHE).expanduser() / ".locks" / f".polyhead-{name}"
 
 
-def sweep(kept: HubFiles, place: HubPlace) -> None:
+def sweep(place: HubPlace) -> None:
     """Remove what killed processes left beside a folder's files, once it is a day old."""
-    repository = kept.root.parents[len(place.folder.parts) + 1]
     before = time.time() - _DAY_S
     with suppress(OSError):
-        for path in (repository / "blobs").glob("*.incomplete"):
+        for path in (_repository(place) / "blobs").glob("*.incomplete"):
             if path.stat().st_mtime < before:
                 path.unlink()
+
+
+def _repository(place: HubPlace) -> Path:
+    cache = Path(constants.HF_HUB_CACHE).expanduser()
+    return cache / repo_folder_name(repo_id=place.repo, repo_type=REPO_TYPE_MODEL)
 
 
 def named(place: HubPlace) -> str:

@@ -61,6 +61,7 @@ def patiently(ask: Callable[[], _T]) -> _T:
 
 def is_away(error: BaseException) -> bool:
     """Whether nobody answered for the hub, so that a copy on this machine may stand in for it."""
+    error = _answer_in(error)
     if isinstance(error, errors.HfHubHTTPError):
         return error.response.status_code in _UNAVAILABLE
     away = (
@@ -72,12 +73,21 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, away)
 
 
+def _answer_in(error: BaseException) -> BaseException:
+    """What was answered about a file, where the client only tells that the cache lacks it."""
+    cause = error.__cause__
+    is_answer = isinstance(cause, errors.HfHubHTTPError | errors.FileMetadataError)
+    is_hidden = isinstance(error, errors.LocalEntryNotFoundError) and is_answer
+    return cause if cause is not None and is_hidden else error
+
+
 def refusal(error: Exception, said: str) -> SourceError:
     """The error for the user: what happened, and what to do."""
     return SourceError(f"{said}: {_reason(error)}")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    error = _answer_in(error)
     # Most specific first: a gated repository's error is also a missing repository's.
     if isinstance(error, errors.GatedRepoError):
         return "it is gated; accept its terms on the hub and set HF_TOKEN."
@@ -85,6 +95,8 @@ def _reason(error: Exception) -> str:
         return "there is no such revision; check what follows the @."
     if isinstance(error, errors.HfHubHTTPError):
         return _answered(error)
+    if isinstance(error, errors.FileMetadataError):
+        return f"that is no answer of a hub ({_first_line(error)}); check HF_ENDPOINT."
     if is_away(error):
         return (
             "the hub does not answer and its cache here does not hold the files; check the "
@@ -107,6 +119,11 @@ def _answered(error: errors.HfHubHTTPError) -> str:
         )
     if status == 403:
         return "the token may not read it (403); set HF_TOKEN to one that may."
+    if status == 404:
+        return (
+            "the hub has no such repository or revision (404); check the Source, HF_ENDPOINT and, "
+            "for a private one, HF_TOKEN."
+        )
     if status in _UNAVAILABLE:
         return f"the hub answers {status} and its cache here does not hold the files; try later."
     return f"the hub answers {status} ({_first_line(error)}); check the Source and HF_ENDPOINT."

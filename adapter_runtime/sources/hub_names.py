@@ -12,6 +12,8 @@ from adapter_runtime.sources.folder import inner_path
 
 _ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""Mirrors name their commits in many ways; the name becomes that of a folder here."""
 
 
 class HubPlace(NamedTuple):
@@ -51,6 +53,11 @@ def parse_hub(rest: str, source: str) -> HubPlace:
     if _climbs(meant) or "\0" in meant or "\\" in meant or meant.startswith("/"):
         raise SourceError(f"{source}: {revision!r} is no revision; check what follows the @.")
     return HubPlace(repo, meant or None, inner_path("/".join(parts[size:]), source))
+
+
+def is_commit_name(text: str) -> bool:
+    """Whether a hub may name a commit so."""
+    return bool(_COMMIT_NAME.fullmatch(text))
 
 
 def _climbs(text: str) -> bool:
