@@ -41,8 +41,9 @@ class Writing:
         """Raises CatalogReadOnly where the catalog cannot be changed."""
         if not self._store.is_writable:
             raise CatalogReadOnly(
-                f"{self._store.place} is read-only for this API; serve a folder of task files, one "
-                "for each task, to change tasks while the server runs."
+                f"{self._store.place} is read-only for this API: it is a single file or bare "
+                "folders, or this process may not write there, or it is gone. Serve a folder of "
+                "task files that it may write, to change tasks while the server runs."
             )
 
     def change(self, name: str, change: Change, expected: str | None) -> Sequence[Version]:
