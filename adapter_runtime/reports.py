@@ -53,7 +53,13 @@ class EngineStats:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a task's configs say without its weights; None and empty where they do not say it."""
+    """What a task's configs say without its weights; None and empty where they do not say it.
+
+    Args:
+        kind, labels: as the version will have them.
+        is_here: all its folders lie on this machine, so that nobody is asked when it is read.
+    """
 
     kind: Kind | None = None
     labels: tuple[str, ...] = ()
+    is_here: bool = False

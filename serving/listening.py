@@ -18,7 +18,8 @@ from serving.lifecycle.estimates import Estimates
 from serving.lifecycle.live import Version
 from serving.lifecycle.outcomes import Result
 from serving.lifecycle.tasks import Tasks
-from serving.observing import FROM_HOST, Observer, source_kind
+from serving.observing import FROM_HOST, Observer
+from serving.origins import source_kind
 from serving.scheduler.entries import Entry, Loaded
 from serving.scheduler.running import Listener
 

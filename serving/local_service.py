@@ -178,7 +178,7 @@ class LocalService:
             estimate_s = self._admitter.estimate_s(version)
             if not call.waits:
                 raise StillLoading(f"{call.task} is loading; try again soon.", estimate_s)
-            with self._waiting.place(len(call.items), estimate_s):
+            with self._waiting.place(version, len(call.items), estimate_s):
                 await self._waiting.wait(admission, until_s)
             has_waited = True
 
@@ -188,13 +188,16 @@ class LocalService:
         prepared = version.prepared
         assert prepared is not None, "A ready version was never read. This is a bug."
         residency = Residency.ABSENT if has_waited else self._engine.residency(prepared)
-        if not call.waits and residency not in WARM:
-            self._pipeline.loop.warm_up(prepared)
-            estimate_s = self._ears.estimate_s(prepared)
-            raise StillLoading(f"{call.task} is loading; try again soon.", estimate_s)
         job = self._job(call, version, prepared, until_s)
         job.permit, job.residency = permit, residency
-        return await self._pipeline.answer(job)
+        if has_waited or residency in WARM:
+            return await self._pipeline.answer(job)
+        estimate_s = self._ears.estimate_s(prepared)
+        if not call.waits:
+            self._pipeline.loop.warm_up(prepared)
+            raise StillLoading(f"{call.task} is loading; try again soon.", estimate_s)
+        with self._waiting.place(version, len(call.items), estimate_s):
+            return await self._pipeline.answer(job)
 
     def _job(self, call: Call, version: Version, prepared: TaskVersion, until_s: float) -> Job:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

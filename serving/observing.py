@@ -6,9 +6,9 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from adapter_runtime import EngineStats, RunStats, TaskSpec, leaves
+from adapter_runtime import EngineStats, RunStats
 from serving.errors import ClientGone, refusal
 from serving.metrics import Recorder
 from serving.service import Answer
@@ -17,8 +17,6 @@ from serving.task_labels import UNKNOWN as UNKNOWN
 log = logging.getLogger(__name__)
 FROM_HOST = "host"
 """The source of a load whose weights were in host memory already."""
-_KINDS = {"local": 0, "package": 1, "remote": 2, "hub": 3}
-_SCHEMES = {"": "local", "file": "local", "pkg": "package", "hf": "hub"}
 _TIERS = ("device", "host")
 
 
@@ -143,20 +141,3 @@ class Observer:
         self._recorder.put("polyhead_queue_rows", rows)
         self._recorder.put("polyhead_queue_tokens", tokens)
         self._recorder.put("polyhead_requests_inside", requests)
-
-
-def source_kind(spec: TaskSpec) -> str:
-    """Where a version's files come from: `local`, `package`, `remote` or `hub`, the farthest."""
-    kinds = (_SCHEMES.get(_scheme(source), "remote") for source in _sources(spec))
-    return max(kinds, key=_KINDS.__getitem__, default="local")
-
-
-def _sources(spec: TaskSpec) -> Iterator[str]:
-    yield from (leaf.ref for leaf in leaves(spec.adapter))
-    if spec.head is not None:
-        yield spec.head
-
-
-def _scheme(source: str) -> str:
-    scheme, separator, _ = source.partition("://")
-    return scheme if separator else ""

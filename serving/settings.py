@@ -32,8 +32,9 @@ class Settings(BaseSettings):
         max_batch_tokens, max_batch_rows: hard limits of one forward.
         default_deadline_s: time to answer when the client names none.
         encode_threads: threads that turn text into rows and logits into answers; 0 chooses.
-        load_threads: threads that bring cold adapters in, and versions that are read and checked
-            side by side.
+        load_threads: cold adapters that are brought in side by side, and versions that are read
+            and checked so; as many again from each hub or store, so that one that hangs holds up
+            its own tasks only.
         keep_versions: superseded versions of a task that stay for a rollback; older ones retire.
         state_dir: folder for what is good to know after a restart: verdicts and the warm set;
             default `polyhead` in `XDG_CACHE_HOME` or `~/.cache`.

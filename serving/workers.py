@@ -1,4 +1,4 @@
-"""Threads for encode and decode, and the way back to the event loop."""
+"""Threads for encode, decode and loads, and the way back to the event loop."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ Chore = Callable[[], None]
 
 
 class Workers:
-    """A few threads that do small chores in the order given.
+    """A few threads that do chores in the order given; they die with the process.
 
     Args:
         count: how many threads.
+        name: of the threads.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, name: str = "encode") -> None:
         self._chores: SimpleQueue[Chore | None] = SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._work, name=f"encode-{number}", daemon=True)
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
             for number in range(count)
         ]
         for thread in self._threads:
@@ -55,7 +56,7 @@ class Workers:
             try:
                 chore()
             except Exception:
-                log.exception("An encode thread met an unexpected error and goes on")
+                log.exception("A worker met an unexpected error and goes on")
 
 
 class Deliveries:

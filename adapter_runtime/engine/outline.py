@@ -41,12 +41,12 @@ def outline(spec: TaskSpec, backbone: Backbone, at_hand: AtHand) -> Outline:
     adapters = [configs.adapter(leaf, is_fusion) for leaf, is_fusion in members(spec.adapter)]
     head = configs.head()
     if head is None and not configs.is_whole:
-        return Outline(spec.kind, spec.labels or ())
+        return Outline(spec.kind, spec.labels or (), configs.is_here)
     kind = _kind_without_head(spec, adapters) if head is None else find_kind(spec, head.head_type)
     if head is not None:
         find_limits(spec, kind, head.head_type, backbone, backbone.max_tokens)
     labels = spec.labels or (head.labels if head else ())
-    return Outline(kind, labels)
+    return Outline(kind, labels, configs.is_here)
 
 
 def _kind_without_head(spec: TaskSpec, adapters: list[Mapping[str, Any]]) -> Kind:
@@ -73,6 +73,14 @@ class _Configs:
         self.spec, self.facts, self._at_hand = spec, backbone.facts, at_hand
         self.is_whole = True
         self._folders: dict[str, Folder | None] = {}
+
+    @property
+    def is_here(self) -> bool:
+        """Whether every folder that was opened is what its Source names now."""
+        return self.is_whole and all(
+            folder is not None and _is_settled(source, folder)
+            for source, folder in self._folders.items()
+        )
 
     def adapter(self, leaf: Leaf, is_fusion: bool) -> Mapping[str, Any]:
         """The config of an adapter or of a fusion layer; empty where it is not here."""

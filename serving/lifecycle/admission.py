@@ -36,7 +36,8 @@ class Admitter:
         engine: reads, checks and admits.
         tasks: whose versions.
         verdicts: what earlier checks said.
-        threads: versions side by side.
+        threads: versions side by side of those on this machine, and from each other origin: a hub
+            that hangs holds up its own.
         quarantine_s: how long a version that fails its check after a quarantine stays in it; see
             `Outcomes`.
         heard: is told how each attempt ended and how many seconds it took; on an admitting thread.
@@ -61,11 +62,11 @@ class Admitter:
         self._tasks = tasks
         self._checker = Checker(engine, verdicts, tasks.clock)
         self._estimates = Estimates()
-        self._turns = Turns()
+        self._turns = Turns(threads)
         self._running: dict[Version, tuple[Future[None], float]] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"admit-{number}", daemon=True)
-            for number in range(threads)
+            for number in range(self._turns.num_threads)
         ]
         self._is_started = False
 
@@ -117,8 +118,7 @@ class Admitter:
             began_s = self._running.get(version, (None, self._tasks.clock()))[1]
             spent_s = self._tasks.clock() - began_s
         whole_s = version.load_s or self._estimates.expect_s(version.plan.spec)
-        rounds = self._turns.place(version) // len(self._threads) + 1
-        return max(_LEAST_S, whole_s * rounds - spent_s)
+        return max(_LEAST_S, whole_s * (self._turns.rounds(version) + 1) - spent_s)
 
     def close(self) -> None:
         """Take nothing new; what goes on goes on."""
@@ -157,6 +157,7 @@ class Admitter:
                 if not version.is_ready:
                     result = self.outcomes.failed(version, error)
             finally:
+                self._turns.done(version)
                 self._end(version, result, self._tasks.clock() - began_s)
 
     def _end(self, version: Version, result: Result, took_s: float) -> None:

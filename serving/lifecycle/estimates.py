@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from adapter_runtime import TaskSpec
-from serving.observing import source_kind
+from serving.origins import source_kind
 
 _FADE = 0.3
 _UNKNOWN_S = 1.0

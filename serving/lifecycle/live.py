@@ -6,6 +6,7 @@ from adapter_runtime import Note, Outline, TaskVersion
 from serving.catalog.plans import RollbackRule, VersionPlan
 from serving.lifecycle.states import HOPEFUL, State
 from serving.lifecycle.windows import Traffic
+from serving.origins import HERE, origin_of
 
 _ID_DIGITS = 12
 
@@ -92,6 +93,11 @@ class Version:
             return self.prepared.id
         # What cannot be read has a page of its own all the same, with the reasons.
         return self.plan.key[:_ID_DIGITS] if self.state is State.REJECTED else None
+
+    @property
+    def origin(self) -> str:
+        """Who has to answer before it can be read; nobody else where its files lie here."""
+        return HERE if self.outline.is_here else origin_of(self.plan.spec)
 
     @property
     def digest(self) -> str | None:

@@ -6,16 +6,27 @@ import threading
 from collections import OrderedDict
 
 from serving.lifecycle.live import Version
+from serving.origins import Ways
 
 
 class Turns:
-    """Versions that wait for a thread, each once: first those that a client waits for."""
+    """Versions that wait for a thread, each once: first those that a client waits for.
 
-    def __init__(self) -> None:
+    Args:
+        most: versions from one origin that have a turn at once.
+
+    Attributes:
+        num_threads: threads that find work at most.
+    """
+
+    def __init__(self, most: int) -> None:
         self._changed = threading.Condition()
         self._awaited: OrderedDict[Version, None] = OrderedDict()
         self._others: OrderedDict[Version, None] = OrderedDict()
+        self._ways = Ways(most)
+        self._taken: dict[Version, str] = {}
         self._is_closed = False
+        self.num_threads = self._ways.most_in_all
 
     def put(self, version: Version, *, is_awaited: bool) -> bool:
         """Let a version wait; one that waits already may move up. False when closed."""
@@ -38,22 +49,38 @@ class Turns:
                 self._awaited[version] = None
 
     def take(self) -> Version | None:
-        """The next one; None when closed. Blocks."""
+        """The next one, which must be `done` later; None when closed. Blocks."""
         with self._changed:
             while not self._is_closed:
-                for waiting in (self._awaited, self._others):
-                    if waiting:
-                        return waiting.popitem(last=False)[0]
+                if (version := self._next()) is not None:
+                    return version
                 self._changed.wait()
             return None
 
-    def place(self, version: Version) -> int:
-        """How many go before it."""
+    def _next(self) -> Version | None:
+        """The first whose origin has a turn left."""
+        for waiting in (self._awaited, self._others):
+            for version in waiting:
+                origin = version.origin
+                if self._ways.is_free(origin):
+                    del waiting[version]
+                    self._taken[version] = origin
+                    self._ways.enter(origin)
+                    return version
+        return None
+
+    def done(self, version: Version) -> None:
+        """The turn of one that was taken is over."""
         with self._changed:
-            for number, waiting in enumerate((*self._awaited, *self._others)):
-                if waiting is version:
-                    return number
-            return 0
+            self._ways.leave(self._taken.pop(version))
+            self._changed.notify()
+
+    def rounds(self, version: Version) -> int:
+        """How many turns of its origin will be over before its own, at least."""
+        with self._changed:
+            origin = version.origin
+            same = [one for one in (*self._awaited, *self._others) if one.origin == origin]
+            return same.index(version) // self._ways.most if version in same else 0
 
     def close(self) -> None:
         """Let nobody in any more; who waits is dropped."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
 from serving.errors import DeadlineExceeded, Draining, StillLoading
 
+_MOST_SHARE = 4
+"""Times the places still free that those who wait for one version may have: 4 of 5 at most."""
+
 
 class WaitingRoom:
-    """Holds requests until a version has settled; belongs to the event loop.
+    """Holds requests until a version is here; belongs to the event loop.
 
     Waiting requests have their permits already, so only so many may wait: a slow load must leave
-    room for the requests of warm tasks.
+    room for the requests of warm tasks, and some for those who wait for another load.
 
     Args:
         max_requests: requests that may wait at once, at least 1.
@@ -26,7 +30,8 @@ class WaitingRoom:
         self._max_requests = max(1, max_requests)
         self._max_rows = max_rows
         self._clock = clock
-        self._num_requests = self._num_rows = 0
+        self._requests: Counter[Hashable] = Counter()
+        self._rows: Counter[Hashable] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
@@ -49,24 +54,31 @@ class WaitingRoom:
             then()
 
     @contextmanager
-    def place(self, num_rows: int, estimate_s: float) -> Iterator[None]:
+    def place(self, version: Hashable, num_rows: int, estimate_s: float) -> Iterator[None]:
         """A place to wait in.
+
+        Args:
+            version: what is waited for.
+            num_rows: items of the request.
+            estimate_s: how long that will take, in seconds.
 
         Raises:
             StillLoading: there is none.
         """
-        is_full = self._num_requests >= self._max_requests
-        if is_full or (self._num_rows and self._num_rows + num_rows > self._max_rows):
+        is_full = _is_full(self._requests, version, 1, self._max_requests)
+        if is_full or _is_full(self._rows, version, num_rows, self._max_rows):
             raise StillLoading(
                 "Too many requests wait for tasks that are loading; try again soon.", estimate_s
             )
-        self._num_requests += 1
-        self._num_rows += num_rows
+        self._requests[version] += 1
+        self._rows[version] += num_rows
         try:
             yield
         finally:
-            self._num_requests -= 1
-            self._num_rows -= num_rows
+            self._requests[version] -= 1
+            self._rows[version] -= num_rows
+            if not self._requests[version]:
+                del self._requests[version], self._rows[version]
 
     async def wait(self, admission: Future[None], until_s: float) -> None:
         """Wait until an admission has settled.
@@ -91,6 +103,13 @@ class WaitingRoom:
                 "The task was still loading at the deadline; send x-deadline-ms with more time, "
                 "or try again soon."
             )
+
+
+def _is_full(counts: Counter[Hashable], version: Hashable, more: int, most: int) -> bool:
+    """Whether so many more find no place; the first always does."""
+    free = most - counts.total()
+    own = counts[version]
+    return bool(counts) and (more > free or (own > 0 and own + more > _MOST_SHARE * free))
 
 
 def draining() -> Draining:

@@ -15,6 +15,7 @@ from serving.lifecycle.heat import Heat
 from serving.lifecycle.live import Version
 from serving.lifecycle.remembered import Remembered
 from serving.lifecycle.tasks import Tasks
+from serving.origins import HERE
 
 log = logging.getLogger(__name__)
 _ROOM = "warm"
@@ -137,7 +138,9 @@ class Warmth:
     def start(self) -> None:
         """Bring in what is pinned, then what was warm; returns at once."""
         self._started_s = self._clock()
-        self._wanted = [*self._pinned(), *self._warm.restore(self._clock())]
+        wanted = [*self._pinned(), *self._warm.restore(self._clock())]
+        # A hub that hangs keeps nobody waiting whose files are here.
+        self._wanted = sorted(wanted, key=lambda version: version.origin != HERE)
         for thread in self.threads:
             thread.start()
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from adapter_runtime import CapacityError, Engine, OutOfMemory, Residency, TaskVersion
+from serving.origins import HERE, origin_of
 from serving.scheduler.entries import Entry, Key, Loaded, key_of
+from serving.scheduler.fetches import Fetches
 from serving.scheduler.loads import Loads
 from serving.scheduler.policy import FairQueue
+from serving.workers import Workers
 
 log = logging.getLogger(__name__)
+_AT_HAND = frozenset({Residency.DEVICE, Residency.HOST, Residency.FAILED})
+"""Where nobody is asked: what failed a moment ago is answered with the same failure."""
 
 
 class Loader:
@@ -25,7 +30,7 @@ class Loader:
         changed: guards the queue and this; notified when a version came in.
         loaded: hears of each load that ended.
         failed: hears of entries whose version cannot come.
-        most: versions that load side by side.
+        most: versions that load side by side, and that are fetched so from one origin.
     """
 
     def __init__(
@@ -44,16 +49,27 @@ class Loader:
         self._changed = changed
         self._loaded = loaded
         self._failed = failed
-        self._threads = ThreadPoolExecutor(most, "load")
+        self._workers: Workers | None = None
         self._is_closed = False
+        self._fetches = Fetches(most)
         self.loads = Loads(most)
 
     def start(self) -> None:
         """Start what may come in now. The lock is held."""
-        if self._is_closed or not self.loads.can_start:
+        if self._is_closed:
             return
-        for version in self.loads.start(self._queue.versions(), self._is_on_device):
-            self._threads.submit(self._bring_in, version)
+        waiting = [*self._queue.versions(), *self.loads.wanted.values()]
+        to_fetch, here = self._fetches.split(waiting, self._origin)
+        for version in to_fetch:
+            self._do(self._fetch, version)
+        for version in self.loads.start(here, self._is_on_device):
+            self._do(self._bring_in, version, self._fetches.take(version))
+
+    def _do(self, work: Callable[..., None], *given: object) -> None:
+        """Have a thread do it; the bounds of loads and fetches see to it that one is free."""
+        if self._workers is None:
+            self._workers = Workers(self.loads.most + self._fetches.num_threads, "load")
+        self._workers.do(partial(work, *given))
 
     def is_warm(self, version: TaskVersion) -> bool:
         """Whether a batch may take rows of a version. The lock is held."""
@@ -85,17 +101,37 @@ class Loader:
         """Start no more loads; those on their way end by themselves."""
         with self._changed:
             self._is_closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._workers is not None:
+            self._workers.close(0.0)
+
+    def _origin(self, version: TaskVersion) -> str:
+        """Who has to answer before its weights are in host memory. The lock is held."""
+        origin = origin_of(version.spec)
+        if origin == HERE or self._engine.residency(version) in _AT_HAND:
+            return HERE
+        return origin
 
     def _is_on_device(self, version: TaskVersion) -> bool:
         return self._engine.residency(version) is Residency.DEVICE
 
-    def _bring_in(self, version: TaskVersion) -> None:
+    def _fetch(self, version: TaskVersion) -> None:
+        """Bring a version's files into host memory; how that ends is found out when it is held."""
         started_s = self._clock()
+        try:
+            self._engine.load(version)
+        except Exception as error:
+            log.info("Fetching version %s of %s failed: %s", version.id, version.task, error)
+        with self._changed:
+            self._fetches.came(version, started_s)
+            self.start()
+
+    def _bring_in(self, version: TaskVersion, fetched_s: float | None) -> None:
+        started_s = self._clock() if fetched_s is None else fetched_s
         error: Exception | None = None
         came_from = Residency.ABSENT
         try:
-            came_from = self._engine.residency(version)
+            if fetched_s is None:
+                came_from = self._engine.residency(version)
             self._engine.hold(version)
         except CapacityError as problem:
             if not self._is_final(version, problem):

@@ -24,12 +24,13 @@ class Loads:
         most: loads side by side.
         loading: versions on their way in, by key.
         held: versions that are kept on the device until their rows have run.
+        wanted: versions to bring in though no row waits for them.
     """
 
     most: int
     loading: dict[Key, TaskVersion] = field(default_factory=dict)
     held: dict[Key, TaskVersion] = field(default_factory=dict)
-    _wanted: dict[Key, TaskVersion] = field(default_factory=dict)
+    wanted: dict[Key, TaskVersion] = field(default_factory=dict)
     _homeless: set[Key] = field(default_factory=set)
     _refusals: dict[Key, int] = field(default_factory=dict)
     _is_full: bool = False
@@ -54,7 +55,7 @@ class Loads:
 
     def want(self, version: TaskVersion) -> None:
         """Bring a version in though no row waits for it."""
-        self._wanted[key_of(version)] = version
+        self.wanted[key_of(version)] = version
 
     def start(
         self, waiting: Iterable[TaskVersion], is_on_device: Callable[[TaskVersion], bool]
@@ -62,16 +63,16 @@ class Loads:
         """The versions to load now; each must be `came`, `refused` or `failed` later.
 
         Args:
-            waiting: versions with waiting rows, the longest waiter first.
+            waiting: versions that rows wait for or that are wanted, the longest waiter first.
             is_on_device: asked for those that are neither held nor on their way.
         """
         started: list[TaskVersion] = []
-        for version in (*waiting, *self._wanted.values()):
+        for version in waiting:
             if not self.can_start:
                 return started
             key = key_of(version)
             if key in self.loading or self.is_warm(version, is_on_device):
-                self._wanted.pop(key, None)
+                self.wanted.pop(key, None)
                 continue
             self.loading[key] = version
             started.append(version)
@@ -114,7 +115,7 @@ class Loads:
 
     def _end(self, version: TaskVersion, *, is_homeless: bool = False) -> None:
         del self.loading[key_of(version)]
-        self._wanted.pop(key_of(version), None)
+        self.wanted.pop(key_of(version), None)
         if not is_homeless:
             self._homeless.discard(key_of(version))
 

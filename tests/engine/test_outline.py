@@ -35,7 +35,7 @@ def test_an_outline_says_what_the_version_will_be(opened, tasks):
     )
     for spec in specs:
         found, version = engine.outline(spec), engine.read(spec)
-        assert found == Outline(version.kind, version.labels)
+        assert found == Outline(version.kind, version.labels, is_here=True)
 
 
 def test_an_outline_reads_configs_alone(opened, tasks):
@@ -134,6 +134,7 @@ def test_a_peft_classifier_is_counted_by_its_files_header(opened, tmp_path):
     text = json.dumps(header).encode()
     (made / "adapter_model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
     found = engine.outline(TaskSpec("x", adapter=Leaf(str(made))))
-    assert found == Outline(Kind.TEXT_CLASSIFICATION, ("LABEL_0", "LABEL_1", "LABEL_2"))
+    labels = ("LABEL_0", "LABEL_1", "LABEL_2")
+    assert found == Outline(Kind.TEXT_CLASSIFICATION, labels, is_here=True)
     (made / "adapter_model.safetensors").write_bytes(b"\xff" * 20)
     assert engine.outline(TaskSpec("x", adapter=Leaf(str(made)))).labels == ()

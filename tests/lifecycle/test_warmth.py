@@ -49,9 +49,9 @@ class Admitting:
         return 0.0
 
 
-def plan(name: str, pinned: bool = False) -> TaskPlan:
+def plan(name: str, pinned: bool = False, place: str = "/a") -> TaskPlan:
     """A task of one version."""
-    spec = TaskSpec(name, adapter=Leaf(f"/a/{name}"), pinned=pinned)
+    spec = TaskSpec(name, adapter=Leaf(f"{place}/{name}"), pinned=pinned)
     return TaskPlan(name, (VersionPlan(spec, f"key-{name}", id="1"),))
 
 
@@ -134,6 +134,14 @@ def test_pinned_ones_come_first_and_once(tmp_path: Path) -> None:
     remember(tmp_path, b=5, c=9)
     assert bring_in(live(pinned=("a", "b")), tmp_path, FakeEngine()) == ["a", "b", "c"]
     assert bring_in(live(pinned=("d",)), tmp_path / "new", FakeEngine()) == ["d"]
+
+
+def test_what_lies_here_comes_in_before_what_a_hub_may_keep(tmp_path: Path) -> None:
+    """One that hangs would keep all others from the device."""
+    remember(tmp_path, b=2, a=1)
+    tasks = live()
+    tasks.apply_one("far", plan("far", pinned=True, place="hf://org"))
+    assert bring_in(tasks, tmp_path, FakeEngine(), stuck="far") == ["b", "a", "far"]
 
 
 def test_the_set_survives_a_short_life(tmp_path: Path) -> None:

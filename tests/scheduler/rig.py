@@ -62,6 +62,7 @@ class ScriptedEngine(FakeEngine):
         unsound: tasks whose rows are VersionFailed.
         is_poison: whether one row makes a batch raise.
         load_gates: loads of these tasks wait.
+        fetch_gates: files of these tasks wait; `fetching` are the tasks that do so.
         no_memory: tasks whose weights find no memory.
         no_room: how often rows of a task find no room though it is on the device.
     """
@@ -70,6 +71,8 @@ class ScriptedEngine(FakeEngine):
     unsound: set[str] = field(default_factory=set)
     is_poison: Callable[[WorkItem], bool] = lambda item: False
     load_gates: dict[str, threading.Event] = field(default_factory=dict)
+    fetch_gates: dict[str, threading.Event] = field(default_factory=dict)
+    fetching: set[str] = field(default_factory=set)
     no_memory: set[str] = field(default_factory=set)
     no_room: dict[str, int] = field(default_factory=dict)
     loading: set[str] = field(default_factory=set)
@@ -77,6 +80,13 @@ class ScriptedEngine(FakeEngine):
     most_running: int = 0
     num_running: int = 0
     held_in_batches: list[int] = field(default_factory=list)
+
+    def load(self, version: TaskVersion) -> None:
+        """Waits where it is told to."""
+        if (gate := self.fetch_gates.get(version.task)) is not None:
+            self.fetching.add(version.task)
+            assert gate.wait(PATIENCE_S)
+        super().load(version)
 
     def hold(self, version: TaskVersion) -> None:
         """Remembers how many loads went side by side, and in which order they came."""
@@ -160,7 +170,7 @@ class Rig:
         """Stop and check."""
         if self.engine.gate is not None:
             self.engine.gate.set()
-        for gate in self.engine.load_gates.values():
+        for gate in (*self.engine.load_gates.values(), *self.engine.fetch_gates.values()):
             gate.set()
         self.loop.stop()
         self.loop._queue.check_integrity()

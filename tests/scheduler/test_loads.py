@@ -11,8 +11,8 @@ from tests.scheduler.rig import version
 
 def start(loads: Loads, tasks: str, warm: str = "") -> str:
     """The tasks that start to load when these wait, the longest waiter first."""
-    found = loads.start([version(task) for task in tasks], lambda each: each.task in warm)
-    return names(found)
+    waiting = [*(version(task) for task in tasks), *loads.wanted.values()]
+    return names(loads.start(waiting, lambda each: each.task in warm))
 
 
 def names(versions: Sequence[TaskVersion]) -> str:

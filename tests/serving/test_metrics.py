@@ -9,7 +9,8 @@ import pytest
 from adapter_runtime import Average, EngineStats, Kind, Leaf, Residency, TaskSpec, Timing
 from serving.errors import Overloaded
 from serving.metrics import METRICS, PrometheusRecorder
-from serving.observing import UNKNOWN, Observer, source_kind
+from serving.observing import UNKNOWN, Observer
+from serving.origins import source_kind
 from serving.service import Answer
 from serving.task_labels import TaskLabels
 
