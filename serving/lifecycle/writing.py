@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 
 from serving.catalog.plans import TaskPlan
+from serving.catalog.shapes import check_name
 from serving.catalog.store import CatalogStore, Change, Entry
-from serving.errors import CatalogReadOnly, VersionConflict
+from serving.errors import BrokenEntry, CatalogReadOnly, TaskFileError, VersionConflict
 from serving.lifecycle.live import Version
 from serving.lifecycle.standing import Standing, standing_of
 from serving.lifecycle.tasks import Tasks
@@ -59,9 +60,11 @@ class Writing:
             The versions that are new.
 
         Raises:
+            UnknownTask, BrokenEntry: no task can have the name.
             CatalogReadOnly, VersionConflict, TaskFileError: as `CatalogStore.change`.
         """
         self.refuse_read_only()
+        self._check_name(name)
         for tries_left in reversed(range(_TRIES)):
             own = _Own(change)
             try:
@@ -73,6 +76,13 @@ class Writing:
                     raise
                 time.sleep(_PAUSE_S)
         raise AssertionError("The last try returned nothing and raised nothing. This is a bug.")
+
+    def _check_name(self, name: str) -> None:
+        try:
+            check_name(name)
+        except TaskFileError as error:
+            self._tasks.find(name)  # no such task, or one of a file that is called so
+            raise BrokenEntry(f"{error} Rename its file.") from error
 
     def in_memory(self, plan: TaskPlan) -> None:
         """Change what is live only, where the catalog cannot be changed."""

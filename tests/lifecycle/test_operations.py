@@ -11,6 +11,7 @@ import pytest
 
 from adapter_runtime import InvalidInput, PolyheadError, UnknownTask
 from serving.errors import (
+    BrokenEntry,
     CatalogReadOnly,
     Overloaded,
     TaskFileError,
@@ -147,6 +148,16 @@ def test_unknown_things_are_named(three: FolderLife) -> None:
         three.share("topic", {"9": 1})
     with pytest.raises(InvalidInput):
         three.act("topic", "1", "explode")
+
+
+def test_names_that_no_task_can_have_are_not_deleted(three: FolderLife) -> None:
+    """They are unknown, but for those of files, which only who made them can rename."""
+    with pytest.raises(UnknownTask):
+        three.delete("a b", expected="*")
+    (three.folder / "a b.yaml").write_text("adapter: /a/topic@1")
+    three.follower.follow()
+    with pytest.raises(BrokenEntry, match="file"):
+        three.delete("a b")
 
 
 @pytest.mark.parametrize("weights", ({"1": 0.0}, {"1": -1.0}, {"1": float("nan")}))
