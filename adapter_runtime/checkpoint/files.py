@@ -24,6 +24,7 @@ from adapter_runtime.types import Note
 
 _MAX_HEADER_BYTES = 8 << 20
 _AGAIN = "copy or save it again"
+_PANIC = "PanicException"
 
 
 def find_file(folder: Folder, names: Sequence[str]) -> str | None:
@@ -61,7 +62,15 @@ def _load_safe(stored: bytes) -> Any:
     length = int.from_bytes(stored[:8], "little")
     if _MAX_HEADER_BYTES < length < len(stored):
         raise Unsafe("The file names more tensors than any adapter has; save it again.")
-    return load_safe(stored)
+    try:
+        return load_safe(stored)
+    except Exception:
+        raise
+    except BaseException as error:
+        # The reader is written in Rust: without memory it panics, and a panic is no Exception.
+        if type(error).__name__ != _PANIC:
+            raise
+        raise MemoryError(f"The reader of safetensors found no memory ({error}).") from error
 
 
 def _load_pickle(stored: bytes) -> Any:

@@ -42,7 +42,11 @@ class Errands:
         thread = threading.Thread(
             target=self._run, args=(work, future), name=self._name, daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # no memory is left for its stack
+            self._free.release()
+            raise Overloaded("No thread can be started now; try again soon.", _RETRY_S) from error
         return future
 
     def _run(self, work: Callable[[], Done], future: Future[Done]) -> None:

@@ -21,12 +21,12 @@ from tests.faults.conftest import Variant
 from tests.faults.site import Site, is_from, site, until
 from tests.hub import SHA, Hub, Repository, serve
 
-HOST_BYTES = 32 << 20
+HOST_BYTES = 96 << 20
 DISK_BYTES = 4 << 20
 WIDTH = 384
 BYTES_PER_FACTOR = 6 * 2 * WIDTH * WIDTH * 4
-HEADROOM = 12 << 20
-LARGE, GIANT = 4, 8
+HEADROOM = 32 << 20
+LARGE, GIANT = 8, 16
 assert LARGE * BYTES_PER_FACTOR < HOST_BYTES < GIANT * BYTES_PER_FACTOR
 SIDES = {"adapter_down.0.weight": 0, "adapter_down.0.bias": 0, "adapter_up.weight": 1}
 
@@ -161,7 +161,8 @@ def test_a_load_that_finds_no_memory_says_so_and_others_go_on(
     server.make("lean", "1", variants[1].folder)
     large = write_wide(tmp_path / "large", LARGE)
     with little_memory(server.process.pid, HEADROOM):
-        server.put("large", adapter=str(large), id="1")
+        made = server.put("large", adapter=str(large), id="1")
+        assert made.status_code == 201, made.text
         assert server.settle("large", "1") == "rejected"
         reason = server.version("large", "1")["reasons"][0]
         assert "memory" in reason["message"], reason
