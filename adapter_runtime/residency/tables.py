@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -48,11 +49,11 @@ class _TableRows:
 
     def give_back(self, row: int) -> None:
         """Make a row the identity and free it."""
-        try:
+        # What cannot be cleared now is overwritten whole by whoever comes next.
+        with suppress(MemoryError, RuntimeError):
             self.table.clear(row)
-        finally:  # What cannot be cleared now is overwritten whole by whoever comes next.
-            self.used.remove(row)
-            heapq.heappush(self._free, row)
+        self.used.remove(row)
+        heapq.heappush(self._free, row)
 
 
 class DeviceTables:
