@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +95,7 @@ def busy(life: Life, server: Site, variants: Sequence[Variant]) -> Iterator[None
             thread.join()
 
 
-def until_gone(work) -> None:
+def until_gone(work: Callable[[], None]) -> None:
     """Work that ends when the server does."""
     with suppress(httpx.TransportError):
         while True:
