@@ -79,7 +79,8 @@ class Server:
 def serving(tasks: Path, state: Path, **settings: object) -> Iterator[Server]:
     """A server on a catalog for the block; settings become `POLYHEAD_*` variables."""
     given = {"POLYHEAD_" + name.upper(): str(value) for name, value in settings.items()}
-    environment = {**os.environ, "POLYHEAD_STATE_DIR": str(state), **given}
+    quiet = {"POLYHEAD_STATE_DIR": str(state), "POLYHEAD_LOG_LEVEL": "WARNING"}
+    environment = {**os.environ, **quiet, **given}
     command = [sys.executable, "-m", "serving.cli", "serve", "--port", "0", "--tasks", str(tasks)]
     command += ["--backbone", BACKBONE]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
