@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from adapter_runtime import Note, RejectedAdapter
 from serving.catalog.plans import TaskPlan
-from serving.errors import Quarantined, UnknownVersion, VersionRetired
+from serving.errors import Quarantined, StillLoading, UnknownVersion, VersionRetired
 from serving.lifecycle.live import Version
 from serving.lifecycle.states import HOPEFUL, State
 from serving.lifecycle.traffic import Shares
@@ -15,6 +15,7 @@ from serving.views import Event
 
 _MOST_EVENTS = 50
 _MOST_RETIRED = 256
+_TRY_AGAIN_S = 1.0
 
 
 class Task:
@@ -179,6 +180,10 @@ def quarantined(version: Version, now_s: float) -> Quarantined:
 
 def refusal(version: Version, now_s: float) -> Exception:
     """The error of a version that is asked for by its id and cannot answer."""
+    if version.is_leaving or version.state is State.RETIRED:
+        return VersionRetired(f"Version {version.id!r} of {version.task} left meanwhile.")
     if version.state is State.QUARANTINED:
         return quarantined(version, now_s)
+    if version.state is not State.REJECTED:
+        return StillLoading(f"{version.task} is not loaded yet; try again soon.", _TRY_AGAIN_S)
     return rejected(version)

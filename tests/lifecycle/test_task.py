@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from adapter_runtime import Note, RejectedAdapter
-from serving.errors import Quarantined
+from serving.errors import Quarantined, StillLoading, VersionRetired
 from serving.lifecycle.states import State
-from serving.lifecycle.task import Task
+from serving.lifecycle.task import Task, refusal
 from tests.lifecycle.living import Life, file_of, numbered, task_plan, version_plan
 from tests.serving.fake_engine import FakeEngine
 
@@ -35,6 +35,27 @@ def with_states(*states: State, weights: tuple[float | None, ...] = ()) -> Task:
 def chosen(task: Task, times: int = 1) -> Counter[str | None]:
     """Whom the next requests get."""
     return Counter(task.choose(NOW_S).id for _ in range(times))
+
+
+STATES: tuple[tuple[State, bool, type[Exception]], ...] = (
+    (State.REJECTED, False, RejectedAdapter),
+    (State.QUARANTINED, False, Quarantined),
+    (State.CHECKING, False, StillLoading),
+    (State.CHECKING, True, VersionRetired),
+    (State.RETIRED, False, VersionRetired),
+)
+
+
+@pytest.mark.parametrize(("state", "is_leaving", "kind"), STATES)
+def test_who_is_asked_for_by_id_says_why_it_cannot_answer(
+    state: State, is_leaving: bool, kind: type[Exception]
+) -> None:
+    """One that was deleted, or cut short, while somebody waited for it was not rejected."""
+    version = with_states(state).versions[0]
+    version.is_leaving = is_leaving
+    error = refusal(version, NOW_S)
+    assert isinstance(error, kind)
+    assert not isinstance(error, RejectedAdapter) or error.problems
 
 
 def test_the_newest_ready_version_takes_all() -> None:
