@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import select
 import socket
 import struct
 import sys
+from collections.abc import Iterable
 
 _SO_ATTACH_FILTER = 26  # Linux; Python's socket module does not name it
 _RETURN_ZERO = struct.pack("HBBI", 0x06, 0, 0, 0)  # one BPF instruction: keep 0 bytes
@@ -30,3 +32,11 @@ def refuse_newcomers(listener: socket.socket) -> bool:
     except OSError:
         return False
     return True
+
+
+def has_queue(listeners: Iterable[socket.socket]) -> bool:
+    """Whether somebody stands in a queue who was not accepted yet: a loop may take one a round."""
+    doors = select.poll()
+    for listener in listeners:
+        doors.register(listener, select.POLLIN)
+    return bool(doors.poll(0))

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from adapter_runtime import EngineInfo, Kind, SettingsError
 from serving.app import create_app
-from serving.doors import refuse_newcomers
+from serving.doors import has_queue, refuse_newcomers
 from serving.hot_service import HotService
 from serving.lifecycle.states import State
 from serving.logs import set_up_logs
@@ -166,11 +166,18 @@ class GracefulServer(uvicorn.Server):
         if not self.force_exit:
             for listener in sockets or ():
                 refuse_newcomers(listener)
-            await asyncio.sleep(_QUEUE_S)
+            await self._let_in(sockets or ())
             for server in self.servers:
                 server.close()
             await self._wait_for_guests()
         await super().shutdown(sockets)
+
+    async def _let_in(self, listeners: Sequence[socket.socket]) -> None:
+        """Wait until nobody stands in the queues: who is there when the port closes is reset."""
+        await asyncio.sleep(_QUEUE_S)
+        until_s = time.monotonic() + _GUESTS_S
+        while has_queue(listeners) and time.monotonic() < until_s:
+            await asyncio.sleep(0)
 
     async def _wait_for_guests(self) -> None:
         """Wait for connections whose request may still be on its way; idle ones have no more."""
