@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
@@ -35,6 +36,7 @@ from adapter_runtime.sources.hub_listing import Listed, listing, resolved
 from adapter_runtime.sources.hub_names import HubPlace
 from adapter_runtime.sources.hub_watch import WatchedBar, watched
 from adapter_runtime.sources.rules import SourceRules, check_sizes
+from adapter_runtime.sources.wanted import present_files
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +72,8 @@ def hub_folder(place: HubPlace, said: str, rules: SourceRules) -> HubFiles:
         SourceError: the hub or its cache does not have it, refuses it, or a file is too large.
     """
     place = pinned(place, said)
-    if kept := cached_hub_folder(place):
+    kept = cached_hub_folder(place)
+    if kept and _is_sound(kept, said):
         return kept
     try:
         return _fetched(place, said, rules)
@@ -140,14 +143,25 @@ def _fetch(place: HubPlace, name: str, listed: Listed, limit: int, said: str) ->
     return Path(path).stat().st_size
 
 
+def _is_sound(kept: HubFiles, said: str) -> bool:
+    """Whether nobody damaged the cache's files; those that somebody did are removed."""
+    try:
+        for name in present_files(kept.root):
+            _check_hash(kept.root / name, name, None, said)
+    except (SourceError, OSError) as error:
+        _log.warning("%s", error)
+        return False
+    return True
+
+
 def _check_hash(path: Path, name: str, sha256: str | None, said: str) -> None:
     """Large files are named by their hash: where it is another one, the copy is removed."""
     stored = path.parent / path.readlink() if path.is_symlink() else path
     stated = {text for text in (sha256, stored.name) if text and _SHA256.fullmatch(text)}
     if not stated:
         return
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    facts = path.stat()
+    found = _hash(str(path), facts.st_ino, facts.st_mtime_ns, facts.st_size)
     if stated != {found}:
         for copy in (path.resolve(), stored, path):
             copy.unlink(missing_ok=True)
@@ -155,3 +169,10 @@ def _check_hash(path: Path, name: str, sha256: str | None, said: str) -> None:
             f"{said}: {name} is not what the hub says it is (its SHA-256 is wrong); the copy was "
             "removed, try again."
         )
+
+
+@lru_cache(maxsize=65536)
+def _hash(path: str, *_stamp: int) -> str:
+    """SHA-256 (hex) of a file, read once for as long as its inode, time and size stay."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

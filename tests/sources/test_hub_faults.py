@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import signal
@@ -123,6 +124,26 @@ def test_a_wrong_blob_of_a_killed_process_is_found(hub: Hub, cache: Path) -> Non
     blob.write_bytes(b"x" * len(WEIGHTS))
     forget_listings(cache)
     assert "SHA-256 is wrong" in refused()
+    assert content() == WEIGHTS
+
+
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version of a hub is known by its commit, so its content must be what the commit has."""
+    content()
+    (blob,) = (path for path in cache.glob("*/blobs/*") if path.stat().st_size == len(WEIGHTS))
+    blob.write_bytes(b"x" * len(WEIGHTS))
+    assert content() == WEIGHTS
+    blob.write_bytes(b"y" * len(WEIGHTS))
+    point_to("http://127.0.0.1:9", monkeypatch)
+    assert "the hub does not answer" in refused()
+
+
+def test_what_did_not_change_is_hashed_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cold start from the cache shall cost little."""
+    content()
+    monkeypatch.setattr(hashlib, "file_digest", lambda *args: pytest.fail("hashed again"))
     assert content() == WEIGHTS
 
 
