@@ -174,6 +174,8 @@ class Admitter:
 
     def _attempt(self, version: Version) -> Result:
         """One attempt, whatever it meets; afterwards the version's state says how it ended."""
+        if version.state is State.RETIRED:
+            return Result.DROPPED  # while it waited; what was read for it is given back already
         began_s = self._tasks.clock()
         is_retried = version.is_admitted
         try:

@@ -221,6 +221,24 @@ def test_a_version_that_leaves_while_it_is_read_is_dropped(engine: FakeEngine) -
     assert engine.uses["digest-topic-1"] == 0
 
 
+def test_what_leaves_while_it_waits_for_its_turn_is_given_back_once(engine: FakeEngine) -> None:
+    """Twice would take the same content from the version that has it now."""
+    life = Life(engine, numbered("1"), numbered("1", name="slow"), threads=1)
+    version = life.version("v1")
+    life.admitter.adopt(version, engine.read(version.plan.spec))
+    engine.reading = threading.Event()
+    slow = life.admitter.start(life.version("v1", "slow"))
+    until(lambda: life.calls("read") == ["topic", "slow"])
+    waiting = life.admitter.start(version)
+    life.tasks.apply_one("topic", None)
+    life.caretaker.tend()
+    engine.reading.set()
+    settled(slow)
+    settled(waiting)
+    assert engine.uses["digest-topic-1"] == 0
+    assert ("topic", "dropped") in life.heard
+
+
 def test_what_was_read_before_is_adopted(engine: FakeEngine) -> None:
     """It is checked and not read again; what comes too late is given back."""
     life = Life(engine, numbered("1"))
