@@ -48,9 +48,9 @@ class Judge:
 
     def look(self, version: Version) -> None:
         """Have a version rolled back if its last outcomes are worse than its task allows."""
-        if len(self._siblings(version)) < 2:
-            return
-        with self._tasks.lock:
+        with self._tasks.lock:  # all along: the task may be deleted while its answers leave
+            if len(self._siblings(version)) < 2:
+                return
             reason = self._reason(version)
             if reason is None or version.is_tripped or version.id is None:
                 return
