@@ -86,7 +86,7 @@ class Copies:
 
     def _forget_old(self, current: str) -> None:
         before = time.time() - _KEPT_S
-        with suppress(OSError):
-            for path in self.home.iterdir():
-                if path.name != current and path.stat().st_mtime < before:
+        for path in self.home.parent.glob("*/*"):
+            with suppress(OSError):  # Another process was faster.
+                if path != self.home / current and path.stat().st_mtime < before:
                     shutil.rmtree(path, ignore_errors=True)

@@ -187,6 +187,20 @@ def test_what_a_killed_process_left_is_never_read(
     assert not half.exists()
 
 
+def test_copies_that_nobody_asks_for_are_removed_whatever_their_url(
+    store: MemoryFileSystem, rules: SourceRules
+) -> None:
+    """A catalog whose versions have folders of their own would fill the disk."""
+    old = resolve(URL, rules=rules).root.parent
+    os.utime(old, (1, 1))
+    for name in ("egg", "ham"):
+        put(store, f"memory://bucket/{name}", FILES)
+        resolve(f"memory://bucket/{name}", rules=rules)
+    assert not old.exists()
+    assert len(copies(rules)) == 2
+    assert resolve(URL, rules=rules).has("pytorch_adapter.bin")
+
+
 def test_readers_that_copy_at_once_agree(store: MemoryFileSystem, rules: SourceRules) -> None:
     """Each has the whole files, and one copy is left."""
     with ThreadPoolExecutor(8) as threads:
