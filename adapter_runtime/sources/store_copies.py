@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from adapter_runtime.errors import SourceError
 
+_NAME = re.compile(r"[0-9a-f]{32}")
+"""Of the folders for URLs and for states of their files."""
 _TEMPORARY = ".part-"
 _KEPT_S = 7 * 24 * 3600
 """Copies that were not asked for within a week are removed, and what killed processes left."""
@@ -87,6 +90,10 @@ class Copies:
     def _forget_old(self, current: str) -> None:
         before = time.time() - _KEPT_S
         for path in self.home.parent.glob("*/*"):
+            # The folder may be one that holds other things, too.
+            is_ours = _NAME.fullmatch(path.parent.name) and _NAME.match(path.name)
+            if not is_ours or path == self.home / current:
+                continue
             with suppress(OSError):  # Another process was faster.
-                if path != self.home / current and path.stat().st_mtime < before:
+                if path.stat().st_mtime < before:
                     shutil.rmtree(path, ignore_errors=True)
