@@ -10,7 +10,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapter_runtime import InvalidInput
+from adapter_runtime import InvalidInput, UnknownTask
+from serving.errors import VersionConflict
 from serving.protocols.answers import refuse_while_draining, task_response
 from serving.protocols.bodies import read_entry
 from serving.protocols.describe import outline
@@ -84,7 +85,10 @@ class TasksProtocol:
             raise InvalidInput(f"is another than the address says: {name!r}; leave it out.", "name")
         guard = expected(self._service, name, request)
         is_new = await self._service.life_cycle.put(name, entry, guard)
-        return task_response(self._service.task(name), 201 if is_new else 200)
+        try:
+            return task_response(self._service.task(name), 201 if is_new else 200)
+        except UnknownTask as error:
+            raise VersionConflict(f"{name} was deleted meanwhile; send it again.") from error
 
     async def delete(self, name: str, request: Request) -> Response:
         """Delete a task; requests inside are answered, later ones get 404."""

@@ -76,6 +76,19 @@ def test_surprise_is_answered_in_our_own_shape(api: Api) -> None:
     assert "secret" not in response.text
 
 
+def test_put_that_is_deleted_at_once_is_a_conflict(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not 404: what is put need not be there before."""
+
+    async def put(name: str, entry: Any, expected: str | None = None) -> bool:
+        return True
+
+    monkeypatch.setattr(api.service, "put", put)
+    response = api("PUT", "/tasks/fresh", json=ENTRY)
+    assert (response.status_code, response.json()["code"]) == (409, "version_conflict")
+
+
 def test_put_gives_a_task_a_new_version(api: Api) -> None:
     """200, and no address."""
     response = api("PUT", "/tasks/topic", json={"name": "topic", **ENTRY})
