@@ -12,6 +12,11 @@ from serving.lifecycle.live import Version
 from serving.lifecycle.task import Task
 from serving.views import Event
 
+_UNCHECKED = (
+    "Its examples changed since it was checked: they count when it is next admitted, such as after "
+    "a restart. Put it under another id to have them checked now."
+)
+
 
 def follow(task: Task, plan: TaskPlan) -> tuple[list[Version], list[Version]]:
     """Make a task what its plan says; what served and is gone from it becomes `leaving`.
@@ -79,6 +84,9 @@ def _update(task: Task, version: Version, plan: VersionPlan, of: TaskPlan) -> No
             task.events.append(Event(time.time(), "source_changed", plan.id, reason))
         # What it serves stays what it was; what traffic it gets is as the entry says now.
         plan = replace(old, weight=plan.weight, shadow=plan.shadow, rolled_back=plan.rolled_back)
+    if version.is_ready and old.spec.examples != plan.spec.examples:
+        version.last_error = _UNCHECKED
+        task.events.append(Event(time.time(), "examples_changed", version.id, _UNCHECKED))
     version.plan = plan
     version.traffic.follow(of.rollback)
     if (old.weight, old.shadow) != (plan.weight, plan.shadow):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from adapter_runtime import RejectedAdapter, UnknownTask
+from adapter_runtime import Example, RejectedAdapter, UnknownTask
 from serving.catalog.plans import Broken
 from serving.errors import UnknownVersion, VersionRetired
 from serving.lifecycle.states import State
@@ -121,6 +121,19 @@ def test_other_content_under_an_id_that_serves_is_not_taken(engine: FakeEngine) 
     assert old.plan.weight == 5
     assert "another id" in (old.last_error or "")
     assert life.words() == ["ready", "source_changed"]
+
+
+def test_examples_that_change_under_a_version_that_serves_are_told_of(engine: FakeEngine) -> None:
+    """Nobody tried them yet: whoever looks at the task must not think so; once."""
+    life = Life(engine, numbered("1"))
+    version = life.admit_first()
+    plan = version.plan
+    other = replace(plan, spec=replace(plan.spec, examples=(Example("x", {"label": "y"}),)))
+    life.change(task_plan(other))
+    life.change(replace(task_plan(other), etag="later"))
+    assert version.is_ready
+    assert "after a restart" in (version.last_error or "")
+    assert life.words().count("examples_changed") == 1
 
 
 def test_an_entry_that_was_wrong_can_be_put_right_under_its_id(engine: FakeEngine) -> None:
