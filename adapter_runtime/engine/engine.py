@@ -128,10 +128,12 @@ class LocalEngine:
         Raises:
             SourceError: the files cannot be read, or change while they are read.
             RejectedAdapter: they are not sound; every reason is listed, and nothing is kept.
+            OutOfMemory: the machine has too little for them.
         """
         spec = with_sources(spec, self._pin_revision)
-        version, uses = steadily(
-            self.library, lambda reading: read_version(spec, self.backbone, reading)
+        library = self.library
+        version, uses = library.store.within_memory(
+            lambda: steadily(library, lambda reading: read_version(spec, self.backbone, reading))
         )
         try:
             self.holdings.enter(version, uses)

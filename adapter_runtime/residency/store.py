@@ -27,6 +27,7 @@ class Sized(Protocol):
 
 
 Value = TypeVar("Value", bound=Sized)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class AdapterStore(Generic[Value]):
 
     def _load(self, key: str, load: Callable[[], Value], flight: Future[Value]) -> Value:
         try:
-            value = self._within_memory(load)
+            value = self.within_memory(load)
             with self._lock:
                 self.num_loads += 1
                 # A key that was discarded meanwhile is nobody's: its value is not kept.
@@ -126,8 +127,13 @@ class AdapterStore(Generic[Value]):
         flight.set_result(value)
         return value
 
-    def _within_memory(self, load: Callable[[], Value]) -> Value:
-        """A load that may find more room when it runs out of memory."""
+    def within_memory(self, load: Callable[[], Found]) -> Found:
+        """What `load` returns; where memory runs out, once more without all that nobody keeps.
+
+        Raises:
+            OutOfMemory: there is still too little.
+            Exception: what `load` raised.
+        """
         try:
             return load()
         except Exception as error:

@@ -4,6 +4,7 @@ import pytest
 
 from adapter_runtime import (
     CapacityError,
+    OutOfMemory,
     RejectedAdapter,
     Residency,
     SourceError,
@@ -134,4 +135,31 @@ def test_an_engine_out_of_memory_goes_on(opened, tasks, monkeypatch):
     assert answer(engine, neighbour)
     engine.library.open_folder, now[0] = open_folder, 11.0
     assert answer(engine, version) == before
+    check_integrity(engine)
+
+
+@pytest.mark.parametrize("times", (1, 5))
+def test_a_first_reading_without_memory_takes_that_of_others(opened, tasks, times):
+    """Weights that nobody holds make room; where that is too little, the error says what to do."""
+    engine, left = opened(), [times]
+    neighbour = engine.prepare(tasks[1])
+    before, open_folder = answer(engine, neighbour), engine.library.open_folder
+    begun = len(engine.library)
+
+    def full(source):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise MemoryError
+        return open_folder(source)
+
+    engine.library.open_folder = full
+    if times == 1:
+        assert answer(engine, engine.prepare(tasks[0]))
+    else:
+        with pytest.raises(OutOfMemory, match="lower host_bytes"):
+            engine.read(tasks[0])
+        assert len(engine.library) == begun
+    assert engine.library.store.num_evicted
+    engine.library.open_folder = open_folder
+    assert answer(engine, neighbour) == before
     check_integrity(engine)
