@@ -104,6 +104,12 @@ class Quarantined(ServerBusy):
     code = "quarantined"
 
 
+class DeviceFailed(ServerBusy):
+    """The device cannot run anything, so that no version is to blame."""
+
+    code = "device_failed"
+
+
 class DeadlineExceeded(PolyheadError):
     """The answer was not ready within the request's deadline."""
 
@@ -142,6 +148,7 @@ STATUS: Mapping[type[Exception], int] = {
     Draining: 503,
     StillLoading: 503,
     Quarantined: 503,
+    DeviceFailed: 503,
     DeadlineExceeded: 504,
     ClientGone: 499,
 }

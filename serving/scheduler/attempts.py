@@ -14,6 +14,7 @@ from adapter_runtime import (
     TaskVersion,
     VersionFailed,
 )
+from serving.errors import DeviceFailed
 from serving.scheduler.entries import Key, Pick, key_of
 
 RunPicks = Callable[[Sequence[Pick]], RunResult]
@@ -43,7 +44,7 @@ class Part:
 
     def guilt(self) -> Iterator[tuple[Pick, Exception]]:
         """Each row that failed by its version's fault, and what it met."""
-        if self.is_refused or isinstance(self.error, InvalidInput):
+        if self.is_refused or isinstance(self.error, InvalidInput | DeviceFailed):
             return
         for pick, outcome in zip(self.picks, self.outcomes(), strict=True):
             if self.error is not None or isinstance(outcome, VersionFailed):
@@ -54,6 +55,13 @@ class Part:
     def is_refused(self) -> bool:
         """Whether there was no room for the rows, which is nobody's fault."""
         return isinstance(self.error, CapacityError)
+
+    @property
+    def is_all_failed(self) -> bool:
+        """Whether every row failed by what would be its version's fault."""
+        if self.result is None:
+            return self.is_raised and not isinstance(self.error, InvalidInput)
+        return all(isinstance(outcome, VersionFailed) for outcome in self.result.outcomes)
 
     @property
     def is_raised(self) -> bool:

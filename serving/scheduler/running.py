@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from adapter_runtime import Engine, RunResult, RunStats, TaskVersion
+from serving.errors import DeviceFailed
 from serving.scheduler.attempts import Part, run_apart
+from serving.scheduler.control import is_broken
 from serving.scheduler.drafts import Draft
 from serving.scheduler.entries import Entry, Key, Loaded, Pick, key_of
 from serving.scheduler.low import LowRun
@@ -16,6 +18,7 @@ from serving.scheduler.settling import settle
 from serving.scheduler.speed import Speed
 
 log = logging.getLogger(__name__)
+_RETRY_S = 5.0
 
 
 def _ignore(version: TaskVersion, error: Exception) -> None:
@@ -72,7 +75,7 @@ class Runner:
         """Run a batch, apart where it raises. Blocks."""
         started_s = self._clock()
         blamed: set[Key] = set()
-        for part in run_apart(self._attempt, draft.picks):
+        for part in self._judged(run_apart(self._attempt, draft.picks)):
             for pick, error in part.guilt():
                 version = pick.entry.version
                 key = key_of(version)
@@ -80,6 +83,17 @@ class Runner:
                     blamed.add(key)
                     self._listener.guilty(version, error)
             self._settle(draft, part, started_s)
+
+    def _judged(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """Parts of a batch; those that failed only because the device has failed say so."""
+        has_failed: bool | None = None
+        for part in parts:
+            if part.is_all_failed:
+                if has_failed is None:
+                    has_failed = is_broken(self._engine)
+                yield Part(part.picks, error=_device_failed()) if has_failed else part
+            else:
+                yield part
 
     def _attempt(self, picks: Sequence[Pick]) -> RunResult:
         started_s = self._clock()
@@ -117,3 +131,11 @@ class Runner:
         others = [entry for entry in entries if not isinstance(entry.owner, LowRun)]
         if others:
             self._listener.finished(others)
+
+
+def _device_failed() -> DeviceFailed:
+    return DeviceFailed(
+        "The server's device failed; the server's log has the reason. Send the request again, and "
+        "restart the server where that does not help.",
+        _RETRY_S,
+    )

@@ -51,6 +51,20 @@ def test_a_guilty_version_does_not_harm_its_batch(engine: FakeEngine) -> None:
     assert server.version("v1").traffic.view().errors == 1
 
 
+def test_a_check_on_a_broken_device_is_no_verdict(engine: FakeEngine) -> None:
+    """It would be remembered for the next start; the version is tried again soon instead."""
+    engine.fails = RuntimeError("launch failure")
+    server = Living(engine, file_of(numbered("1")))
+
+    async def use(service: LocalService) -> None:
+        with pytest.raises(RejectedAdapter, match="device"):
+            await service.answer(call())
+
+    server.play(use)
+    assert server.verdicts == {}
+    assert server.version("v1").retry_at_s is not None
+
+
 def test_rows_that_wait_for_a_guilty_version_fail_with_it(engine: FakeEngine) -> None:
     """None of them runs; those of others do."""
     file = file_of(numbered("1"), numbered("1", name="other"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapter_runtime import InvalidInput, VersionFailed
+from serving.errors import DeviceFailed
 from serving.scheduler.entries import Entry
 from tests.scheduler.rig import Rig, ScriptedEngine, entry
 
@@ -81,3 +82,27 @@ def test_listener_that_raises_loses_no_entry(rig: Rig, engine: ScriptedEngine) -
     rig.submit(entry("a", 3))
     rig.wait()
     assert errors(rig.finished) == {"b"}
+
+
+def test_a_broken_device_is_no_versions_fault(rig: Rig, engine: ScriptedEngine) -> None:
+    """Nobody is blamed when not even the bare backbone can run; afterwards all go on."""
+    engine.fails = RuntimeError("unspecified launch failure")
+    rig.submit(a := entry("a", 3), b := entry("b", 3))
+    rig.wait()
+    assert [type(each.error) for each in (a, b)] == [DeviceFailed] * 2
+    assert rig.guilty == []
+    engine.fails = None
+    rig.submit(again := entry("a", 3))
+    rig.wait()
+    assert again.error is None
+
+
+def test_a_device_that_computes_nonsense_is_no_versions_fault(
+    rig: Rig, engine: ScriptedEngine
+) -> None:
+    """No finite number for anybody, nor for the bare backbone."""
+    engine.unsound = {"a", "bare-backbone"}
+    rig.submit(bad := entry("a", 3))
+    rig.wait()
+    assert isinstance(bad.error, DeviceFailed)
+    assert rig.guilty == []

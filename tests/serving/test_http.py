@@ -164,19 +164,20 @@ def test_row_that_fails_does_not_spoil_its_neighbours(server: Server, engine: Fa
     }
 
 
-def test_failed_batch_fails_its_rows_only(server: Server, engine: FakeEngine) -> None:
-    """After a batch that raised, other tasks are answered; its version has to be checked first."""
+def test_failed_device_fails_its_rows_only(server: Server, engine: FakeEngine) -> None:
+    """After it has come back all tasks are answered: none of them was to blame."""
 
     async def use(client: httpx.AsyncClient) -> list[int]:
-        engine.fails = RuntimeError("out of memory")
+        engine.fails = RuntimeError("launch failure")
         first = await client.post("/models/topic", json={"inputs": "a"})
         engine.fails = None
         again = await client.post("/models/topic", json={"inputs": "a"})
         other = await client.post("/models/embed", json={"inputs": "a"})
-        assert "out of memory" not in first.text
+        assert "launch failure" not in first.text
+        assert (first.json()["code"], first.headers["retry-after"]) == ("device_failed", "5")
         return [first.status_code, again.status_code, other.status_code]
 
-    assert server.run(use) == [500, 503, 200]
+    assert server.run(use) == [503, 200, 200]
 
 
 def test_full_server_is_429_with_retry_after(
