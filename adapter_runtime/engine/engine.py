@@ -165,6 +165,7 @@ class LocalEngine:
 
         Raises:
             RejectedAdapter: there could never be room for it.
+            SourceError: it was retired meanwhile.
         """
         self.holdings.admit(version)
         self._share_slots()

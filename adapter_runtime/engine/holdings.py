@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from adapter_runtime.engine.lease import Lease
 from adapter_runtime.engine.library import Library, Use
-from adapter_runtime.errors import PolyheadError
+from adapter_runtime.errors import PolyheadError, SourceError
 from adapter_runtime.residency.room import Need, Needs, Room
 from adapter_runtime.residency.slots import HeadPool, SlotPool
 from adapter_runtime.types import Residency, TaskSpec, TaskVersion, leaves
@@ -50,10 +50,14 @@ class Holdings:
         """A version was read; what it uses is held until it leaves."""
         needs = self.needs(version)
         with self._lock:
-            self._holding(version, needs).reads.append((version.spec, uses))
+            holding = self._versions.setdefault(_key(version), _Holding(needs))
+            holding.reads.append((version.spec, uses))
 
-    def _holding(self, version: TaskVersion, needs: Needs) -> _Holding:
-        return self._versions.setdefault(_key(version), _Holding(needs))
+    def _holding(self, version: TaskVersion) -> _Holding:
+        found = self._versions.get(_key(version))
+        if found is None:  # Nobody would take back what it got now.
+            raise SourceError(f"{version.task}: the version was retired; add it again.")
+        return found
 
     def needs(self, version: TaskVersion) -> Needs:
         """What each of a version's weights takes. May block as `load` for one that was not read."""
@@ -83,11 +87,12 @@ class Holdings:
 
         Raises:
             RejectedAdapter: there is none.
+            SourceError: it was retired.
         """
         needs = self.needs(version)
         with self._lock:
+            self._holding(version)
             self.room.check(version.task, needs, is_pinned=False)
-            self._holding(version, needs)
             self.room.admit(_key(version), needs)
 
     @property
@@ -128,7 +133,7 @@ class Holdings:
 
         Raises:
             RejectedAdapter: no room beside other pins, or the files are not what they were.
-            SourceError: the files are gone.
+            SourceError: the files are gone, or it was retired.
             CapacityError: no room beside the batches of now.
         """
         needs = self.needs(version)
@@ -147,7 +152,7 @@ class Holdings:
 
     def _enter_pin(self, version: TaskVersion, needs: Needs, lease: Lease) -> bool:
         with self._lock:
-            holding = self._holding(version, needs)
+            holding = self._holding(version)
             if holding.pin is not None:
                 return False
             self.room.check(version.task, needs, is_pinned=True)

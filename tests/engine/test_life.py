@@ -103,6 +103,21 @@ def test_a_version_read_twice_is_retired_twice(opened, tasks):
     assert (engine.stats().pinned, engine.room.widest.slots) == (0, 0)
 
 
+@pytest.mark.parametrize("act", ("admit", "pin"))
+def test_a_retired_version_gets_nothing_any_more(opened, tasks, act):
+    """Nobody would take it back, though another version has the same weights."""
+    engine = opened()
+    version, other = (engine.read(replace(tasks[0], name=name)) for name in "xy")
+    engine.retire(version)
+    before = kept(engine)
+    with pytest.raises(SourceError, match="retired"):
+        getattr(engine, act)(version)
+    assert kept(engine)[:3] == before[:3]
+    assert engine.room.widest.slots == engine.stats().pinned == engine.slots.num_used == 0
+    engine.retire(other)
+    check_integrity(engine)
+
+
 def test_a_task_whose_files_move_is_read_from_where_they_are_now(opened, tasks, tmp_path):
     """Whichever of its two readings is retired, the other one's folder remains."""
     engine, spec = opened(), tasks[0]
