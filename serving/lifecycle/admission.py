@@ -118,7 +118,9 @@ class Admitter:
             began_s = self._running.get(version, (None, self._tasks.clock()))[1]
             spent_s = self._tasks.clock() - began_s
         whole_s = version.load_s or self._estimates.expect_s(version.plan.spec)
-        return max(_LEAST_S, whole_s * (self._turns.rounds(version) + 1) - spent_s)
+        left_s = whole_s * (self._turns.rounds(version) + 1) - spent_s
+        # What takes longer than those before it, as a hub that hangs, is not just about to end.
+        return max(_LEAST_S, left_s if left_s > 0 else spent_s)
 
     def close(self) -> None:
         """Take nothing new; what goes on goes on."""
