@@ -144,10 +144,15 @@ def _fetch(place: HubPlace, name: str, listed: Listed, limit: int, said: str) ->
 
 
 def _is_sound(kept: HubFiles, said: str) -> bool:
-    """Whether nobody damaged the cache's files; those that somebody did are removed."""
+    """Whether nobody damaged the cache's files; all that somebody did are removed."""
+    names = present_files(kept.root)
+    # Every one is looked at: what is damaged must be gone before the folder is fetched again.
+    return sum(_is_whole(kept.root / name, name, said) for name in names) == len(names)
+
+
+def _is_whole(path: Path, name: str, said: str) -> bool:
     try:
-        for name in present_files(kept.root):
-            _check_hash(kept.root / name, name, None, said)
+        _check_hash(path, name, None, said)
     except (SourceError, OSError) as error:
         _log.warning("%s", error)
         return False

@@ -131,13 +131,16 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(
     hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A version of a hub is known by its commit, so its content must be what the commit has."""
-    content()
-    (blob,) = (path for path in cache.glob("*/blobs/*") if path.stat().st_size == len(WEIGHTS))
-    blob.write_bytes(b"x" * len(WEIGHTS))
-    assert content() == WEIGHTS
-    blob.write_bytes(b"y" * len(WEIGHTS))
+    files = {BIN: WEIGHTS, "pytorch_model_head.bin": WEIGHTS[::-1]}
+    source = f"hf://org/large@{hub.commit('org/large', files)}"
+    resolve(source)
+    for blob in cache.glob("*/blobs/*"):
+        blob.write_bytes(b"x" * len(WEIGHTS))
+    folder = resolve(source)
+    assert files == {name: folder.path(name).read_bytes() for name in files}
+    folder.path(BIN).write_bytes(b"y" * len(WEIGHTS))
     point_to("http://127.0.0.1:9", monkeypatch)
-    assert "the hub does not answer" in refused()
+    assert "the hub does not answer" in refused(source)
 
 
 def test_what_did_not_change_is_hashed_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
