@@ -9,10 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from adapter_runtime.engine.protocol import Engine, Run
-from adapter_runtime.errors import InvalidInput, RowFailed
+from adapter_runtime.errors import InvalidInput, RowFailed, TooLong
 from adapter_runtime.types import Arrays, Note, TaskVersion, WorkItem
 
 TOLERANCE = 0.01
+MAX_ROWS = 64
+"""Of one example."""
 ROUNDING: Mapping[str, float] = MappingProxyType({"bfloat16": 0.02})
 """No tolerance is narrower than what a dtype does to a probability."""
 
@@ -47,6 +49,9 @@ def check_examples(version: TaskVersion, engine: Engine, run: Run) -> list[Note]
 
 def _answer(version: TaskVersion, inputs: Any, engine: Engine, run: Run) -> Any:
     encoded = engine.encode(version, inputs, {})
+    if len(encoded.rows) > MAX_ROWS:
+        # Other versions wait for their checks meanwhile.
+        raise TooLong(f"makes {len(encoded.rows)} rows; an example may make {MAX_ROWS}.")
     outcomes: list[Arrays] = []
     for outcome in run([WorkItem(version, row) for row in encoded.rows]):
         if isinstance(outcome, Exception):

@@ -43,6 +43,7 @@ class DirectoryStore:
         self._poll_s = poll_s
         self._lock_s = lock_s
         self._cache: Mapping[tuple[Path, Path], _Known] = {}
+        self._device: int | None = None
 
     @property
     def base(self) -> Path:
@@ -108,9 +109,17 @@ class DirectoryStore:
     def _found(self) -> list[Found]:
         try:
             paths = yaml_files(self._folder)
+            device = self._folder.stat().st_dev
         except OSError as error:
             why = error.strerror or str(error)
             raise TaskFileError(f"{self.place}: no readable folder of tasks: {why}.") from error
+        if not paths and self._device not in (None, device):
+            # A volume that went away leaves an empty folder: that is no word to drop all tasks.
+            raise TaskFileError(
+                f"{self.place}: it is empty, and another volume than before; mount the old one "
+                "again, or restart to serve what is there."
+            )
+        self._device = device if paths else self._device
         base, cache = self.base, self._cache
         found = {path: self._one(path, base, cache.get((base, path))) for path in paths}
         self._cache = {

@@ -10,6 +10,7 @@ from adapter_runtime import (
     Stack,
     TaskSpec,
 )
+from adapter_runtime.engine import examples
 from tests.engine.workshop import TEXT, answer
 
 ADAPTER_BYTES = 4 * 2 * 2 * 2 * 8 * 32  # fp32: 2 layers, query and value, down and up, rank 8
@@ -64,6 +65,13 @@ def test_an_example_that_does_not_hold_rejects_the_task(opened, tasks, expect, w
     assert problem.code == "example_failed"
     assert problem.message.startswith("examples[1]: ")
     assert re.search(words, problem.message)
+
+
+def test_an_example_of_very_many_rows_is_refused(opened, tasks, monkeypatch):
+    """Other versions wait for their checks meanwhile, so each check has an end."""
+    monkeypatch.setattr(examples, "MAX_ROWS", 0)
+    problem = refusal(opened(), replace(tasks[0], examples=(Example(TEXT),)))
+    assert "makes 1 rows; an example may make 0" in problem.message
 
 
 def test_an_example_that_cannot_be_answered_rejects_the_task(opened, tasks):
