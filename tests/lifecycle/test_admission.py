@@ -261,18 +261,6 @@ def test_the_estimate_is_what_was_measured(engine: FakeEngine) -> None:
     assert life.admitter.estimate_s(life.version("v1", "other")) <= 3.0
 
 
-def test_what_takes_longer_than_ever_is_not_about_to_end(engine: FakeEngine) -> None:
-    """As long again as it has taken is said of it, so that clients come back less often."""
-    engine.reading = threading.Event()
-    life = Life(engine, numbered("1"))
-    version = life.version("v1")
-    admission = life.admitter.start(version)
-    life.clock.now_s += 60.0
-    assert life.admitter.estimate_s(version) == 60.0
-    engine.reading.set()
-    settled(admission)
-
-
 def test_the_end_tells_who_waits(engine: FakeEngine) -> None:
     """Nothing hangs on an admission that will never come."""
     engine.reading = threading.Event()

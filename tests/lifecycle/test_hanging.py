@@ -132,3 +132,14 @@ def test_weights_that_come_back_from_afar_leave_room_for_warm_tasks(engine: FarE
 
     answers = server.play(use)
     assert [answer.residency for answer in answers[1:]] == [Residency.ABSENT] * 2
+
+
+def test_what_takes_longer_than_ever_is_not_about_to_end(engine: FarEngine) -> None:
+    """As long again as it has taken is said of it, so that clients come back less often."""
+    life = Life(engine, HUB[0])
+    version = life.version("v1", HUB[0].name)
+    admission = life.admitter.start(version)
+    life.clock.now_s += 60.0
+    assert life.admitter.estimate_s(version) == 60.0
+    engine.answers.set()
+    settled(admission)
