@@ -11,7 +11,7 @@ import orjson
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="-")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"request_id", "message", "asctime"}
-_QUIET = ("uvicorn.access", "httpx")
+_QUIET = ("uvicorn.access", "httpx", "httpx2", "watchfiles")
 
 
 class RequestIdFilter(logging.Filter):
