@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from adapter_runtime import TaskVersion
-from serving.lifecycle.judging import Judge
-from serving.lifecycle.live import Version
-from serving.lifecycle.shadow import Heard, Shadows, Target, targets_of
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.judging.judge import Judge
+from serving.lifecycle.judging.shadow import Heard, Shadows, Target, targets_of
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 from serving.observing import Observer
 from serving.service import Answer, Call
 

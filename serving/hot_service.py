@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from serving.lifecycle.admission import Admitter
+from serving.lifecycle.admitting.admission import Admitter
+from serving.lifecycle.changing.operations import LocalLifeCycle
+from serving.lifecycle.changing.overrides import Overrides
 from serving.lifecycle.follower import Follower, Outlines
-from serving.lifecycle.operations import LocalLifeCycle
-from serving.lifecycle.overrides import Overrides
-from serving.lifecycle.remembered import Remembered
-from serving.lifecycle.verdict_files import VerdictFiles
-from serving.lifecycle.warmth import WarmSet, Warmth
+from serving.lifecycle.remembering.remembered import Remembered
+from serving.lifecycle.remembering.verdict_files import VerdictFiles
+from serving.lifecycle.remembering.warmth import WarmSet, Warmth
 from serving.local_service import LocalService
 from serving.metrics import Recorder
 from serving.observing import Observer

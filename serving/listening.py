@@ -13,11 +13,11 @@ from adapter_runtime import (
     TaskVersion,
     VersionFailed,
 )
-from serving.lifecycle.admission import Admitter
-from serving.lifecycle.estimates import Estimates
-from serving.lifecycle.live import Version
-from serving.lifecycle.outcomes import Result
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.admission import Admitter
+from serving.lifecycle.admitting.estimates import Estimates
+from serving.lifecycle.admitting.outcomes import Result
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 from serving.observing import FROM_HOST, Observer
 from serving.origins import source_kind
 from serving.scheduler.entries import Entry, Loaded

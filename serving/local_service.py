@@ -12,13 +12,13 @@ from serving.admission.permits import Permit
 from serving.copying import Copies
 from serving.errors import StillLoading
 from serving.jobs import Job
-from serving.lifecycle.admission import Admitter
-from serving.lifecycle.judging import Judge, RollBack
-from serving.lifecycle.live import Version
-from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.tending import Caretaker
-from serving.lifecycle.viewing import view_of
-from serving.lifecycle.waiting import WaitingRoom, draining
+from serving.lifecycle.admitting.admission import Admitter
+from serving.lifecycle.admitting.tending import Caretaker
+from serving.lifecycle.admitting.waiting import WaitingRoom, draining
+from serving.lifecycle.judging.judge import Judge, RollBack
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
+from serving.lifecycle.live.viewing import view_of
 from serving.listening import Ears
 from serving.metrics import Recorder
 from serving.observing import UNKNOWN, Observer

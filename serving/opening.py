@@ -13,9 +13,9 @@ from serving.catalog.files import open_store
 from serving.catalog.plans import TaskFile
 from serving.catalog.store import CatalogStore
 from serving.errors import TaskFileError
-from serving.lifecycle.at_once import AtOnce
-from serving.lifecycle.live import Version
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.at_once import AtOnce
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)

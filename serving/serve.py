@@ -21,7 +21,7 @@ from adapter_runtime import EngineInfo, Kind, SettingsError
 from serving.app import create_app
 from serving.doors import has_queue, refuse_newcomers
 from serving.hot_service import HotService
-from serving.lifecycle.states import State
+from serving.lifecycle.live.states import State
 from serving.logs import set_up_logs
 from serving.metrics import PrometheusRecorder
 from serving.opening import Opened, Opener, open_backbone, open_catalog, open_tasks

@@ -23,6 +23,7 @@ from adapter_runtime.engine.reading import steadily
 from adapter_runtime.engine.versions import read_version, with_sources
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
+from adapter_runtime.memory import give_back
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.reports import EngineStats, Outline, Report
 from adapter_runtime.residency.room import Need, Room
@@ -174,6 +175,8 @@ class LocalEngine:
         """Forget a version: its room, its pin, and the weights that no other version uses."""
         self.holdings.leave(version)
         self._share_slots()
+        # Weights come in other sizes next time, so the allocator would keep what these leave.
+        give_back()
 
     def pin(self, version: TaskVersion) -> None:
         """Keep an admitted version's weights in host memory and on the device for good. Blocks.

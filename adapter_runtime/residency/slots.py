@@ -163,10 +163,8 @@ class HeadPool(DevicePool[HeadWeights, Mapping[str, Tensor]]):
         return _elements(item.tensors) * self._dtype.itemsize
 
     def _place(self, item: HeadWeights) -> Mapping[str, Tensor]:
-        return {
-            name: tensor.to(self._device, self._dtype, copy=True)
-            for name, tensor in item.tensors.items()
-        }
+        # Nobody writes weights: where host and device are one memory, one copy serves both.
+        return {name: tensor.to(self._device, self._dtype) for name, tensor in item.tensors.items()}
 
     def _clear(self, value: Mapping[str, Tensor]) -> None:
         """The tensors go with their last reference."""

@@ -18,7 +18,7 @@ from adapter_runtime import (
 from serving.batch.reading import Line, Record
 from serving.errors import refusal
 from serving.jobs import name_item
-from serving.lifecycle.at_once import AtOnce
+from serving.lifecycle.admitting.at_once import AtOnce
 from serving.scheduler.entries import Entry, Pick
 from serving.scheduler.loop import WARM
 

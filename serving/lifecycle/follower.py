@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from adapter_runtime import Engine, PolyheadError
 from serving.catalog.store import CatalogStore
-from serving.lifecycle.admitter import Admissions
-from serving.lifecycle.live import Version
-from serving.lifecycle.outcomes import Outcomes
-from serving.lifecycle.overrides import Overrides
-from serving.lifecycle.states import State
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.admitter import Admissions
+from serving.lifecycle.admitting.outcomes import Outcomes
+from serving.lifecycle.changing.overrides import Overrides
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 log = logging.getLogger(__name__)
 _END_S = 5.0

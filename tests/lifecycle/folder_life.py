@@ -14,13 +14,13 @@ import yaml
 
 from adapter_runtime import TaskSpec, TaskVersion, leaves
 from serving.catalog.files import open_store
-from serving.lifecycle.admission import Admitter
+from serving.lifecycle.admitting.admission import Admitter
+from serving.lifecycle.admitting.tending import Caretaker
+from serving.lifecycle.changing.operations import LocalLifeCycle
+from serving.lifecycle.changing.overrides import Overrides
 from serving.lifecycle.follower import Follower, Outlines
-from serving.lifecycle.live import Version
-from serving.lifecycle.operations import LocalLifeCycle
-from serving.lifecycle.overrides import Overrides
-from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.tending import Caretaker
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 from serving.settings import load_settings
 from tests.lifecycle.living import until
 from tests.serving.conftest import Known

@@ -10,11 +10,11 @@ from typing import Any
 
 from adapter_runtime import Leaf, TaskSpec
 from serving.catalog.plans import Broken, RollbackRule, TaskFile, TaskPlan, VersionPlan
-from serving.lifecycle.admission import Admitter
-from serving.lifecycle.live import Version
-from serving.lifecycle.task import Task
-from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.tending import Caretaker
+from serving.lifecycle.admitting.admission import Admitter
+from serving.lifecycle.admitting.tending import Caretaker
+from serving.lifecycle.live.task import Task
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 from tests.serving.conftest import Known
 from tests.serving.fake_engine import FakeEngine
 

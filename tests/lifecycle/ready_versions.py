@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from adapter_runtime import HeadSpec, Kind, Limits, TaskSpec, TaskVersion
 from serving.catalog.plans import VersionPlan
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.version import Version
 
 
 def ready(

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from serving.catalog.plans import TaskFile
-from serving.lifecycle.live import Version
+from serving.lifecycle.live.version import Version
 from serving.local_service import LocalService
 from serving.service import Answer, Call
 from serving.settings import load_settings

@@ -17,7 +17,7 @@ from adapter_runtime import (
     SourceRefused,
     WorkItem,
 )
-from serving.lifecycle.states import State
+from serving.lifecycle.live.states import State
 from tests.lifecycle.living import Life, numbered, settled, task_plan, until, version_plan
 from tests.serving.fake_engine import FakeEngine
 

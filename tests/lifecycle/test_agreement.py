@@ -6,7 +6,7 @@ import pytest
 
 from adapter_runtime import AnswerSpan, ChoiceScore, EntityGroup, Kind, LabelScore, TokenEntity
 from adapter_runtime.heads.answers import GeneratedText, MaskFill, ParsedWord
-from serving.lifecycle.agreement import agree, asked
+from serving.lifecycle.judging.agreement import agree, asked
 
 
 def labels(**scores: float) -> list[LabelScore]:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from serving.errors import Draining, Overloaded
-from serving.lifecycle.errands import Errands
+from serving.lifecycle.changing.errands import Errands
 
 
 def test_errands_beyond_the_bound_are_refused() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from serving.lifecycle.judging import Judge
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.judging.judge import Judge
+from serving.lifecycle.live.tasks import Tasks
 from tests.lifecycle.living import Life, numbered
 from tests.serving.fake_engine import FakeEngine
 

@@ -19,8 +19,8 @@ from serving.errors import (
     VersionConflict,
     VersionRetired,
 )
-from serving.lifecycle.errands import Errands
-from serving.lifecycle.viewing import view_of
+from serving.lifecycle.changing.errands import Errands
+from serving.lifecycle.live.viewing import view_of
 from tests.lifecycle.folder_life import FolderLife, HashEngine, nothing_left
 from tests.lifecycle.living import until
 

@@ -6,8 +6,8 @@ import pytest
 
 from adapter_runtime import RejectedAdapter, SourceError, VersionFailed
 from serving.errors import Quarantined
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.version import Version
 from tests.lifecycle.living import Life, numbered
 from tests.serving.fake_engine import FakeEngine
 

@@ -16,8 +16,8 @@ from adapter_runtime import (
 )
 from serving.catalog.plans import RollbackRule
 from serving.errors import ClientGone, DeadlineExceeded, Draining, Overloaded, Quarantined
-from serving.lifecycle.rollback import is_fault, reason_to_roll_back
-from serving.lifecycle.windows import Traffic
+from serving.lifecycle.judging.rollback import is_fault, reason_to_roll_back
+from serving.lifecycle.live.windows import Traffic
 
 RULE = RollbackRule(error_rate=0.05, disagreement=0.2, min_requests=100)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapter_runtime import InvalidInput, Kind, LabelScore, TaskVersion, VersionFailed
-from serving.lifecycle.live import Version
-from serving.lifecycle.shadow import Heard, Shadows, Target
+from serving.lifecycle.judging.shadow import Heard, Shadows, Target
+from serving.lifecycle.live.version import Version
 from serving.service import Call
 from tests.lifecycle.ready_versions import ready
 

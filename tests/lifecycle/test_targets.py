@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from serving.catalog.plans import RollbackRule, TaskPlan
-from serving.lifecycle.live import Version
-from serving.lifecycle.shadow import Target, targets_of
-from serving.lifecycle.states import State
-from serving.lifecycle.task import Task
+from serving.lifecycle.judging.shadow import Target, targets_of
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.task import Task
+from serving.lifecycle.live.version import Version
 from tests.lifecycle.ready_versions import ready
 
 WATCHED = RollbackRule(disagreement=0.2, min_requests=2)

@@ -8,8 +8,8 @@ import pytest
 
 from adapter_runtime import Note, RejectedAdapter
 from serving.errors import Quarantined, StillLoading, VersionRetired
-from serving.lifecycle.states import State
-from serving.lifecycle.task import Task, refusal
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.task import Task, refusal
 from tests.lifecycle.living import Life, file_of, numbered, task_plan, version_plan
 from tests.serving.fake_engine import FakeEngine
 

@@ -9,7 +9,7 @@ import pytest
 from adapter_runtime import Example, RejectedAdapter, UnknownTask
 from serving.catalog.plans import Broken
 from serving.errors import UnknownVersion, VersionRetired
-from serving.lifecycle.states import State
+from serving.lifecycle.live.states import State
 from tests.lifecycle.living import Life, file_of, numbered, task_plan, version_plan
 from tests.serving.fake_engine import FakeEngine
 

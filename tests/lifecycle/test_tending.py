@@ -12,7 +12,7 @@ from adapter_runtime import (
     TaskSpec,
     TaskVersion,
 )
-from serving.lifecycle.states import State
+from serving.lifecycle.live.states import State
 from tests.lifecycle.living import Life, numbered, task_plan, version_plan
 from tests.serving.fake_engine import FakeEngine
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.lifecycle.traffic import Shares
+from serving.lifecycle.live.traffic import Shares
 
 IDS = ("a", "b", "c", "d", "e")
 WEIGHTS = st.dictionaries(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from adapter_runtime import Note
-from serving.lifecycle.remembered import Remembered
-from serving.lifecycle.verdict_files import VerdictFiles
+from serving.lifecycle.remembering.remembered import Remembered
+from serving.lifecycle.remembering.verdict_files import VerdictFiles
 
 BAD = (Note("example_failed", "examples[0]: ünlike."), Note("probe", "x"))
 
@@ -104,8 +104,8 @@ def test_several_processes_share_the_folder(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from adapter_runtime import Note\n"
-        "from serving.lifecycle.remembered import Remembered\n"
-        "from serving.lifecycle.verdict_files import VerdictFiles\n"
+        "from serving.lifecycle.remembering.remembered import Remembered\n"
+        "from serving.lifecycle.remembering.verdict_files import VerdictFiles\n"
         "for _ in range(20):\n"
         "    for number in range(10):\n"
         "        one = VerdictFiles(Remembered(Path(sys.argv[1])))\n"

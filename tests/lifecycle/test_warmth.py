@@ -12,12 +12,12 @@ import pytest
 
 from adapter_runtime import EngineStats, Leaf, TaskSpec, TaskVersion
 from serving.catalog.plans import TaskFile, TaskPlan, VersionPlan
-from serving.lifecycle.heat import Heat
-from serving.lifecycle.live import Version
-from serving.lifecycle.remembered import Remembered
-from serving.lifecycle.states import State
-from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.warmth import WarmSet, Warmth
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
+from serving.lifecycle.remembering.heat import Heat
+from serving.lifecycle.remembering.remembered import Remembered
+from serving.lifecycle.remembering.warmth import WarmSet, Warmth
 from tests.serving.fake_engine import FakeEngine
 
 NAMES = ("a", "b", "c", "d")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.catalog.plans import RollbackRule
-from serving.lifecycle.windows import Latencies, Traffic, Window
+from serving.lifecycle.live.windows import Latencies, Traffic, Window
 from serving.views import TrafficView
 
 RULE = RollbackRule(error_rate=0.1, disagreement=0.1, min_requests=4)

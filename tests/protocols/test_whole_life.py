@@ -15,8 +15,8 @@ import yaml
 from serving.app import create_app
 from serving.catalog.files import open_store
 from serving.hot_service import HotService
-from serving.lifecycle.at_once import AtOnce
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.at_once import AtOnce
+from serving.lifecycle.live.tasks import Tasks
 from serving.metrics import PrometheusRecorder
 from serving.opening import Opened
 from serving.settings import load_settings

@@ -11,8 +11,8 @@ from adapter_runtime import Kind, Leaf, Note, TaskSpec
 from serving.app import create_app
 from serving.catalog.keys import plan_of
 from serving.catalog.plans import Broken, TaskFile
-from serving.lifecycle.admission import Admitter
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.admission import Admitter
+from serving.lifecycle.live.tasks import Tasks
 from serving.local_service import LocalService
 from serving.metrics import PrometheusRecorder
 from serving.settings import Settings, load_settings

@@ -8,8 +8,8 @@ import tempfile
 from adapter_runtime import Leaf, TaskSpec
 from serving.catalog.keys import plan_of
 from serving.catalog.plans import TaskFile
-from serving.lifecycle.at_once import AtOnce
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.at_once import AtOnce
+from serving.lifecycle.live.tasks import Tasks
 from serving.opening import Opened
 from serving.serve import listen, serve_on
 from serving.settings import load_settings

@@ -24,8 +24,8 @@ from serving.catalog.entries import read_entry
 from serving.catalog.files import open_store, read_task_file
 from serving.catalog.plans import TaskFile
 from serving.errors import TaskFileError
-from serving.lifecycle.at_once import AtOnce
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.at_once import AtOnce
+from serving.lifecycle.live.tasks import Tasks
 from tests.serving.fake_engine import FakeEngine
 
 

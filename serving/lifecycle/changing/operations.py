@@ -11,15 +11,15 @@ from typing import Any
 from adapter_runtime import Engine, InvalidInput, SourceRules
 from serving.catalog.changes import retire
 from serving.catalog.store import CatalogStore, Entry
-from serving.lifecycle.admitter import Admissions
-from serving.lifecycle.early import EarlyReads, Sources
-from serving.lifecycle.errands import Errands
-from serving.lifecycle.overrides import Overrides
-from serving.lifecycle.promotions import Promotions
-from serving.lifecycle.putting import Putting
-from serving.lifecycle.reaching import Reach
-from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.writing import Writing
+from serving.lifecycle.admitting.admitter import Admissions
+from serving.lifecycle.changing.early import EarlyReads, Sources
+from serving.lifecycle.changing.errands import Errands
+from serving.lifecycle.changing.overrides import Overrides
+from serving.lifecycle.changing.promotions import Promotions
+from serving.lifecycle.changing.putting import Putting
+from serving.lifecycle.changing.reaching import Reach
+from serving.lifecycle.changing.writing import Writing
+from serving.lifecycle.live.tasks import Tasks
 from serving.settings import Settings
 
 _MOST = 64

@@ -9,12 +9,12 @@ from typing import Any
 from serving.catalog.changes import add_version, replace_task
 from serving.catalog.puts import Put
 from serving.catalog.store import Entry
-from serving.lifecycle.admitter import Admissions
-from serving.lifecycle.early import EarlyReads, Sources
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
-from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.writing import Writing
+from serving.lifecycle.admitting.admitter import Admissions
+from serving.lifecycle.changing.early import EarlyReads, Sources
+from serving.lifecycle.changing.writing import Writing
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 
 class Putting:

@@ -7,11 +7,11 @@ from concurrent.futures import Future
 
 from adapter_runtime import CapacityError, Engine, TaskVersion
 from serving.errors import DeadlineExceeded, UnknownVersion
-from serving.lifecycle.admitter import Admissions
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
-from serving.lifecycle.task import Task, refusal
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.admitter import Admissions
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.task import Task, refusal
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 _TRY_AGAIN_S = 0.05
 

@@ -10,11 +10,11 @@ from serving.catalog import shares
 from serving.catalog.changes import set_pinned
 from serving.catalog.store import Entry
 from serving.errors import CatalogReadOnly, TaskFileError, VersionConflict
-from serving.lifecycle.live import Version
-from serving.lifecycle.overrides import Overrides, without_traffic
-from serving.lifecycle.reaching import Reach
-from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.writing import Writing
+from serving.lifecycle.changing.overrides import Overrides, without_traffic
+from serving.lifecycle.changing.reaching import Reach
+from serving.lifecycle.changing.writing import Writing
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 log = logging.getLogger(__name__)
 

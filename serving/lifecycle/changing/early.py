@@ -24,7 +24,7 @@ from adapter_runtime import (
 from serving.catalog.puts import Put, map_sources, read_put
 from serving.catalog.store import CatalogStore
 from serving.errors import ServerBusy
-from serving.lifecycle.errands import Errands
+from serving.lifecycle.changing.errands import Errands
 
 log = logging.getLogger(__name__)
 

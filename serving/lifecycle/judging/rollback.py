@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapter_runtime import PolyheadError, RejectedAdapter, SourceError, VersionFailed
 from serving.catalog.plans import RollbackRule
-from serving.lifecycle.windows import Traffic
+from serving.lifecycle.live.windows import Traffic
 
 _FAULTS = (VersionFailed, RejectedAdapter, SourceError)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from serving.catalog.drafts import Known
 from serving.catalog.entries import Base
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
-from serving.lifecycle.task import Task
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.task import Task
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import logging
 import threading
 from collections.abc import Callable
 
-from serving.lifecycle.live import Version
-from serving.lifecycle.outcomes import Outcomes
-from serving.lifecycle.rollback import is_fault, reason_to_roll_back
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.outcomes import Outcomes
+from serving.lifecycle.judging.rollback import is_fault, reason_to_roll_back
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 log = logging.getLogger(__name__)
 RollBack = Callable[[str, str, str], None]

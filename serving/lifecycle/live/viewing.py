@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from adapter_runtime import Average, Composition, Engine, Fuse, Leaf, Merge
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
-from serving.lifecycle.task import Task
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.task import Task
+from serving.lifecycle.live.version import Version
 from serving.views import TaskView, VersionView
 
 Shares = Mapping[Version, float]

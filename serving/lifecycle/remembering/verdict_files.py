@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Any
 
 from adapter_runtime import Note
-from serving.lifecycle.remembered import Remembered
+from serving.lifecycle.remembering.remembered import Remembered
 
 _ROOM = "verdicts"
 _PRUNE_EVERY = 64

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from adapter_runtime import Engine, TaskVersion, leaves
-from serving.lifecycle.admitter import Admissions
-from serving.lifecycle.live import Version
-from serving.lifecycle.outcomes import reasons_of
-from serving.lifecycle.task import Task
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.admitter import Admissions
+from serving.lifecycle.admitting.outcomes import reasons_of
+from serving.lifecycle.live.task import Task
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 log = logging.getLogger(__name__)
 _LOOK_S = 0.5

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from adapter_runtime import Engine, TaskVersion
-from serving.lifecycle.checking import source_changed
-from serving.lifecycle.live import Version
-from serving.lifecycle.outcomes import Outcomes
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.checking import source_changed
+from serving.lifecycle.admitting.outcomes import Outcomes
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 
 class AtOnce:

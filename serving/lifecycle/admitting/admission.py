@@ -10,14 +10,14 @@ from concurrent.futures import Future
 
 from adapter_runtime import Engine, TaskVersion
 from serving.errors import Draining
-from serving.lifecycle.checking import Checker, RunLow, Verdict, source_changed
-from serving.lifecycle.estimates import Estimates
-from serving.lifecycle.live import Version
-from serving.lifecycle.outcomes import Outcomes, Result
-from serving.lifecycle.states import State
-from serving.lifecycle.tasks import Tasks
-from serving.lifecycle.turns import Turns
-from serving.lifecycle.verdicts import Verdicts
+from serving.lifecycle.admitting.checking import Checker, RunLow, Verdict, source_changed
+from serving.lifecycle.admitting.estimates import Estimates
+from serving.lifecycle.admitting.outcomes import Outcomes, Result
+from serving.lifecycle.admitting.turns import Turns
+from serving.lifecycle.admitting.verdicts import Verdicts
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 log = logging.getLogger(__name__)
 _LEAST_S = 0.05

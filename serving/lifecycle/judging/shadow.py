@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapter_runtime import Kind, TaskVersion
-from serving.lifecycle.agreement import agree, asked
-from serving.lifecycle.live import Version
-from serving.lifecycle.rollback import is_fault
-from serving.lifecycle.task import Task
+from serving.lifecycle.judging.agreement import agree, asked
+from serving.lifecycle.judging.rollback import is_fault
+from serving.lifecycle.live.task import Task
+from serving.lifecycle.live.version import Version
 from serving.service import Call
 
 log = logging.getLogger(__name__)

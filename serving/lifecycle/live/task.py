@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from adapter_runtime import Note, RejectedAdapter
 from serving.catalog.plans import TaskPlan
 from serving.errors import Quarantined, StillLoading, UnknownVersion, VersionRetired
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import HOPEFUL, State
-from serving.lifecycle.traffic import Shares
+from serving.lifecycle.live.states import HOPEFUL, State
+from serving.lifecycle.live.traffic import Shares
+from serving.lifecycle.live.version import Version
 from serving.views import Event
 
 _MOST_EVENTS = 50

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from adapter_runtime import Note, Outline, TaskVersion
 from serving.catalog.plans import RollbackRule, VersionPlan
-from serving.lifecycle.states import HOPEFUL, State
-from serving.lifecycle.windows import Traffic
+from serving.lifecycle.live.states import HOPEFUL, State
+from serving.lifecycle.live.windows import Traffic
 from serving.origins import HERE, origin_of
 
 _ID_DIGITS = 12

@@ -12,10 +12,10 @@ from adapter_runtime import TaskVersion, UnknownTask
 from serving.catalog.entries import near_names
 from serving.catalog.plans import TaskFile, TaskPlan
 from serving.errors import UnknownVersion, VersionRetired
-from serving.lifecycle.following import break_off, follow
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
-from serving.lifecycle.task import Task, refusal
+from serving.lifecycle.live.following import break_off, follow
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.task import Task, refusal
+from serving.lifecycle.live.version import Version
 from serving.views import Event
 
 

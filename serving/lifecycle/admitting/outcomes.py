@@ -6,9 +6,9 @@ import logging
 from enum import StrEnum
 
 from adapter_runtime import Note, PolyheadError, RejectedAdapter, SourceRefused
-from serving.lifecycle.live import Version
-from serving.lifecycle.states import State
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.live.states import State
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 log = logging.getLogger(__name__)
 _FIRST_RETRY_S, _LAST_RETRY_S = 5.0, 300.0

@@ -10,11 +10,11 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from adapter_runtime import CapacityError, Engine, PolyheadError, Residency
-from serving.lifecycle.admitter import Admissions
-from serving.lifecycle.heat import Heat
-from serving.lifecycle.live import Version
-from serving.lifecycle.remembered import Remembered
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.admitting.admitter import Admissions
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
+from serving.lifecycle.remembering.heat import Heat
+from serving.lifecycle.remembering.remembered import Remembered
 from serving.origins import HERE
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from adapter_runtime import TaskVersion
-from serving.lifecycle.live import Version
+from serving.lifecycle.live.version import Version
 
 
 class Admissions(Protocol):

@@ -18,8 +18,8 @@ from adapter_runtime import (
     WorkItem,
 )
 from serving.errors import DeadlineExceeded, Draining
-from serving.lifecycle.live import Version
-from serving.lifecycle.verdicts import Verdicts
+from serving.lifecycle.admitting.verdicts import Verdicts
+from serving.lifecycle.live.version import Version
 
 CHECK_S = 120.0
 """A check runs beside the traffic and behind it, so it has patience."""

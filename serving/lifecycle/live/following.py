@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from adapter_runtime import Note
 from serving.catalog.plans import Broken, TaskPlan, VersionPlan
-from serving.lifecycle.live import Version
-from serving.lifecycle.task import Task
+from serving.lifecycle.live.task import Task
+from serving.lifecycle.live.version import Version
 from serving.views import Event
 
 _UNCHECKED = (

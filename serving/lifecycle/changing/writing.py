@@ -11,9 +11,9 @@ from serving.catalog.plans import TaskPlan
 from serving.catalog.shapes import check_name
 from serving.catalog.store import CatalogStore, Change, Entry
 from serving.errors import BrokenEntry, CatalogReadOnly, TaskFileError, VersionConflict
-from serving.lifecycle.live import Version
-from serving.lifecycle.standing import Standing, standing_of
-from serving.lifecycle.tasks import Tasks
+from serving.lifecycle.changing.standing import Standing, standing_of
+from serving.lifecycle.live.tasks import Tasks
+from serving.lifecycle.live.version import Version
 
 log = logging.getLogger(__name__)
 _TRIES = 5

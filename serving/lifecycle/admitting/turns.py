@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from serving.lifecycle.live import Version
+from serving.lifecycle.live.version import Version
 from serving.origins import Ways
 
 
