@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from adapter_runtime import (
@@ -33,6 +33,20 @@ class BrokenEntry(TaskFileError):
     """The task's entry is broken, so that it can be replaced or deleted, but not changed."""
 
     code = "broken_entry"
+
+
+class RejectedForNow(RejectedAdapter):
+    """The version could not be read or found no room, and is tried again by itself.
+
+    Args:
+        where: the task.
+        problems: every reason.
+        retry_after_s: when that will be, in seconds.
+    """
+
+    def __init__(self, where: str, problems: Sequence[Note], retry_after_s: float) -> None:
+        super().__init__(where, problems)
+        self.retry_after_s = retry_after_s
 
 
 class CatalogReadOnly(PolyheadError):
@@ -130,6 +144,7 @@ STATUS: Mapping[type[Exception], int] = {
     SourceRefused: 424,
     BackboneError: 500,
     RejectedAdapter: 424,
+    RejectedForNow: 424,
     UnknownTask: 404,
     CapacityError: 503,
     OutOfMemory: 503,

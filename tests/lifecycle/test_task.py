@@ -8,6 +8,7 @@ import pytest
 
 from adapter_runtime import Note, RejectedAdapter
 from serving.errors import Quarantined, StillLoading, VersionRetired
+from serving.errors import refusal as refused
 from serving.lifecycle.live.states import State
 from serving.lifecycle.live.task import Task, refusal
 from tests.lifecycle.living import Life, file_of, numbered, task_plan, version_plan
@@ -101,6 +102,18 @@ def test_all_refused_gives_the_newest_ones_reasons() -> None:
     with pytest.raises(RejectedAdapter, match="Because of v1") as caught:
         with_states(State.REJECTED, State.REJECTED).choose(NOW_S)
     assert "v0" not in str(caught.value)
+
+
+def test_who_is_tried_again_by_itself_says_when() -> None:
+    """A hub that is away comes back; a checkpoint that is wrong stays wrong."""
+    task = with_states(State.REJECTED)
+    with pytest.raises(RejectedAdapter) as wrong:
+        task.choose(NOW_S)
+    assert refused(wrong.value).retry_after_s is None
+    task.versions[0].retry_at_s = NOW_S + 20
+    with pytest.raises(RejectedAdapter) as away:
+        task.choose(NOW_S)
+    assert (refused(away.value).status, refused(away.value).retry_after_s) == (424, 20)
 
 
 def test_quarantined_and_nothing_else_says_when_to_come_back() -> None:

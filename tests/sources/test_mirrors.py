@@ -35,7 +35,7 @@ def fresh(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         {"redirects"},
         {"tree", "redirects"},
     ),
-    ids="-".join,
+    ids=lambda lacks: "-".join(sorted(lacks)),
 )
 def test_a_mirror_that_speaks_of_the_files_is_enough(
     monkeypatch: pytest.MonkeyPatch, lacks: set[str]

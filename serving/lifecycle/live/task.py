@@ -7,7 +7,13 @@ from collections.abc import Iterator
 
 from adapter_runtime import Note, RejectedAdapter
 from serving.catalog.plans import TaskPlan
-from serving.errors import Quarantined, StillLoading, UnknownVersion, VersionRetired
+from serving.errors import (
+    Quarantined,
+    RejectedForNow,
+    StillLoading,
+    UnknownVersion,
+    VersionRetired,
+)
 from serving.lifecycle.live.states import HOPEFUL, State
 from serving.lifecycle.live.traffic import Shares
 from serving.lifecycle.live.version import Version
@@ -104,7 +110,7 @@ class Task:
             if version.state is State.QUARANTINED and version.retry_at_s is not None:
                 return quarantined(version, now_s)
         if candidates:
-            return rejected(candidates[0])
+            return rejected(candidates[0], now_s)
         return RejectedAdapter(self.name, [self.broken or _NO_VERSION])
 
     def find(self, id: str) -> Version:
@@ -166,9 +172,12 @@ class Task:
 _NO_VERSION = Note("no_version", "It has no version that could answer; add one.")
 
 
-def rejected(version: Version) -> RejectedAdapter:
+def rejected(version: Version, now_s: float) -> RejectedAdapter:
     """The error of a version that was refused."""
-    return RejectedAdapter(version.task, version.reasons)
+    if version.retry_at_s is None:
+        return RejectedAdapter(version.task, version.reasons)
+    wait_s = max(1.0, version.retry_at_s - now_s)
+    return RejectedForNow(version.task, version.reasons, wait_s)
 
 
 def quarantined(version: Version, now_s: float) -> Quarantined:
@@ -186,4 +195,4 @@ def refusal(version: Version, now_s: float) -> Exception:
         return quarantined(version, now_s)
     if version.state is not State.REJECTED:
         return StillLoading(f"{version.task} is not loaded yet; try again soon.", _TRY_AGAIN_S)
-    return rejected(version)
+    return rejected(version, now_s)
