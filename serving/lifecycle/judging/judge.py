@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from serving.lifecycle.admitting.outcomes import Outcomes
 from serving.lifecycle.judging.rollback import is_fault, reason_to_roll_back
+from serving.lifecycle.live.states import State
 from serving.lifecycle.live.tasks import Tasks
 from serving.lifecycle.live.version import Version
 
@@ -35,6 +36,8 @@ class Judge:
         version.traffic.answered(took_s)
         self._outcomes.answered(version)
         self.look(version)
+        for absent in self._absent(version):
+            self.look(absent)
 
     def failed(self, version: Version, error: BaseException) -> bool:
         """A request that a version had to answer failed; whether by its own fault."""
@@ -59,6 +62,14 @@ class Judge:
         arguments = version.task, version.id, reason
         threading.Thread(target=self._run, args=arguments, name="roll-back", daemon=True).start()
 
+    def _absent(self, version: Version) -> list[Version]:
+        """Versions in whose place this one may have answered."""
+        if not version.traffic.is_judged:
+            return []
+        with self._tasks.lock:
+            siblings = self._siblings(version)
+            return [one for one in siblings if one.state is State.QUARANTINED]
+
     def _siblings(self, version: Version) -> tuple[Version, ...]:
         if version.is_leaving or version.task not in self._tasks:
             return ()
@@ -67,8 +78,8 @@ class Judge:
     def _reason(self, version: Version) -> str | None:
         """Why it should go; only the newest in the traffic and shadows are judged."""
         task = self._tasks.find(version.task)
-        serving = [one for one in task.versions if one in task.serving()]
-        is_judged = version.plan.shadow or (bool(serving) and version is serving[-1])
+        sharing = task.in_traffic()
+        is_judged = version.plan.shadow or (bool(sharing) and version is sharing[-1])
         if not is_judged or task.plan is None:
             return None
         return reason_to_roll_back(task.plan.rollback, version.traffic)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from adapter_runtime import Note, RejectedAdapter
 from serving.catalog.plans import TaskPlan
@@ -44,6 +44,7 @@ class Task:
         self.retired: deque[str] = deque(maxlen=_MOST_RETIRED)
         self.events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self._shares = Shares()
+        self._turns = Shares()
 
     @property
     def etag(self) -> str:
@@ -82,6 +83,8 @@ class Task:
             Quarantined, RejectedAdapter: there is none.
         """
         serving = self.serving()
+        if serving and self.plan is not None and self.plan.rollback is not None:
+            self._count_absence(serving)
         if len(serving) == 1:
             return next(iter(serving))
         if serving:
@@ -92,6 +95,40 @@ class Task:
         if hopeful is None:
             raise self._refusal(now_s)
         return hopeful
+
+    def in_traffic(self) -> list[Version]:
+        """Who shares the traffic, oldest first; also who is in quarantine while others stand in."""
+        serving = self.serving()
+        sharing = {*serving, *self._absent(serving)}
+        return [one for one in self.versions if one in sharing]
+
+    def _absent(self, serving: Mapping[Version, float]) -> list[Version]:
+        """The quarantined versions in whose place others answer, oldest first."""
+        found = [
+            one
+            for one in self.versions
+            if one.state is State.QUARANTINED
+            and not one.plan.shadow
+            and one.plan.rolled_back is None
+        ]
+        if self.has_weights:
+            return [one for one in found if one.weight(True) > 0]
+        places = {one: place for place, one in enumerate(self.versions)}
+        newest = max((places.get(one, -1) for one in serving), default=-1)
+        return [one for one in found if places[one] > newest]
+
+    def _count_absence(self, serving: Mapping[Version, float]) -> None:
+        """A request that others answer in a version's place is one that the version failed."""
+        absent = self._absent(serving)
+        if not absent:
+            return
+        due = {str(one.id): one for one in absent}
+        if self.has_weights:
+            due |= {str(one.id): one for one in serving if one.weight(True) > 0}
+        weights = {id: one.weight(True) if self.has_weights else 1.0 for id, one in due.items()}
+        turn = due[self._turns.pick(weights)]
+        if turn in absent:
+            turn.traffic.missed()
 
     def _candidates(self) -> Iterator[Version]:
         """Whoever could answer, best first: what has a weight, then what is newest."""

@@ -102,6 +102,12 @@ class Traffic:
             if self._failures:
                 self._failures.add(True)
 
+    def missed(self) -> None:
+        """A request of its share was answered by another, because it is in quarantine."""
+        with self._lock:
+            if self._failures:
+                self._failures.add(True)
+
     def compared(self, agreed: bool) -> None:
         """An answer was held against another version's to the same input."""
         with self._lock:
@@ -131,6 +137,11 @@ class Traffic:
         """Of the last `min_requests` comparisons, 0 to 1; None before there are so many."""
         with self._lock:
             return _judged(self._differences)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there is a rule."""
+        return self._rule is not None
 
     @property
     def num_requests(self) -> int:
