@@ -81,3 +81,25 @@ def test_a_version_that_overflows_is_quarantined_and_its_neighbours_are_answered
         assert is_from(server.ask("mood"), variants[0].answers[0])
     until(lambda: server.version("mood", "2")["state"] == "ready", lambda: server.show("mood"))
     until(lambda: server.ask("mood").headers["x-task-version"] == "2")
+
+
+def test_a_canary_that_fails_is_rolled_back_by_its_error_rate(
+    server: Site, variants: Sequence[Variant], tmp_path: Path
+) -> None:
+    """Though it is out of the traffic after its first failure: what it misses counts."""
+    poison = write_poison(tmp_path / "poison", states(server))
+    entry = {
+        "versions": [
+            {"id": "1", "adapter": str(variants[0].folder), "weight": 50},
+            {"id": "2", "adapter": str(poison), "weight": 50},
+        ],
+        "rollback": {"error_rate": 0.3, "min_requests": 10},
+    }
+    assert server.put("mood", **entry).status_code == 201
+    until(lambda: [each["state"] for each in server.show("mood")["versions"]] == ["ready"] * 2)
+    for _ in range(40):
+        server.ask("mood", DEADLY)
+    until(lambda: [each["weight"] for each in server.show("mood")["versions"]][1] == 0)
+    bad = server.show("mood")["versions"][1]
+    assert "error rate" in bad["rolled_back"]
+    assert {server.ask("mood").headers["x-task-version"] for _ in range(4)} == {"1"}
