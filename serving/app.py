@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from adapter_runtime import PolyheadError
 from serving.errors import Refusal
-from serving.metrics import PrometheusRecorder
+from serving.metrics import ShownRecorder
 from serving.observing import Observer
 from serving.protocols.admin import AdminProtocol
 from serving.protocols.hub import DirectPredict, HubProtocol
@@ -41,7 +41,7 @@ def release() -> str:
 def create_app(
     service: Service,
     settings: Settings,
-    recorder: PrometheusRecorder,
+    recorder: ShownRecorder,
     facts: dict[str, object] | None = None,
 ) -> ASGIApp:
     """The application; the service starts and stops with it.

@@ -67,6 +67,10 @@ def serve(
     port: Annotated[
         int | None, _option("Port to listen on; 0 takes a free one.", variable="PORT")
     ] = None,
+    engine: Annotated[
+        str | None,
+        _option("What runs it: local (this process), or ray (Ray Serve).", variable="ENGINE"),
+    ] = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     strict: Annotated[
@@ -78,12 +82,12 @@ def serve(
     ] = None,
 ) -> None:
     """Serve tasks over HTTP until stopped; a folder of task files can be changed meanwhile."""
-    from serving.serve import serve as run
+    from serving.launchers import launch
     from serving.settings import load_settings
 
     given = {"tasks": tasks, "backbone": backbone, "host": host, "port": port, "strict": strict}
     given["state_dir"] = None if state_dir is None else str(state_dir)
-    run(load_settings(**given, device=device, dtype=dtype))
+    launch(load_settings(**given, engine=engine, device=device, dtype=dtype))
 
 
 @app.command()

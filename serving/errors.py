@@ -124,6 +124,18 @@ class DeviceFailed(ServerBusy):
     code = "device_failed"
 
 
+class Relayed(PolyheadError):
+    """Another process of the same server refused it; what that one said is passed on.
+
+    Args:
+        refused: its words.
+    """
+
+    def __init__(self, refused: Refusal) -> None:
+        super().__init__(refused.message)
+        self.refused = refused
+
+
 class DeadlineExceeded(PolyheadError):
     """The answer was not ready within the request's deadline."""
 
@@ -157,6 +169,7 @@ STATUS: Mapping[type[Exception], int] = {
     VersionConflict: 409,
     UnknownVersion: 404,
     VersionRetired: 410,
+    Relayed: 500,
     BodyTooLarge: 413,
     ServerBusy: 503,
     Overloaded: 429,
@@ -187,6 +200,8 @@ class Refusal:
 
 def refusal(error: BaseException) -> Refusal:
     """How any error is answered; what was not raised on purpose says nothing of the inside."""
+    if isinstance(error, Relayed):
+        return error.refused
     if not isinstance(error, PolyheadError):
         message = (
             "Something failed inside the server; its log has the reason under this request id."

@@ -23,6 +23,7 @@ from serving.listening import Ears
 from serving.metrics import Recorder
 from serving.observing import UNKNOWN, Observer
 from serving.pipeline import Pipeline
+from serving.pulse import Pulse
 from serving.scheduler.loop import WARM
 from serving.service import Answer, Call, LifeCycle
 from serving.settings import Settings
@@ -74,6 +75,7 @@ class LocalService:
         self._ears = Ears(tasks, admitter, observer)
         self._pipeline = Pipeline(engine, settings, clock, self._ears.listener)
         self._ears.fail_waiting = self._pipeline.loop.fail_waiting
+        self._pulse = Pulse(engine, self._pipeline.loop, clock)
         self._judge = Judge(tasks, admitter.outcomes, self._roll_back)
         self._caretaker = Caretaker(tasks, engine, admitter)
         half = settings.max_requests // 2, settings.max_rows // 2
@@ -122,6 +124,14 @@ class LocalService:
     def num_inside(self) -> int:
         """Calls admitted and not yet answered."""
         return self._pipeline.permits.num_requests
+
+    async def check(self) -> None:
+        """Return if the device computes.
+
+        Raises:
+            DeviceFailed: it raises, or hangs.
+        """
+        await self._pulse.check()
 
     async def answer(self, call: Call) -> Answer:
         """Answer one Call; a cancelled task drops its rows.
@@ -226,8 +236,12 @@ class LocalService:
         self._observer.waiting(loop.num_rows, loop.num_tokens, self.num_inside)
         self._observer.present(self._ears.residency_by_task(self._engine.residency))
 
-    def tasks(self) -> Sequence[TaskView]:
+    async def tasks(self) -> Sequence[TaskView]:
         """All tasks, ready or not."""
+        # A thousand tasks take a while to tell of: requests go on meanwhile.
+        return await asyncio.to_thread(self._views)
+
+    def _views(self) -> Sequence[TaskView]:
         found = []
         for task in self._tasks:
             # One by one: threads that admit must not wait for all of a thousand pages.
@@ -235,7 +249,7 @@ class LocalService:
                 found.append(view_of(task, self._engine, self._tasks.clock(), self.is_writable))
         return found
 
-    def task(self, name: str) -> TaskView:
+    async def task(self, name: str) -> TaskView:
         """One task.
 
         Raises:

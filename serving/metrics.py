@@ -105,6 +105,14 @@ class Recorder(Protocol):
         ...
 
 
+class ShownRecorder(Recorder, Protocol):
+    """A recorder that can also show what it has taken."""
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        ...
+
+
 class PrometheusRecorder:
     """Keeps the metrics in a registry of its own, so that two servers in a process do not mix.
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from types import FrameType
 
@@ -70,8 +70,8 @@ def serve_on(listener: socket.socket, opened: Opened, settings: Settings) -> Non
     host, port = listener.getsockname()[:2]
     url = f"http://{_shown_host(host)}:{port}"
 
-    def say() -> None:
-        print(banner(service.tasks(), engine.info, url), flush=True)  # noqa: T201 - our output
+    async def say() -> None:
+        print(banner(await service.tasks(), engine.info, url), flush=True)  # noqa: T201 - our output
 
     GracefulServer(uvicorn_config(app, settings), service, settings, say).run(sockets=[listener])
 
@@ -134,7 +134,7 @@ class GracefulServer(uvicorn.Server):
         config: uvicorn.Config,
         service: Service,
         settings: Settings,
-        on_ready: Callable[[], None],
+        on_ready: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(config)
         self._service = service
@@ -146,7 +146,7 @@ class GracefulServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
         await super().startup(sockets)
-        self._on_ready()
+        await self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, the second one leaves at once."""

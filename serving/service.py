@@ -141,11 +141,11 @@ class Service(Protocol):
         """Changes its tasks."""
         ...
 
-    def tasks(self) -> Sequence[TaskView]:
-        """All tasks, ready or not. Any thread."""
+    async def tasks(self) -> Sequence[TaskView]:
+        """All tasks, ready or not."""
         ...
 
-    def task(self, name: str) -> TaskView:
+    async def task(self, name: str) -> TaskView:
         """One task.
 
         Raises:
@@ -166,6 +166,14 @@ class Service(Protocol):
     @property
     def num_inside(self) -> int:
         """Calls admitted and not yet answered."""
+        ...
+
+    async def check(self) -> None:
+        """Return if the device computes: something has just run, or a row of the backbone does now.
+
+        Raises:
+            DeviceFailed: it raises, or hangs.
+        """
         ...
 
     async def start(self) -> None:

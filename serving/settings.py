@@ -22,6 +22,7 @@ class Settings(BaseSettings):
         backbone: Source of the backbone; wins over the task file's own.
         host, port: where the server listens; port 0 takes a free one.
         strict: refuse to start when a task is broken.
+        engine: what runs the server: `local`, this process; or a launcher that is installed.
         device, dtype, streams, max_slots, device_bytes, host_bytes: see `EngineConfig`.
         max_requests: requests that may be inside at once; more get 429.
         max_rows: rows that may wait or run at once; more get 429.
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     strict: bool = False
+    engine: str = "local"
     device: str = "auto"
     dtype: str = "auto"
     streams: int = Field(0, ge=0, le=1024)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
 
-from serving.protocols.openapi import success
-from serving.protocols.wire import json_response
+from adapter_runtime import PolyheadError
+from serving.protocols.openapi import errors, success
+from serving.protocols.wire import error_response, json_response
 from serving.service import Service
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -38,7 +39,7 @@ class AdminProtocol:
         router = APIRouter(tags=["server"], default_response_class=Response)
         add = router.add_api_route
         add("/info", self.info, responses=success("Release, backbone and device."))
-        add("/health/live", self.live, responses=success("It lives."))
+        add("/health/live", self.live, responses=success("It computes.") | errors(503))
         ready = success("It takes requests.") | {503: {"description": _UNREADY}}
         for path in ("/health/ready", "/health"):
             add(path, self.ready, responses=ready)
@@ -49,11 +50,15 @@ class AdminProtocol:
 
     async def info(self) -> Response:
         """Release, backbone and device."""
-        num_tasks = len(await asyncio.to_thread(self._service.tasks))
+        num_tasks = len(await self._service.tasks())
         return json_response({**self._facts, "num_tasks": num_tasks})
 
     async def live(self) -> Response:
-        """200 for as long as the process serves at all."""
+        """200 for as long as the device computes; 503 where only a restart can help."""
+        try:
+            await self._service.check()
+        except PolyheadError as error:
+            return error_response(error)
         return json_response({"status": "live"})
 
     async def ready(self) -> Response:

@@ -13,7 +13,7 @@ ANY, NONE = "*", "-"
 _TAG = re.compile(r'(?:W/)?"([^"]*)"|([^",\s]+)')
 
 
-def expected(service: Service, name: str, request: Request) -> str | None:
+async def expected(service: Service, name: str, request: Request) -> str | None:
     """What a change may expect of the task: an etag, `*` for any, `-` for none, None for no guard.
 
     Args:
@@ -38,12 +38,12 @@ def expected(service: Service, name: str, request: Request) -> str | None:
     tags = [tag for tag in tags if tag and tag not in (ANY, NONE)]
     if not tags:
         raise InvalidInput("holds no ETag; send the one that GET answered with.", "if-match")
-    present = _etag(service, name)
+    present = await _etag(service, name)
     return present if present in tags else tags[0]
 
 
-def _etag(service: Service, name: str) -> str | None:
+async def _etag(service: Service, name: str) -> str | None:
     try:
-        return service.task(name).etag
+        return (await service.task(name)).etag
     except UnknownTask:
         return None

@@ -79,7 +79,7 @@ class HubProtocol:
 
     async def describe(self, task: str, request: Request) -> Response:
         """What a task is: kind, labels, versions, limits, residency, digest."""
-        view, id = self._service.task(task), asked_version(request)
+        view, id = await self._service.task(task), asked_version(request)
         if id is None:
             return task_response(view)
         version = find_version(view, id)
@@ -87,7 +87,7 @@ class HubProtocol:
 
     async def health(self, task: str, request: Request) -> Response:
         """200 when the task answers, be it after loading; 503 when it does not."""
-        view, id = self._service.task(task), asked_version(request)
+        view, id = await self._service.task(task), asked_version(request)
         state, reason = view.state, view.reason
         if id is not None:
             version = find_version(view, id)

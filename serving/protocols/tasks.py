@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -64,15 +65,13 @@ class TasksProtocol:
 
     async def list(self) -> Response:
         """All tasks with their state; those that cannot answer say why."""
-        # A thousand tasks take a while to tell of: requests go on meanwhile.
-        return await asyncio.to_thread(self._list)
-
-    def _list(self) -> Response:
-        return json_response({"tasks": [outline(view) for view in self._service.tasks()]})
+        views = await self._service.tasks()
+        # A thousand tasks take a while to write down: requests go on meanwhile.
+        return await asyncio.to_thread(_list, views)
 
     async def show(self, name: str) -> Response:
         """A task with its versions, what they answered, and what happened to it."""
-        return task_response(self._service.task(name))
+        return task_response(await self._service.task(name))
 
     async def put(self, name: str, request: Request) -> Response:
         """Make a task, give it a new version, or replace all of it.
@@ -83,17 +82,17 @@ class TasksProtocol:
         entry = await read_entry(request, self._max_bytes)
         if entry.pop("name", name) != name:
             raise InvalidInput(f"is another than the address says: {name!r}; leave it out.", "name")
-        guard = expected(self._service, name, request)
+        guard = await expected(self._service, name, request)
         is_new = await self._service.life_cycle.put(name, entry, guard)
         try:
-            return task_response(self._service.task(name), 201 if is_new else 200)
+            return task_response(await self._service.task(name), 201 if is_new else 200)
         except UnknownTask as error:
             raise VersionConflict(f"{name} was deleted meanwhile; send it again.") from error
 
     async def delete(self, name: str, request: Request) -> Response:
         """Delete a task; requests inside are answered, later ones get 404."""
         refuse_while_draining(self._service)
-        guard = expected(self._service, name, request)
+        guard = await expected(self._service, name, request)
         await self._service.life_cycle.delete(name, None, guard)
         return Response(status_code=204)
 
@@ -101,14 +100,18 @@ class TasksProtocol:
         """Share a task's traffic out among its versions; weights are relative to each other."""
         refuse_while_draining(self._service)
         body = await read_entry(request, self._max_bytes, _TRAFFIC_HINT)
-        guard = expected(self._service, name, request)
-        view = self._service.task(name)
+        guard = await expected(self._service, name, request)
+        view = await self._service.task(name)
         weights, shadow = _shares(body, view)
         # What the body leaves out stays as it was seen here, not as it has become since.
         if guard is None and len(body) < len(_TRAFFIC_KEYS):
             guard = view.etag
         await self._service.life_cycle.set_traffic(name, weights, shadow, guard)
-        return task_response(self._service.task(name))
+        return task_response(await self._service.task(name))
+
+
+def _list(views: Sequence[TaskView]) -> Response:
+    return json_response({"tasks": [outline(view) for view in views]})
 
 
 def _shares(

@@ -64,13 +64,13 @@ class VersionsProtocol:
     async def show(self, name: str, version: str) -> Response:
         """One version; a rejected one is 424, with every reason."""
         _refuse_reading(version)
-        found = find_version(self._service.task(name), version)
+        found = find_version(await self._service.task(name), version)
         return version_response(name, found, describe_version(found))
 
     async def retire(self, name: str, version: str, request: Request) -> Response:
         """Retire a version; requests inside are answered, later ones that ask for it get 410."""
         refuse_while_draining(self._service)
-        guard = expected(self._service, name, request)
+        guard = await expected(self._service, name, request)
         await self._service.life_cycle.delete(name, version, guard)
         return Response(status_code=204)
 
@@ -80,7 +80,7 @@ class VersionsProtocol:
             detail = f"{action!r:.60} is no action; there are {', '.join(ACTIONS)}"
             raise HTTPException(404, detail)
         refuse_while_draining(self._service)
-        guard, waits = expected(self._service, name, request), _waits(request)
+        guard, waits = await expected(self._service, name, request), _waits(request)
         limit_s = deadline_s(request.headers.get(HEADER), _LONGEST_S)
         work = asyncio.ensure_future(self._service.life_cycle.act(name, version, action, guard))
         waits = waits or action != _PRELOAD
@@ -94,7 +94,7 @@ class VersionsProtocol:
                 )
         elif waits or isinstance(work.exception(), _ABSENT):
             work.result()
-        return task_response(self._service.task(name), 200 if waits else 202)
+        return task_response(await self._service.task(name), 200 if waits else 202)
 
     def _leave_running(self, work: asyncio.Task[None], what: str) -> None:
         """Hold on to work that outlives its request, and say how it failed."""

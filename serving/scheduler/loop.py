@@ -160,6 +160,11 @@ class BatchLoop:
         """Tokens that wait."""
         return self._queue.num_tokens
 
+    @property
+    def last_ran_s(self) -> float:
+        """When a forward last succeeded, on the loop's clock."""
+        return self._runner.last_ran_s
+
     def backlog_s(self) -> float:
         """Predicted seconds until what is queued and running now has run, low rows included."""
         tokens = self._queue.num_tokens + sum(draft.tokens for draft in list(self._running))

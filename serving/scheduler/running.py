@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ class Runner:
         speed: learns from every forward.
         changed: guards entries, `speed` and what `put_back` changes.
         put_back: lets rows that found no room wait again.
+
+    Attributes:
+        last_ran_s: when a forward last succeeded.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Runner:
         self._speed = speed
         self._changed = changed
         self._put_back = put_back
+        self.last_ran_s = -math.inf
 
     def run(self, draft: Draft) -> None:
         """Run a batch, apart where it raises. Blocks."""
@@ -103,7 +108,8 @@ class Runner:
             log.exception("A batch of %d rows failed as a whole", len(picks))
             raise
         with self._changed:
-            self._speed.observe(result.stats.num_tokens, self._clock() - started_s)
+            self.last_ran_s = self._clock()
+            self._speed.observe(result.stats.num_tokens, self.last_ran_s - started_s)
         return result
 
     def _settle(self, draft: Draft, part: Part, started_s: float) -> None:

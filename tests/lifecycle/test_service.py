@@ -151,7 +151,7 @@ def test_a_broken_edit_keeps_serving(engine: FakeEngine) -> None:
         seen = [(await service.answer(call())).version]
         server.tasks.apply(file_of(broken=(Broken("topic", "no such key.", "e2"),)))
         seen.append((await service.answer(call())).version)
-        assert service.task("topic").reason == "no such key."
+        assert (await service.task("topic")).reason == "no such key."
         server.tasks.apply(file_of(numbered("2", folder="broken")))
         await so(lambda: server.version("v2").state == "rejected")
         return [*seen, (await service.answer(call())).version]

@@ -271,7 +271,7 @@ def test_pages_tell_what_is_so(engine: FakeEngine) -> None:
         service.measure()
 
     server.play(use)
-    page = server.service.task("topic")
+    page = asyncio.run(server.service.task("topic"))
     assert (page.state, page.version, page.kind) == ("ready", "v1", "text-classification")
     assert [each.share for each in page.versions] == [0.75, 0.25, 0.0]
     assert [each.state for each in page.versions] == ["ready", "ready", "rejected"]
@@ -279,7 +279,7 @@ def test_pages_tell_what_is_so(engine: FakeEngine) -> None:
     assert page.versions[0].adapter == "/a/topic@1"
     assert page.versions[0].traffic.requests == 1
     assert [event.what for event in page.events] == ["ready", "ready", "rejected"]
-    idle = server.service.task("idle")
+    idle = asyncio.run(server.service.task("idle"))
     assert (idle.state, idle.versions[0].residency) == ("pending", None)
     shown = server.recorder.exposition().decode()
     assert 'polyhead_tasks{state="pending"} 1.0' in shown

@@ -82,12 +82,20 @@ class FakeService:
             Timing(),
         )
 
-    def tasks(self) -> Sequence[TaskView]:
+    async def check(self) -> None:
+        """Whatever it raises."""
+        if self.raises is not None:
+            raise self.raises
+
+    async def tasks(self) -> Sequence[TaskView]:
         """All."""
         return list(self.views.values())
 
-    def task(self, name: str) -> TaskView:
+    async def task(self, name: str) -> TaskView:
         """One."""
+        return self._view(name)
+
+    def _view(self, name: str) -> TaskView:
         if name not in self.views:
             raise UnknownTask(name)
         view = self.views[name]
@@ -129,7 +137,7 @@ class FakeService:
         self, name: str, version: str | None = None, expected: str | None = None
     ) -> None:
         """A task or a version less."""
-        self.task(name)
+        self._view(name)
         self._guard(name, expected)
         self.calls.append(("delete", name, version, expected))
         if version is None:
@@ -142,7 +150,7 @@ class FakeService:
 
     async def act(self, name: str, version: str, action: str, expected: str | None = None) -> None:
         """Remembers it; what is rejected cannot be preloaded or promoted."""
-        self.task(name)
+        self._view(name)
         if action in ("preload", "evict"):
             if self.raises is not None:
                 raise self.raises
@@ -163,7 +171,7 @@ class FakeService:
         expected: str | None = None,
     ) -> None:
         """Weights and shadows as told."""
-        view = self.task(name)
+        view = self._view(name)
         self._guard(name, expected)
         self.calls.append(("traffic", name, weights, tuple(shadow), expected))
         versions = tuple(
@@ -177,7 +185,7 @@ class FakeService:
         self._bump(replace(view, versions=versions))
 
     def _find(self, name: str, id: str) -> VersionView:
-        view = self.task(name)
+        view = self._view(name)
         if id in view.retired:
             raise VersionRetired(f"Version {id} is retired.")
         for version in view.versions:

@@ -28,7 +28,7 @@ def test_a_busy_loop_lets_in_who_waits(server: Server) -> None:
         with ExitStack() as stack:
             listener = stack.enter_context(listen("127.0.0.1", 0))
             config = uvicorn_config(server.app, settings)
-            graceful = GracefulServer(config, server.service, settings, lambda: None)
+            graceful = GracefulServer(config, server.service, settings, _silent)
             config.load()
             graceful.lifespan = config.lifespan_class(config)
             await graceful.startup([listener])
@@ -51,6 +51,10 @@ def _connected(listener: socket.socket) -> socket.socket:
     guest = socket.create_connection(listener.getsockname(), timeout=30)
     guest.sendall(_REQUEST)
     return guest
+
+
+async def _silent() -> None:
+    pass
 
 
 def _drag(until_s: float) -> None:
