@@ -24,10 +24,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from benchmarks.server import BACKBONE, Server, serving
-from benchmarks.variants import TEXTS, expected_answers, write_variants
+from benchmarks.variants import TEXTS, TOLERANCE, expected_answers, write_variants
 
 TASK = "swapped"
-_TOLERANCE = 1e-4
 _SETTLE_S = 10.0
 _SAMPLES = 10
 Answers = Sequence[dict[str, float]]
@@ -65,7 +64,7 @@ def agrees(answer: list[dict[str, float]], expected: dict[str, float]) -> bool:
     """Whether every label has the score that its version gives alone."""
     found = {each["label"]: each["score"] for each in answer}
     return found.keys() == expected.keys() and all(
-        abs(found[label] - score) <= _TOLERANCE for label, score in expected.items()
+        abs(found[label] - score) <= TOLERANCE for label, score in expected.items()
     )
 
 

@@ -1,4 +1,4 @@
-"""Many distinct adapters with heads, made from one of the demo's by moving its weights a little."""
+"""Many adapters with heads, made from one of the demo's, whose answers tell them apart."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ TEXTS = (
     "The battery died after two days and support never answered.",
     "Not bad at all, though I expected more of the second half.",
 )
+TOLERANCE = 1e-4
+"""An answer within this of what a version answers alone, score by score, is that version's."""
+_APART, _STEP, _SOFT = 101, 0.05, 0.2
 
 
 def write_variant(folder: Path, seed: int, strength: float = 0.05) -> Path:
-    """The demo's sentiment adapter with each weight moved; equal seeds give equal files."""
+    """The demo's sentiment adapter with each weight moved; equal seeds give equal files.
+
+    Weights that are only moved a little give nearly equal answers: the head's output is shifted
+    too, by another amount for each of 101 seeds, and made so flat that no score comes near 1.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
     for name in ("adapter_config.json", "head_config.json"):
@@ -30,8 +37,19 @@ def write_variant(folder: Path, seed: int, strength: float = 0.05) -> Path:
             key: value + strength * value.std(correction=0) * _noise(value, generator)
             for key, value in tensors.items()
         }
-        save_file(moved, folder / name)
+        save_file(_shifted(moved, seed), folder / name)
     return folder
+
+
+def _shifted(tensors: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    """A head's tensors with its output shifted; others as they are."""
+    shift = _STEP * (seed % _APART - _APART // 2)
+    for key, value in tensors.items():
+        if key.endswith(".4.weight"):
+            value *= _SOFT
+        elif key.endswith(".4.bias"):
+            value += torch.tensor([-shift, shift]) / 2
+    return tensors
 
 
 def _noise(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -44,7 +62,11 @@ def write_variants(folder: Path, count: int, first: int = 0) -> Sequence[Path]:
 
 
 def expected_answers(backbone: str, folders: Sequence[Path]) -> list[list[dict[str, float]]]:
-    """What each folder's adapter and head answer to each of `TEXTS`: scores by label."""
+    """What each folder's adapter and head answer to each of `TEXTS`: scores by label.
+
+    Raises:
+        ValueError: two of them answer too much alike to be told apart.
+    """
     from adapter_runtime import AdapterRuntime
 
     runtime = AdapterRuntime.from_pretrained(backbone, device="cpu")
@@ -57,4 +79,8 @@ def expected_answers(backbone: str, folders: Sequence[Path]) -> list[list[dict[s
         runtime.delete_adapter(f"v{number}")
         runtime.delete_head(f"v{number}")
     runtime.close()
+    for number in range(len(TEXTS)):
+        scores = sorted(answers[number]["positive"] for answers in found)
+        if any(high - low < 4 * TOLERANCE for low, high in zip(scores, scores[1:], strict=False)):
+            raise ValueError(f"Two variants answer alike to text {number}; choose other seeds.")
     return found

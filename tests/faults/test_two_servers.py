@@ -57,7 +57,7 @@ def test_of_two_changes_that_expect_the_same_task_one_wins(
     winner = statuses.index(200)
     for site in pair:
         until(lambda site=site: is_from(site.ask("contended"), variants[1 + winner].answers[0]))
-    until(lambda: one.show("contended")["etag"] == two.show("contended")["etag"])
+    assert one.show("contended")["etag"] == two.show("contended")["etag"]
 
 
 def test_edits_by_hand_reach_both_and_broken_ones_change_neither(
