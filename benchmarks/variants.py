@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -81,6 +82,6 @@ def expected_answers(backbone: str, folders: Sequence[Path]) -> list[list[dict[s
     runtime.close()
     for number in range(len(TEXTS)):
         scores = sorted(answers[number]["positive"] for answers in found)
-        if any(high - low < 4 * TOLERANCE for low, high in zip(scores, scores[1:], strict=False)):
+        if any(high - low < 4 * TOLERANCE for low, high in pairwise(scores)):
             raise ValueError(f"Two variants answer alike to text {number}; choose other seeds.")
     return found
