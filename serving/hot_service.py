@@ -8,6 +8,7 @@ from serving.lifecycle.admitting.admission import Admitter
 from serving.lifecycle.changing.operations import LocalLifeCycle
 from serving.lifecycle.changing.overrides import Overrides
 from serving.lifecycle.follower import Follower, Outlines
+from serving.lifecycle.glances import Glances
 from serving.lifecycle.remembering.remembered import Remembered
 from serving.lifecycle.remembering.verdict_files import VerdictFiles
 from serving.lifecycle.remembering.warmth import WarmSet, Warmth
@@ -51,6 +52,7 @@ class HotService(LocalService):
         self._operations = operations
         self.life_cycle = operations
         self.roll_back = operations.roll_back
+        self.look = Glances(self._follower.follow).glance
         self.is_warm_by = lambda: self._warmth.is_done
         self.is_writable = store.is_writable
 

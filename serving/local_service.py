@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from adapter_runtime import Engine, InvalidInput, Residency, TaskVersion
 from serving.admission.permits import Permit
 from serving.copying import Copies
-from serving.errors import StillLoading
+from serving.errors import StillLoading, UnknownVersion
 from serving.jobs import Job
 from serving.lifecycle.admitting.admission import Admitter
 from serving.lifecycle.admitting.tending import Caretaker
@@ -48,6 +48,7 @@ class LocalService:
     Attributes:
         life_cycle: changes the tasks; set by whoever puts the server together.
         roll_back: takes a version out of the traffic that trips its rule; likewise.
+        look: takes over what the catalog says now; likewise.
         is_warm_by: says whether what was to be loaded at start has been; likewise.
         is_writable: whether the catalog can be changed.
     """
@@ -69,6 +70,7 @@ class LocalService:
         self._settings = settings
         self._clock = clock
         self.roll_back: RollBack = _keep
+        self.look: Callable[[], Awaitable[None]] = _see_nothing
         self.is_warm_by: Callable[[], bool] = lambda: True
         self.is_writable = False
         self._observer = observer = Observer(recorder)
@@ -151,7 +153,7 @@ class LocalService:
     async def _answer(self, call: Call, now_s: float) -> Answer:
         if self._is_draining:
             raise draining()
-        self._tasks.find(call.task)
+        await self._find(call.task)
         self._check_items(call)
         until_s = now_s + call.deadline_s
         with self._pipeline.permits.take(len(call.items)) as permit:
@@ -181,7 +183,7 @@ class LocalService:
         """The version that answers, counted as in use, and whether it had to be waited for."""
         has_waited = False
         while True:
-            version, is_ready = self._tasks.enter(call.task, call.version)
+            version, is_ready = await self._try_to_enter(call)
             if is_ready:
                 return version, has_waited
             admission = self._admitter.start(version, is_awaited=True)
@@ -191,6 +193,13 @@ class LocalService:
             with self._waiting.place(version, len(call.items), estimate_s):
                 await self._waiting.wait(admission, until_s)
             has_waited = True
+
+    async def _try_to_enter(self, call: Call) -> tuple[Version, bool]:
+        try:
+            return self._tasks.enter(call.task, call.version)
+        except UnknownVersion:
+            await self.look()
+            return self._tasks.enter(call.task, call.version)
 
     async def _run(
         self, call: Call, version: Version, permit: Permit, until_s: float, has_waited: bool
@@ -255,12 +264,20 @@ class LocalService:
         Raises:
             UnknownTask: there is none of that name.
         """
+        await self._find(name)
         with self._tasks.lock:
-            return self._view(name)
+            task = self._tasks.find(name)
+            return view_of(task, self._engine, self._tasks.clock(), self.is_writable)
 
-    def _view(self, name: str) -> TaskView:
-        task = self._tasks.find(name)
-        return view_of(task, self._engine, self._tasks.clock(), self.is_writable)
+    async def _find(self, name: str) -> None:
+        """Raises UnknownTask where the catalog does not know it either, looked at just now."""
+        if name not in self._tasks:
+            await self.look()
+        self._tasks.find(name)
+
+
+async def _see_nothing() -> None:
+    """Tasks that stand for themselves follow no catalog."""
 
 
 def _keep(task: str, version: str, reason: str) -> None:

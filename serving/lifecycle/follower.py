@@ -110,6 +110,7 @@ class Follower:
         for _ in self._store.watch(self._stop):
             while not self.follow() and not self._stop.wait(self._poll_s):
                 continue
+            self._heard("ok")
 
     def follow(self) -> bool:
         """Read the catalog and take over what changed; False where it could not be read. Blocks."""
@@ -121,7 +122,6 @@ class Follower:
                 return False
         self._last_failure = ""
         self.welcome(new)
-        self._heard("ok")
         return True
 
     def _tell(self, error: Exception) -> None:
