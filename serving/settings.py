@@ -46,6 +46,8 @@ class Settings(BaseSettings):
         max_task_labels: tasks that metrics tell apart; all others share one label.
         allowed_sources, max_file_bytes, max_source_bytes, cache_dir: see `EngineConfig`; in the
             environment the allowed Sources are separated by commas.
+        keep_alive_s: how long an idle connection stays open; longer than load balancers keep
+            theirs, so that none sends a request into a connection that is just being closed.
         drain_timeout_s: longest wait for requests in flight when told to stop.
         drain_notice_s: how long new requests are refused with 503 before the port closes.
         log_format: `text`, `json`, or `auto`: text on a terminal.
@@ -87,6 +89,7 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(2 << 30, ge=1)
     max_source_bytes: int = Field(4 << 30, ge=1)
     cache_dir: str | None = None
+    keep_alive_s: float = Field(75.0, gt=0, le=86400)
     drain_timeout_s: float = Field(30.0, ge=0, le=86400)
     drain_notice_s: float = Field(1.0, ge=0, le=3600)
     log_format: Literal["auto", "text", "json"] = "auto"
