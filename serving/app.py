@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections import ChainMap
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -42,7 +43,7 @@ def create_app(
     service: Service,
     settings: Settings,
     recorder: ShownRecorder,
-    facts: dict[str, object] | None = None,
+    facts: MutableMapping[str, object] | None = None,
 ) -> ASGIApp:
     """The application; the service starts and stops with it.
 
@@ -50,7 +51,7 @@ def create_app(
         service: answers Calls.
         settings: limits of bodies and time.
         recorder: keeps the metrics that `/metrics` shows.
-        facts: what `/info` says beside the release.
+        facts: what `/info` says beside the release, as it is when asked.
     """
 
     @asynccontextmanager
@@ -64,12 +65,13 @@ def create_app(
         title=_TITLE, description=_TEXT, version=release(), redoc_url=None, lifespan=lifespan
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they named
-    facts = {"name": "polyhead", "version": release(), **(facts or {})}
+    base: dict[str, object] = {"name": "polyhead", "version": release()}
+    shown = ChainMap({} if facts is None else facts, base)
     hub = HubProtocol(service, settings, Observer(recorder))
     app.include_router(hub.routes())
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
-    app.include_router(AdminProtocol(service, recorder.exposition, facts).routes())
+    app.include_router(AdminProtocol(service, recorder.exposition, shown).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_error)  # else the framework answers plain text

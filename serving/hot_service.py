@@ -9,6 +9,7 @@ from serving.lifecycle.changing.operations import LocalLifeCycle
 from serving.lifecycle.changing.overrides import Overrides
 from serving.lifecycle.follower import Follower, Outlines
 from serving.lifecycle.glances import Glances
+from serving.lifecycle.live.whereabouts import Whereabouts, whereabouts
 from serving.lifecycle.remembering.remembered import Remembered
 from serving.lifecycle.remembering.verdict_files import VerdictFiles
 from serving.lifecycle.remembering.warmth import WarmSet, Warmth
@@ -55,6 +56,15 @@ class HotService(LocalService):
         self.look = Glances(self._follower.follow).glance
         self.is_warm_by = lambda: self._warmth.is_done
         self.is_writable = store.is_writable
+
+    @property
+    def queued_tokens(self) -> int:
+        """Tokens that wait for the device."""
+        return self._pipeline.loop.num_tokens
+
+    def whereabouts(self) -> Whereabouts:
+        """Which tasks are on the device, and which cannot answer. Any thread."""
+        return whereabouts(self._tasks, self._engine.residency)
 
     def outline(self, num_threads: int) -> None:
         """Look at the configs of all tasks that have not been read yet. Blocks."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapter_runtime import InvalidInput, Residency, TaskVersion, Timing
+from serving.admission.deadlines import late
 from serving.admission.permits import Permit
-from serving.errors import DeadlineExceeded
 from serving.scheduler.entries import Entry
 from serving.service import Answer, Call
 
@@ -66,12 +66,7 @@ class Job:
 
     def expire(self) -> None:
         """The deadline has come. Event loop only."""
-        self.fail(
-            DeadlineExceeded(
-                f"The answer was not ready within {self.call.deadline_s:g} s; "
-                "send x-deadline-ms with more time or fewer inputs."
-            )
-        )
+        self.fail(late(self.call.deadline_s))
 
     def abandon(self) -> None:
         """Nobody waits any more: rows that have not run are dropped. Any thread."""

@@ -75,6 +75,7 @@ METRICS = (
     Metric("polyhead_queue_tokens", "gauge", "Tokens that wait for the device."),
     Metric("polyhead_requests_inside", "gauge", "Requests admitted and not yet answered."),
     Metric("polyhead_tasks", "gauge", "Tasks by state.", ("state",)),
+    Metric("polyhead_retries_total", "counter", "Tries again after a replica was lost."),
 )
 
 

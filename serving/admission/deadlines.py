@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapter_runtime import InvalidInput
+from serving.errors import DeadlineExceeded
 
 HEADER = "x-deadline-ms"
 
@@ -26,3 +27,15 @@ def deadline_s(header: str | None, default_s: float) -> float:
     if not asked_s > 0:  # also catches NaN
         raise InvalidInput(f"expected a positive number of milliseconds, not {header!r}.", HEADER)
     return min(asked_s, default_s)
+
+
+def late(deadline_s: float) -> DeadlineExceeded:
+    """The error of a request whose time is up.
+
+    Args:
+        deadline_s: the time that it had, in seconds.
+    """
+    return DeadlineExceeded(
+        f"The answer was not ready within {deadline_s:g} s; "
+        "send x-deadline-ms with more time or fewer inputs."
+    )

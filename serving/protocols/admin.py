@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fastapi import APIRouter
 from starlette.responses import RedirectResponse, Response
@@ -28,7 +28,7 @@ class AdminProtocol:
     """
 
     def __init__(
-        self, service: Service, exposition: Callable[[], bytes], facts: dict[str, object]
+        self, service: Service, exposition: Callable[[], bytes], facts: Mapping[str, object]
     ) -> None:
         self._service = service
         self._exposition = exposition

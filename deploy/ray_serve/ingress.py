@@ -1,0 +1,36 @@
+"""The ingress of the affine topology: every protocol, and no engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from deploy.ray_serve.handles import RayReplicas
+from deploy.ray_serve.remote import RemoteService
+from serving.app import create_app
+from serving.logs import set_up_logs
+from serving.metrics import PrometheusRecorder
+from serving.settings import Settings
+
+
+class Ingress:
+    """Serves HTTP like a single server; its Service asks replicas.
+
+    `serve.ingress()` makes it a deployment: Ray builds the application in the actor.
+
+    Args:
+        replicas: handle of the `Replica` deployment.
+        settings: limits of bodies and time.
+    """
+
+    def __init__(self, replicas: DeploymentHandle[Any], settings: Settings) -> None:
+        set_up_logs(settings.log_format, settings.log_level)
+        self._settings = settings
+        self._recorder = PrometheusRecorder(settings.max_task_labels)
+        self._service = RemoteService(RayReplicas(replicas), self._recorder)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """The application; Ray runs its lifespan, which starts and stops the service."""
+        return create_app(self._service, self._settings, self._recorder, self._service.facts)
