@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
-from adapter_runtime import UnknownTask
-from serving.errors import Refusal, Relayed, ServerBusy, UnknownVersion, VersionRetired
+from adapter_runtime import PolyheadError, UnknownTask
+from serving.errors import (
+    Refusal,
+    Relayed,
+    ServerBusy,
+    UnknownVersion,
+    VersionRetired,
+    refusal,
+)
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 
 class ReplicaLost(ServerBusy):
@@ -53,3 +65,14 @@ def unpack(answer: Any) -> Any:
     if isinstance(answer, Refusal):
         raise relay(answer)
     return answer
+
+
+async def told(work: Awaitable[Result]) -> Result | Refusal:
+    """The work's result; an error as what a client would see of it."""
+    try:
+        return await work
+    except PolyheadError as error:
+        return refusal(error)
+    except Exception as error:
+        log.exception("A request met an unexpected error")
+        return refusal(error)

@@ -187,6 +187,8 @@ class RemoteService:
             DeviceFailed: none does.
             ServerBusy: there is none.
         """
+        if not self._num_up:
+            raise no_replicas()
         with suppress(Lost, TimeoutError):
             async with asyncio.timeout(_CHECK_S):
                 if not isinstance(await self._replicas.ask("check"), Refusal):
