@@ -76,6 +76,10 @@ METRICS = (
     Metric("polyhead_requests_inside", "gauge", "Requests admitted and not yet answered."),
     Metric("polyhead_tasks", "gauge", "Tasks by state.", ("state",)),
     Metric("polyhead_retries_total", "counter", "Tries again after a replica was lost."),
+    Metric("polyhead_ready", "gauge", "1 while new requests are taken, else 0."),
+    Metric("polyhead_device_failures_total", "counter", "Health checks that the device failed."),
+    Metric("polyhead_start_time_seconds", "gauge", "When the server started, in Unix time."),
+    Metric("polyhead_info", "gauge", "1, for the release that runs.", ("release",)),
 )
 
 
@@ -139,21 +143,21 @@ class PrometheusRecorder:
 
     def add(self, name: str, *labels: str, value: float = 1.0) -> None:
         """Count up."""
-        self._one(name, self._bounded(name, labels)).inc(value)
+        self._one(name, self.bounded(name, labels)).inc(value)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Add one observation to a histogram."""
-        self._one(name, self._bounded(name, labels)).observe(value)
+        self._one(name, self.bounded(name, labels)).observe(value)
 
     def put(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
-        self._one(name, self._bounded(name, labels)).set(value)
+        self._one(name, self.bounded(name, labels)).set(value)
 
     def put_all(self, name: str, values: Mapping[Labels, float]) -> None:
         """Set all of a gauge; values whose labels have become one are added up."""
         totals: dict[Labels, float] = {}
         for labels, value in values.items():
-            bounded = self._bounded(name, labels)
+            bounded = self.bounded(name, labels)
             totals[bounded] = totals.get(bounded, 0.0) + value
         for labels, value in totals.items():
             self._one(name, labels).set(value)
@@ -170,7 +174,7 @@ class PrometheusRecorder:
                     stale = [each for each in series if is_stale(metric.labels, each, present)]
                     self._drop(name, stale)
 
-    def _bounded(self, name: str, labels: Labels) -> Labels:
+    def bounded(self, name: str, labels: Labels) -> Labels:
         """The labels that a measurement goes under."""
         declared = self._metrics[name].labels
         if declared[:1] != ("task",):
