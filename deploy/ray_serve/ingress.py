@@ -8,10 +8,11 @@ from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from deploy.ray_serve.handles import RayReplicas
+from deploy.ray_serve.recorder import RayRecorder
 from deploy.ray_serve.remote import RemoteService
+from deploy.ray_serve.retrying import Patience
 from serving.app import create_app
 from serving.logs import set_up_logs
-from serving.metrics import PrometheusRecorder
 from serving.settings import Settings
 
 
@@ -23,13 +24,17 @@ class Ingress:
     Args:
         replicas: handle of the `Replica` deployment.
         settings: limits of bodies and time.
+        retries: how often a prediction is sent again when its replica is lost, 0 or more.
     """
 
-    def __init__(self, replicas: DeploymentHandle[Any], settings: Settings) -> None:
+    def __init__(
+        self, replicas: DeploymentHandle[Any], settings: Settings, retries: int = 2
+    ) -> None:
         set_up_logs(settings.log_format, settings.log_level)
         self._settings = settings
-        self._recorder = PrometheusRecorder(settings.max_task_labels)
-        self._service = RemoteService(RayReplicas(replicas), self._recorder)
+        self._recorder = RayRecorder(settings.max_task_labels)
+        patience = Patience(tries=1 + retries)
+        self._service = RemoteService(RayReplicas(replicas), self._recorder, patience)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application; Ray runs its lifespan, which starts and stops the service."""

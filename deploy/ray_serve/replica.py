@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from deploy.ray_serve.engine_recorder import EngineRecorder
 from deploy.ray_serve.relaying import told
 from deploy.ray_serve.router import REFUSED, RESIDENT
 from deploy.ray_serve.scaling import QUEUED_TOKENS
+from deploy.ray_serve.warming import keep_measuring, wait_until_warm
 from serving.errors import Refusal
 from serving.hot_service import HotService
 from serving.logs import request_id_var, set_up_logs
-from serving.metrics import PrometheusRecorder, ShownRecorder
 from serving.opening import Opened, Opener, open_backbone, open_catalog, open_tasks
 from serving.service import Answer, Call
 from serving.settings import Settings
 from serving.views import TaskView
 
-log = logging.getLogger(__name__)
 _SWITCH_S = 0.0002
 """As in `serving.serve`: a forward needs the interpreter's lock between two products."""
-_LONGEST_WARMING_S = 600.0
-_LOOK_S = 0.05
-_MEASURE_S = 5.0
 
 
 class Replica:
@@ -39,9 +35,6 @@ class Replica:
     Args:
         settings: of the service; where it listens does not matter here.
         opener: loads the backbone.
-
-    Attributes:
-        opened, service, settings, recorder: for whoever speaks HTTP in this process too.
     """
 
     async def __init__(  # type: ignore[misc]
@@ -49,29 +42,16 @@ class Replica:
     ) -> None:
         set_up_logs(settings.log_format, settings.log_level)
         sys.setswitchinterval(_SWITCH_S)
-        self.opened = await asyncio.to_thread(_open, settings, opener)
-        self.settings, self.recorder = settings, recorder_of(settings)
-        self.service = _StartedOnce(self.opened, settings, self.recorder)
-        await asyncio.to_thread(self.service.outline, settings.load_threads)
+        self._opened = await asyncio.to_thread(_open, settings, opener)
+        recorder = EngineRecorder(settings.max_task_labels)
+        self._service = HotService(self._opened, settings, recorder)
+        await asyncio.to_thread(self._service.outline, settings.load_threads)
         gc.collect()
         gc.freeze()
-        await self.service.start()
-        await self._warm_up()
-        self._measuring = asyncio.ensure_future(self._keep_measuring())
+        await self._service.start()
+        await wait_until_warm(self._service)
+        self._measuring = asyncio.ensure_future(keep_measuring(self._service))
         self._is_stopped = False
-
-    async def _warm_up(self) -> None:
-        for _ in range(round(_LONGEST_WARMING_S / _LOOK_S)):
-            if self.service.is_warm:
-                return
-            await asyncio.sleep(_LOOK_S)
-        log.warning("Pinned tasks are still loading after %g s; it answers", _LONGEST_WARMING_S)
-
-    async def _keep_measuring(self) -> None:
-        """Nobody asks a replica for its metrics: Ray's exporter shows the gauges as they are."""
-        while True:
-            await asyncio.to_thread(self.service.measure)
-            await asyncio.sleep(_MEASURE_S)
 
     def __del__(self) -> None:
         """Ray calls it when nothing is inside any more."""
@@ -79,37 +59,37 @@ class Replica:
             return
         self._is_stopped = True
         self._measuring.cancel()
-        self.service.stop()
-        self.opened.engine.close()
+        self._service.stop()
+        self._opened.engine.close()
 
     async def answer(self, call: Call) -> Answer | Refusal:
         """As `Service.answer`; ends where Ray cancels it."""
         request_id_var.set(call.request_id)
-        return await told(self.service.answer(call))
+        return await told(self._service.answer(call))
 
     async def tasks(self) -> Sequence[TaskView] | Refusal:
         """As `Service.tasks`."""
-        return await told(self.service.tasks())
+        return await told(self._service.tasks())
 
     async def task(self, name: str) -> TaskView | Refusal:
         """As `Service.task`."""
-        return await told(self.service.task(name))
+        return await told(self._service.task(name))
 
     async def put(
         self, name: str, entry: Mapping[str, Any], expected: str | None
     ) -> bool | Refusal:
         """As `LifeCycle.put`."""
-        return await told(self.service.life_cycle.put(name, entry, expected))
+        return await told(self._service.life_cycle.put(name, entry, expected))
 
     async def delete(self, name: str, version: str | None, expected: str | None) -> Refusal | None:
         """As `LifeCycle.delete`."""
-        return await told(self.service.life_cycle.delete(name, version, expected))
+        return await told(self._service.life_cycle.delete(name, version, expected))
 
     async def act(
         self, name: str, version: str, action: str, expected: str | None
     ) -> Refusal | None:
         """As `LifeCycle.act`."""
-        return await told(self.service.life_cycle.act(name, version, action, expected))
+        return await told(self._service.life_cycle.act(name, version, action, expected))
 
     async def set_traffic(
         self,
@@ -119,20 +99,20 @@ class Replica:
         expected: str | None,
     ) -> Refusal | None:
         """As `LifeCycle.set_traffic`."""
-        return await told(self.service.life_cycle.set_traffic(name, weights, shadow, expected))
+        return await told(self._service.life_cycle.set_traffic(name, weights, shadow, expected))
 
     async def look(self) -> None:
         """Take over what the catalog says now."""
-        await self.service.look()
+        await self._service.look()
 
     async def check(self) -> Refusal | None:
         """As `Service.check`."""
-        return await told(self.service.check())
+        return await told(self._service.check())
 
     async def vitals(self) -> dict[str, Any]:
         """What an ingress keeps in mind of a replica."""
-        facts = asdict(self.opened.engine.info)
-        return {"is_warm": self.service.is_warm, "facts": facts}
+        facts = asdict(self._opened.engine.info)
+        return {"is_warm": self._service.is_warm, "facts": facts}
 
     async def check_health(self) -> None:
         """Ray restarts a replica whose device does not compute.
@@ -146,30 +126,13 @@ class Replica:
 
     async def record_routing_stats(self) -> dict[str, list[str]]:
         """Which tasks are on the device here, and which cannot answer; see `AffineRouter`."""
-        found = await asyncio.to_thread(self.service.whereabouts)
+        found = await asyncio.to_thread(self._service.whereabouts)
         return {RESIDENT: list(found.resident), REFUSED: list(found.refused)}
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Tokens that wait for the device; see `QueuedTokensPolicy`."""
-        return {QUEUED_TOKENS: float(self.service.queued_tokens)}
-
-
-class _StartedOnce(HotService):
-    """An application around it would start it again: it runs before Ray builds one."""
-
-    _has_begun = False
-
-    async def start(self) -> None:
-        """Start, the first time."""
-        if not self._has_begun:
-            self._has_begun = True
-            await super().start()
+        return {QUEUED_TOKENS: float(self._service.queued_tokens)}
 
 
 def _open(settings: Settings, opener: Opener) -> Opened:
     return open_tasks(settings, open_catalog(settings), opener)
-
-
-def recorder_of(settings: Settings) -> ShownRecorder:
-    """The replica's recorder."""
-    return PrometheusRecorder(settings.max_task_labels)
