@@ -20,6 +20,8 @@ from serving.metrics import ShownRecorder
 from serving.observing import Observer
 from serving.protocols.admin import AdminProtocol
 from serving.protocols.hub import DirectPredict, HubProtocol
+from serving.protocols.oip import OipProtocol
+from serving.protocols.oip_repository import OipRepository
 from serving.protocols.tasks import TasksProtocol
 from serving.protocols.versions import VersionsProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
@@ -57,6 +59,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        observer.started(release())
         yield
         service.stop()
 
@@ -67,8 +70,11 @@ def create_app(
     app.router.redirect_slashes = False  # it would send clients to whatever host they named
     base: dict[str, object] = {"name": "polyhead", "version": release()}
     shown = ChainMap({} if facts is None else facts, base)
-    hub = HubProtocol(service, settings, Observer(recorder))
+    observer = Observer(recorder)
+    hub = HubProtocol(service, settings, observer)
     app.include_router(hub.routes())
+    app.include_router(OipProtocol(service, settings, observer, release()).routes())
+    app.include_router(OipRepository(service, settings).routes())
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
     app.include_router(AdminProtocol(service, recorder.exposition, shown).routes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapter_runtime import Kind
 from serving.errors import UnknownVersion, VersionRetired
@@ -34,6 +34,8 @@ EXAMPLES: Mapping[Kind, Any] = MappingProxyType(
     }
 )
 """An input to try for each kind."""
+_ABLE = frozenset({"ready", "pending", "loading", "checking"})
+"""States of which a request ends in an answer, be it after waiting."""
 
 
 def describe(view: TaskView) -> dict[str, Any]:
@@ -141,6 +143,28 @@ def _event(event: Event) -> dict[str, Any]:
         "version": event.version,
         "reason": event.reason,
     }
+
+
+class Standing(NamedTuple):
+    """Whether requests end in an answer, be it after waiting; if not, why."""
+
+    is_able: bool
+    state: str
+    reason: str | None
+    retry_s: float | None = None
+
+
+def standing(view: TaskView, id: str | None) -> Standing:
+    """How a task, or one version of it, stands.
+
+    Raises:
+        VersionRetired, UnknownVersion: it has no such version (any more).
+    """
+    if id is None:
+        return Standing(view.state in _ABLE, view.state, view.reason)
+    version = find_version(view, id)
+    able = version.state in _ABLE
+    return Standing(able, version.state, reason_of(version), version.retry_s)
 
 
 def reason_of(version: VersionView) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +15,14 @@ from serving.admission.deadlines import HEADER, deadline_s
 from serving.errors import ClientGone
 from serving.logs import request_id_var
 from serving.observing import UNKNOWN, Observer
+from serving.protocols.answering import (
+    answer_headers,
+    answer_while_connected,
+    asked_version,
+    is_patient,
+)
 from serving.protocols.answers import task_response, version_response
-from serving.protocols.describe import describe_as, find_version, reason_of
+from serving.protocols.describe import describe_as, find_version, standing
 from serving.protocols.openapi import ANSWER_RESPONSES, PREDICT, VERSION, errors, success
 from serving.protocols.wire import error_response, json_response, read_body, read_object
 from serving.service import Answer, Call, Service
@@ -26,9 +31,6 @@ from serving.settings import Settings
 _LISTED = frozenset({Kind.TEXT_CLASSIFICATION, Kind.FEATURE_EXTRACTION})
 """Kinds whose answer is a list with one member per input even when the input is no list."""
 _HOSTED_OPTIONS = frozenset({"wait_for_model", "use_cache"})
-_FALSE = frozenset({"false", "0", "no"})
-_ABLE = frozenset({"ready", "pending", "loading", "checking"})
-"""States of which a request ends in an answer, be it after waiting."""
 
 
 class HubProtocol:
@@ -72,7 +74,7 @@ class HubProtocol:
             self._observer.refused(UNKNOWN, error)
             return error_response(error)
         try:
-            answer = await self._answer(call, request)
+            answer = await answer_while_connected(self._service, call, request)
         except Exception as error:
             return error_response(error)
         return json_response(shape(answer, call), headers=answer_headers(answer))
@@ -87,13 +89,9 @@ class HubProtocol:
 
     async def health(self, task: str, request: Request) -> Response:
         """200 when the task answers, be it after loading; 503 when it does not."""
-        view, id = await self._service.task(task), asked_version(request)
-        state, reason = view.state, view.reason
-        if id is not None:
-            version = find_version(view, id)
-            state, reason = version.state, reason_of(version)
-        is_ready = state in _ABLE and not self._service.is_draining
-        content = {"ready": is_ready, "state": state, "reason": reason}
+        found = standing(await self._service.task(task), asked_version(request))
+        is_ready = found.is_able and not self._service.is_draining
+        content = {"ready": is_ready, "state": found.state, "reason": found.reason}
         return json_response(content, 200 if is_ready else 503)
 
     def _call(self, task: str, body: dict[str, Any], request: Request) -> Call:
@@ -112,32 +110,6 @@ class HubProtocol:
             waits=waits,
             version=asked_version(request),
         )
-
-    async def _answer(self, call: Call, request: Request) -> Answer:
-        """The answer, or ClientGone as soon as the client closes the connection."""
-        task = asyncio.current_task()
-        assert task is not None, "A request is served outside a task. This is a bug."
-        is_answered = is_gone = False
-
-        def stop(_: asyncio.Future[Any]) -> None:
-            nonlocal is_gone
-            if not is_answered:
-                is_gone = True
-                task.cancel()
-
-        # After the body, the only message that can come is that the client has left.
-        watch = asyncio.ensure_future(request.receive())
-        watch.add_done_callback(stop)
-        try:
-            return await self._service.answer(call)
-        except asyncio.CancelledError:
-            if not is_gone:
-                raise
-            task.uncancel()
-            raise ClientGone("The client closed the connection.") from None
-        finally:
-            is_answered = True
-            watch.cancel()
 
 
 class DirectPredict:
@@ -185,36 +157,6 @@ def _is_comparison(inputs: Any) -> bool:
     return isinstance(inputs, dict) and "source_sentence" in inputs
 
 
-def answer_headers(answer: Answer) -> dict[str, str]:
-    """How the answer came about; times in milliseconds."""
-    timing = answer.timing
-    headers = {
-        "x-task-version": answer.version,
-        "x-adapter-residency": answer.residency,
-        "x-queue-time": f"{1000 * timing.queue_s:.1f}",
-        "x-inference-time": f"{1000 * timing.compute_s:.1f}",
-        "x-batch-tokens": str(answer.batch_tokens),
-        "x-batch-tasks": str(answer.batch_tasks),
-    }
-    if answer.truncated:
-        headers["x-truncated"] = "true"
-    return headers
-
-
-def asked_version(request: Request) -> str | None:
-    """The version that `?version=` asks for; None leaves it to the task.
-
-    Raises:
-        InvalidInput: it is empty or given twice.
-    """
-    if not request.scope["query_string"]:
-        return None
-    asked = request.query_params.getlist("version")
-    if len(asked) > 1 or asked == [""]:
-        raise InvalidInput("expected the id of one version.", "version")
-    return asked[0] if asked else None
-
-
 def _parameters(body: dict[str, Any]) -> dict[str, Any]:
     """`parameters` and what stands beside it: feature extraction sends its parameters flat."""
     nested = body.pop("parameters", None)
@@ -236,4 +178,4 @@ def _waits(body: dict[str, Any], headers: Mapping[str, str]) -> bool:
     if not isinstance(options, dict) or not options.keys() <= _HOSTED_OPTIONS:
         raise InvalidInput("must be an object with wait_for_model or use_cache.", "options")
     in_body = options.get("wait_for_model", True) is not False
-    return in_body and headers.get("x-wait-for-model", "true").lower() not in _FALSE
+    return in_body and is_patient(headers)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,19 +9,18 @@ from starlette.responses import Response
 
 from adapter_runtime import InvalidInput, UnknownTask
 from serving.admission.deadlines import HEADER, deadline_s
-from serving.errors import DeadlineExceeded, UnknownVersion, VersionRetired
+from serving.errors import UnknownVersion, VersionRetired
+from serving.protocols.acting import LONGEST_S, Acts
 from serving.protocols.answers import refuse_while_draining, task_response, version_response
 from serving.protocols.describe import describe_version, find_version
 from serving.protocols.guards import expected
 from serving.protocols.openapi import ACTION, GUARDS, errors, success
 from serving.service import ACTIONS, Service
 
-log = logging.getLogger(__name__)
 _FALSE = frozenset({"false", "0", "no"})
 _TRUE = frozenset({"true", "1", "yes", ""})
 _PRELOAD = "preload"
 _GLANCE_S = 0.05
-_LONGEST_S = 86400.0
 _ABSENT = (UnknownTask, UnknownVersion, VersionRetired)
 
 
@@ -37,7 +33,7 @@ class VersionsProtocol:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._background: set[asyncio.Task[None]] = set()
+        self._acts = Acts(service)
 
     def routes(self) -> APIRouter:
         """The protocol's routes."""
@@ -81,31 +77,15 @@ class VersionsProtocol:
             raise HTTPException(404, detail)
         refuse_while_draining(self._service)
         guard, waits = await expected(self._service, name, request), _waits(request)
-        limit_s = deadline_s(request.headers.get(HEADER), _LONGEST_S)
-        work = asyncio.ensure_future(self._service.life_cycle.act(name, version, action, guard))
+        limit_s = deadline_s(request.headers.get(HEADER), LONGEST_S)
         waits = waits or action != _PRELOAD
-        await asyncio.wait({work}, timeout=limit_s if waits else _GLANCE_S)
-        if not work.done():
-            self._leave_running(work, f"{action} of {name} {version}")
-            if waits:
-                raise DeadlineExceeded(
-                    f"It is not done within {limit_s:g} s and goes on; GET the task shows how it "
-                    "ends."
-                )
-        elif waits or isinstance(work.exception(), _ABSENT):
-            work.result()
+        if waits:
+            await self._acts.wait(name, version, action, limit_s, guard)
+        else:
+            work = await self._acts.begin(name, version, action, _GLANCE_S, guard)
+            if work.done() and isinstance(work.exception(), _ABSENT):
+                work.result()
         return task_response(await self._service.task(name), 200 if waits else 202)
-
-    def _leave_running(self, work: asyncio.Task[None], what: str) -> None:
-        """Hold on to work that outlives its request, and say how it failed."""
-        self._background.add(work)
-
-        def end(done: asyncio.Task[None]) -> None:
-            self._background.discard(done)
-            if not done.cancelled() and (failure := done.exception()) is not None:
-                log.warning("%s, which nobody waited for, failed: %s", what, failure)
-
-        work.add_done_callback(end)
 
 
 def _refuse_reading(version: str) -> None:

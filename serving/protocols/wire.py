@@ -54,15 +54,21 @@ def refusal_response(refused: Refusal, facts: Mapping[str, Any] | None = None) -
         "code": refused.code,
         "request_id": request_id_var.get(),
     }
-    headers = {}
     if refused.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
         content["estimated_time"] = refused.retry_after_s
     if refused.reasons:
         content["reasons"] = notes(refused.reasons)
+    return json_response(content, refused.status, refusal_headers(refused))
+
+
+def refusal_headers(refused: Refusal) -> dict[str, str]:
+    """When another try may succeed, and whether it needs another connection."""
+    headers = {}
+    if refused.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
     if refused.code == Draining.code:
         headers["connection"] = "close"  # the next try must reach another server
-    return json_response(content, refused.status, headers)
+    return headers
 
 
 def notes(reasons: Iterable[Note]) -> list[dict[str, str]]:
@@ -96,20 +102,24 @@ async def read_body(
     return b"".join(chunks)
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes, example: str = '{"inputs": "some text"}') -> dict[str, Any]:
     """The body as a JSON object.
+
+    Args:
+        body: all of it.
+        example: a right one, for messages.
 
     Raises:
         InvalidInput: it is empty, not UTF-8, not JSON or no object.
     """
     if not body.strip():
-        raise InvalidInput('is empty; send a JSON object such as {"inputs": "some text"}.', "body")
+        raise InvalidInput(f"is empty; send a JSON object such as {example}.", "body")
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"is not valid JSON in UTF-8: {error}.", "body") from error
     if not isinstance(content, dict):
-        raise InvalidInput('must be a JSON object such as {"inputs": "some text"}.', "body")
+        raise InvalidInput(f"must be a JSON object such as {example}.", "body")
     return content
 
 

@@ -1,0 +1,87 @@
+"""What every protocol does with a prediction: ask while the client is there, say how it went."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from adapter_runtime import InvalidInput
+from serving.errors import ClientGone
+from serving.service import Answer, Call, Service
+
+_FALSE = frozenset({"false", "0", "no"})
+
+
+async def answer_while_connected(service: Service, call: Call, request: Request) -> Answer:
+    """The answer, or ClientGone as soon as the client closes the connection.
+
+    Args:
+        service: answers.
+        call: what is asked.
+        request: whose body has been read whole.
+
+    Raises:
+        ClientGone: nobody waits any more; the Call was cancelled.
+        PolyheadError: the Call cannot be answered.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "A request is served outside a task. This is a bug."
+    is_answered = is_gone = False
+
+    def stop(_: asyncio.Future[Any]) -> None:
+        nonlocal is_gone
+        if not is_answered:
+            is_gone = True
+            task.cancel()
+
+    # After the body, the only message that can come is that the client has left.
+    watch = asyncio.ensure_future(request.receive())
+    watch.add_done_callback(stop)
+    try:
+        return await service.answer(call)
+    except asyncio.CancelledError:
+        if not is_gone:
+            raise
+        task.uncancel()
+        raise ClientGone("The client closed the connection.") from None
+    finally:
+        is_answered = True
+        watch.cancel()
+
+
+def answer_headers(answer: Answer) -> dict[str, str]:
+    """How the answer came about; times in milliseconds."""
+    timing = answer.timing
+    headers = {
+        "x-task-version": answer.version,
+        "x-adapter-residency": answer.residency,
+        "x-queue-time": f"{1000 * timing.queue_s:.1f}",
+        "x-inference-time": f"{1000 * timing.compute_s:.1f}",
+        "x-batch-tokens": str(answer.batch_tokens),
+        "x-batch-tasks": str(answer.batch_tasks),
+    }
+    if answer.truncated:
+        headers["x-truncated"] = "true"
+    return headers
+
+
+def asked_version(request: Request) -> str | None:
+    """The version that `?version=` asks for; None leaves it to the task.
+
+    Raises:
+        InvalidInput: it is empty or given twice.
+    """
+    if not request.scope["query_string"]:
+        return None
+    asked = request.query_params.getlist("version")
+    if len(asked) > 1 or asked == [""]:
+        raise InvalidInput("expected the id of one version.", "version")
+    return asked[0] if asked else None
+
+
+def is_patient(headers: Mapping[str, str]) -> bool:
+    """Whether the client waits for weights that are not in memory: `x-wait-for-model`."""
+    return headers.get("x-wait-for-model", "true").lower() not in _FALSE
