@@ -6,7 +6,13 @@ import asyncio
 import logging
 from typing import Any, Protocol
 
-from ray.exceptions import RayActorError, WorkerCrashedError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    WorkerCrashedError,
+)
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
@@ -14,7 +20,7 @@ from deploy.ray_serve.retrying import Lost
 from serving.errors import Overloaded, ServerBusy
 
 log = logging.getLogger(__name__)
-_LOST = (RayActorError, WorkerCrashedError)
+_LOST = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
 """What Ray raises when a replica goes, or cannot be reached, with a request inside."""
 _RETRY_AFTER_S = 1.0
 
