@@ -6,6 +6,9 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE} AS build
 ARG DEVICE=cpu
 ARG EXTRAS=demo,s3,parquet
+# Where pip looks without a wheelhouse, if not where it always does.
+ARG PIP_INDEX_URL=""
+ARG PIP_EXTRA_INDEX_URL=""
 ENV PIP_CONSTRAINT=/build/requirements.lock \
     PIP_BUILD_CONSTRAINT=/build/requirements.lock \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -20,6 +23,7 @@ COPY serving serving
 COPY deploy deploy
 # A build for the CPU is torch's `+cpu`; `===` keeps that one out of a build for CUDA.
 RUN --mount=type=bind,target=/context \
+    set -eu; \
     version="$(sed -n 's/^torch==//p' requirements.lock)"; \
     case "$DEVICE" in \
         cpu) torch="torch==$version+cpu" ;; \
@@ -31,8 +35,8 @@ RUN --mount=type=bind,target=/context \
     fi; \
     python3 -m venv --without-pip /opt/venv; \
     if ! python3 -m pip --python /opt/venv install --quiet "$torch" ".[$EXTRAS]"; then \
-        echo "$torch or another package is missing. Run 'make wheelhouse DEVICE=$DEVICE' where" \
-            "pip has an index with it, and build again." >&2; \
+        echo "$torch or another package is missing: run 'make wheelhouse DEVICE=$DEVICE' first, or" \
+            "name an index that has it with --build-arg PIP_EXTRA_INDEX_URL=ADDRESS." >&2; \
         exit 1; \
     fi; \
     python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x '/py312_' /opt/venv/lib
