@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -31,6 +32,7 @@ _VIEW_S = 5.0
 _CHECK_S = 15.0
 _FIRST_LOOK_S = 2.0
 _LOOK_AROUND_S = 1.0
+_FORGET_EVERY = 30
 _RETRY_AFTER_S = 1.0
 
 
@@ -200,12 +202,20 @@ class RemoteService:
             unpack(told[0])
 
     async def _keep_looking(self) -> None:
-        while True:
+        for turn in itertools.count(1):
             await asyncio.sleep(_LOOK_AROUND_S)
             try:
                 await self._look_around(_VIEW_S)
+                if turn % _FORGET_EVERY == 0 and self._num_up:
+                    await self.forget()
             except Exception:
                 log.exception("Looking after the replicas met an unexpected error and goes on")
+
+    async def forget(self) -> None:
+        """Drop what was measured for tasks that are gone: labels are few."""
+        present = set(await self._ask("names"))
+        self._answering &= present
+        self._recorder.keep(dict.fromkeys(present, ()))
 
     async def _look_around(self, within_s: float) -> None:
         """Take over what the replicas tell of themselves."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.ray_serve.relaying import told
-from deploy.ray_serve.retrying import Lost
 from serving.service import Service
 
 
@@ -67,6 +66,8 @@ class FakeReplicas:
 def _method(service: Service, name: str) -> Callable[..., Any]:
     if name == "vitals":
         return lambda: _vitals(service)
+    if name == "names":
+        return lambda: _names(service)
     if name == "look":
         return _look
     owner = service if name in ("answer", "tasks", "task", "check") else service.life_cycle
@@ -78,8 +79,9 @@ async def _vitals(service: Service) -> dict[str, Any]:
     return {"is_warm": service.is_warm, "facts": {"device": "fake"}}
 
 
+async def _names(service: Service) -> list[str]:
+    return [view.name for view in await service.tasks()]
+
+
 async def _look() -> None:
     """The fakes share their tasks."""
-
-
-LOST = Lost("the replica went")

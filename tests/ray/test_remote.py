@@ -190,3 +190,15 @@ async def test_it_lives_while_one_device_computes() -> None:
         fine.check = fail  # type: ignore[method-assign]
         with pytest.raises(Relayed, match="does not compute"):
             await service.check()
+
+
+async def test_what_was_measured_for_tasks_that_are_gone_is_dropped() -> None:
+    """Labels are few: those of deleted tasks make room."""
+    fake = FakeService()
+    async with remote(FakeReplicas([fake])) as (service, recorder):
+        await service.answer(CALL)
+        await service.forget()
+        assert b'task="topic"' in recorder.exposition()
+        del fake.views["topic"]
+        await service.forget()
+        assert b'task="topic"' not in recorder.exposition()
