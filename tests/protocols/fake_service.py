@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from adapter_runtime import Kind, Note, RejectedAdapter, Residency, Timing, UnknownTask
+from adapter_runtime import Kind, LabelScore, Note, RejectedAdapter, Residency, Timing, UnknownTask
 from serving.errors import CatalogReadOnly, UnknownVersion, VersionConflict, VersionRetired
 from serving.service import Answer, Call
 from serving.views import Event, TaskView, TrafficView, VersionView
@@ -73,7 +73,7 @@ class FakeService:
         self.calls.append(("answer", call.task, call.version))
         if self.raises is not None:
             raise self.raises
-        label = [{"label": "yes", "score": 1.0}]
+        label = [LabelScore("yes", 1.0)]
         return Answer(
             (label,) * len(call.items),
             Kind.TEXT_CLASSIFICATION,

@@ -78,12 +78,21 @@ def test_interrupt_leaves_at_once_when_idle(start: Start) -> None:
     assert process.wait(5) == 0
 
 
-def test_rows_of_clients_that_left_do_not_run(start: Start, client: httpx.Client) -> None:
+HUB = ("/models/topic", b'{"inputs": "gone"}')
+OIP = (
+    "/v2/models/topic/infer",
+    b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["gone"]}]}',
+)
+
+
+@pytest.mark.parametrize(("path", "body"), (HUB, OIP), ids=("hub", "oip"))
+def test_rows_of_clients_that_left_do_not_run(
+    start: Start, client: httpx.Client, path: str, body: bytes
+) -> None:
     """Queued work of a closed connection is dropped, the server goes on."""
     _, url = start(0.5, 0.0)
     host, port = url.removeprefix("http://").split(":")
-    body = b'{"inputs": "gone"}'
-    head = f"POST /models/topic HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(post, client, url)
         time.sleep(0.2)
