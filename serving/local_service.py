@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from adapter_runtime import Engine, InvalidInput, Residency, TaskVersion
 from serving.admission.permits import Permit
 from serving.copying import Copies
-from serving.errors import StillLoading, UnknownVersion
+from serving.errors import DeviceFailed, StillLoading, UnknownVersion
 from serving.jobs import Job
 from serving.lifecycle.admitting.admission import Admitter
 from serving.lifecycle.admitting.tending import Caretaker
@@ -133,7 +133,11 @@ class LocalService:
         Raises:
             DeviceFailed: it raises, or hangs.
         """
-        await self._pulse.check()
+        try:
+            await self._pulse.check()
+        except DeviceFailed:
+            self._observer.device_failed()
+            raise
 
     async def answer(self, call: Call) -> Answer:
         """Answer one Call; a cancelled task drops its rows.
@@ -241,6 +245,7 @@ class LocalService:
     def measure(self) -> None:
         """Set the gauges to what is true now."""
         loop = self._pipeline.loop
+        self._observer.open(self.is_warm and not self._is_draining)
         self._observer.resident(self._engine.stats(), self._tasks.count_by_state())
         self._observer.waiting(loop.num_rows, loop.num_tokens, self.num_inside)
         self._observer.present(self._ears.residency_by_task(self._engine.residency))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 
@@ -31,6 +32,11 @@ class Observer:
         self._recorder = recorder
         self._lock = threading.Lock()
         self._evictions: dict[str, int] = {}
+
+    def started(self, release: str) -> None:
+        """The server of this release takes requests from now on."""
+        self._recorder.put("polyhead_info", 1, release)
+        self._recorder.put("polyhead_start_time_seconds", time.time())
 
     def answered(self, task: str, answer: Answer, took_s: float) -> None:
         """One request got its answer."""
@@ -135,6 +141,14 @@ class Observer:
             count = total - self._evictions.get(tier, 0)
             self._evictions[tier] = total
         self._recorder.add("polyhead_evictions_total", tier, value=max(0, count))
+
+    def device_failed(self) -> None:
+        """One health check found that the device does not compute."""
+        self._recorder.add("polyhead_device_failures_total")
+
+    def open(self, is_ready: bool) -> None:
+        """Whether new requests are taken now."""
+        self._recorder.put("polyhead_ready", float(is_ready))
 
     def waiting(self, rows: int, tokens: int, requests: int) -> None:
         """What is inside now."""
