@@ -68,7 +68,7 @@ def serve_on(listener: socket.socket, opened: Opened, settings: Settings) -> Non
     gc.collect()
     gc.freeze()
     host, port = listener.getsockname()[:2]
-    url = f"http://{_shown_host(host)}:{port}"
+    url = f"http://{shown_host(host)}:{port}"
 
     async def say() -> None:
         print(banner(await service.tasks(), engine.info, url), flush=True)  # noqa: T201 - our output
@@ -218,5 +218,6 @@ def banner(tasks: Sequence[TaskView], info: EngineInfo, url: str) -> str:
     return "\n".join(lines)
 
 
-def _shown_host(host: str) -> str:
+def shown_host(host: str) -> str:
+    """An address that a client on this machine can use, for one that a server listens on."""
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound

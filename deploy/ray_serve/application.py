@@ -22,7 +22,7 @@ from serving.opening import THREAD_PLAN
 from serving.settings import Settings
 
 if TYPE_CHECKING:
-    from ray.serve.deployment import Application
+    from ray.serve.deployment import Application, Deployment
 
 NAME = "polyhead"
 ROUTER = "deploy.ray_serve.router:AffineRouter"
@@ -59,36 +59,37 @@ def assemble(options: RayOptions) -> Application:
     return build_topology(options, settings)
 
 
+def engine_name(options: RayOptions) -> str:
+    """The deployment whose replicas have engines."""
+    return (Server if options.topology == "whole" else Replica).__name__
+
+
 def _whole(options: RayOptions, settings: Settings) -> Application:
-    server = serve.deployment(
-        serve.ingress()(Server),
-        name=Server.__name__,
-        **_engine_options(options, settings),
-    )
+    server = _deployment(serve.ingress()(Server), Server, _engine_options(options, settings))
     return server.bind(settings)
 
 
 def _affine(options: RayOptions, settings: Settings) -> Application:
-    router = RequestRouterConfig(
-        request_router_class=ROUTER, request_routing_stats_period_s=_STATS_PERIOD_S
+    router = RequestRouterConfig.model_validate(
+        {"request_router_class": ROUTER, "request_routing_stats_period_s": _STATS_PERIOD_S}
     )
-    replica = serve.deployment(
-        Replica,
-        name=Replica.__name__,
-        request_router_config=router,
-        **_engine_options(options, settings),
-    )
-    ingress = serve.deployment(
-        serve.ingress()(Ingress),
-        name=Ingress.__name__,
-        num_replicas=options.ingress_replicas,
-        ray_actor_options={"num_cpus": _INGRESS_CPUS},
-        # An ingress holds what all replicas have, and what waits for them.
-        max_ongoing_requests=options.max_ongoing_requests * options.max_replicas
-        + options.max_queued_requests,
+    engine = {**_engine_options(options, settings), "request_router_config": router}
+    thin = {
         **_common(options, settings),
-    )
-    return ingress.bind(replica.bind(settings), settings)
+        "num_replicas": options.ingress_replicas,
+        "ray_actor_options": {"num_cpus": _INGRESS_CPUS},
+        # An ingress holds what all replicas have, and what waits for them.
+        "max_ongoing_requests": options.max_ongoing_requests * options.max_replicas
+        + options.max_queued_requests,
+    }
+    replicas = _deployment(Replica, Replica, engine).bind(settings)
+    ingress = _deployment(serve.ingress()(Ingress), Ingress, thin)
+    return ingress.bind(replicas, settings, options.retries)
+
+
+def _deployment(made: Any, named: type, options: Mapping[str, Any]) -> Deployment:
+    deployment: Deployment = serve.deployment(name=named.__name__, **options)(made)
+    return deployment
 
 
 def _engine_options(options: RayOptions, settings: Settings) -> dict[str, Any]:
@@ -135,12 +136,14 @@ def _replicas(options: RayOptions) -> dict[str, Any]:
     if options.scale_on == "requests":
         scaling["target_ongoing_requests"] = options.target_requests
     else:
-        scaling["policy"] = AutoscalingPolicy(
-            policy_function=POLICY, policy_kwargs={"target_tokens": options.target_tokens}
+        scaling["policy"] = AutoscalingPolicy.model_validate(
+            {"policy_function": POLICY, "policy_kwargs": {"target_tokens": options.target_tokens}}
         )
     return {"autoscaling_config": AutoscalingConfig(**scaling)}
 
 
 def _variables(options: RayOptions) -> dict[str, str]:
     """Of a replica's process: libraries read them when they load."""
-    return {**THREAD_PLAN, "OMP_NUM_THREADS": str(options.num_threads)}
+    plan = {**THREAD_PLAN, "OMP_NUM_THREADS": str(options.num_threads)}
+    # Ray's releases differ in whether they hide GPUs from who asked for none.
+    return plan if options.num_gpus else {**plan, "CUDA_VISIBLE_DEVICES": ""}

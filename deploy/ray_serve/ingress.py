@@ -39,3 +39,11 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application; Ray runs its lifespan, which starts and stops the service."""
         return create_app(self._service, self._settings, self._recorder, self._service.facts)
+
+    async def drain(self) -> None:
+        """Refuse everything new from now on; what is inside goes on."""
+        self._service.drain()
+
+    async def num_inside(self) -> int:
+        """Calls taken and not yet answered."""
+        return self._service.num_inside

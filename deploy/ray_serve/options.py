@@ -35,6 +35,7 @@ class RayOptions(BaseModel):
         ingress_replicas: of the ingress, in `affine`.
         num_cpus: cores of one replica: so many streams compute, and so many threads encode.
         num_gpus: GPUs of one replica; 0 computes on CPU.
+        retries: how often a prediction is sent again, in `affine`, when its replica is lost.
         max_ongoing_requests: requests that one replica takes at once.
         max_queued_requests: requests that may wait for a replica in each proxy, and in each
             ingress; more get 429.
@@ -60,6 +61,7 @@ class RayOptions(BaseModel):
     ingress_replicas: int = Field(1, ge=1, le=1000)
     num_cpus: float = Field(1, gt=0, le=1024)
     num_gpus: float = Field(0, ge=0, le=64)
+    retries: int = Field(2, ge=0, le=10)
     max_ongoing_requests: int = Field(256, ge=1)
     max_queued_requests: int = Field(512, ge=0)
     surge_percent: int = Field(0, ge=0, le=100)
@@ -146,9 +148,7 @@ def options_of_environment(settings: Settings) -> RayOptions:
         if name.startswith(PREFIX)
     }
     _refuse_unknown(given, PREFIX)
-    own = {
-        name: value for name, value in settings.model_dump().items() if name not in _NOT_OURS
-    }
+    own = {name: value for name, value in settings.model_dump().items() if name not in _NOT_OURS}
     given.setdefault("drain_s", settings.drain_timeout_s)
     try:
         return RayOptions.model_validate({**given, "settings": own})

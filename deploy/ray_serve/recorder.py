@@ -75,7 +75,8 @@ class RayRecorder(PrometheusRecorder):
 
 
 def _declare(metric: Metric) -> Any:
-    name, text, labels = metric.name, metric.text, metric.labels
+    name, text = metric.name, metric.text
+    labels: Any = metric.labels  # typed by Ray as one string
     if metric.kind == "counter":
         return ray_metrics.Counter(name, text, labels)
     if metric.kind == "gauge":

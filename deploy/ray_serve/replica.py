@@ -62,6 +62,12 @@ class Replica:
         self._service.stop()
         self._opened.engine.close()
 
+    async def close(self) -> None:
+        """Write down what is good to know for the next start; what still comes is refused."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            await asyncio.to_thread(self._service.stop)
+
     async def answer(self, call: Call) -> Answer | Refusal:
         """As `Service.answer`; ends where Ray cancels it."""
         request_id_var.set(call.request_id)

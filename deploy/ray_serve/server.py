@@ -67,6 +67,10 @@ class Server:
         """Calls admitted and not yet answered."""
         return self._service.num_inside
 
+    async def close(self) -> None:
+        """Write down what is good to know for the next start; what still comes is refused."""
+        await asyncio.to_thread(self._service.stop)
+
     async def check_health(self) -> None:
         """Ray restarts a replica whose device does not compute.
 
