@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
@@ -33,7 +34,8 @@ class RayOptions(BaseModel):
         target_requests: requests that one replica may have inside before there are more.
         upscale_delay_s, downscale_delay_s: how long the load must ask for more, or less.
         ingress_replicas: of the ingress, in `affine`.
-        num_cpus: cores of one replica: so many streams compute, and so many threads encode.
+        num_cpus: cores that Ray sets aside for one replica; rounded up, so many streams compute
+            there and so many threads encode, unless the settings say otherwise.
         num_gpus: GPUs of one replica; 0 computes on CPU.
         retries: how often a prediction is sent again, in `affine`, when its replica is lost.
         max_ongoing_requests: requests that one replica takes at once.
@@ -94,7 +96,7 @@ class RayOptions(BaseModel):
     @property
     def num_threads(self) -> int:
         """Threads that one replica may keep busy."""
-        return max(1, int(self.num_cpus))
+        return math.ceil(self.num_cpus)
 
     def service_settings(self) -> Settings:
         """The Settings of a replica: those given, and the variables of this environment.
