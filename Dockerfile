@@ -61,6 +61,7 @@ RUN useradd --uid 10001 --user-group --no-log-init --no-create-home --home-dir /
 COPY --from=build /opt/venv /opt/venv
 COPY examples /opt/polyhead/examples
 ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/cache \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HF_HOME=/cache/huggingface \

@@ -26,5 +26,4 @@ def cache(tmp_path: Path, image: Image) -> Path:
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(0o777)
-    tmp_path.chmod(0o755)
     return folder
