@@ -157,9 +157,10 @@ def test_a_download_that_is_cut_goes_on(
 ) -> None:
     """Nobody sees half a file."""
     source = publish(hub, "org/cut", variants[6])
-    hub.fail("cut", on=WEIGHTS, times=1, value=100_000)
+    fault = hub.fail("cut", on=WEIGHTS, times=1, value=100_000)
     server.put("cut", adapter=source)
     until(lambda: is_from(server.ask("cut"), variants[6].answers[0]))
+    assert fault.times == 0, "The download was never cut."
 
 
 def test_a_restart_without_the_hub_serves_what_was_fetched(

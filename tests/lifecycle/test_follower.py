@@ -172,6 +172,7 @@ def test_watching_goes_on_after_a_surprise(start: Start, tmp_path: Path) -> None
     again.start()
     write(tmp_path, "topic", adapter="/a/topic@1")
     until(lambda: "topic" in life.tasks)
+    assert surprises == []
     again.stop()
 
 
@@ -190,6 +191,7 @@ def test_processes_on_one_folder_converge(start: Start, engine: HashEngine) -> N
     until(lambda: len(one.tasks.find("topic").versions) == 1)
     one.delete("topic")
     until(lambda: "topic" not in two.tasks)
+    assert "topic" not in one.tasks
     until(lambda: not any(engine.uses.values()))
 
 

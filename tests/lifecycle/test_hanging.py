@@ -78,6 +78,7 @@ def test_places_that_hang_leave_room_however_many_they_are(engine: FarEngine) ->
     hanging = [life.admitter.start(life.task(plan.name).versions[0]) for plan in stores]
     until(lambda: len(life.calls("read")) == 3)
     life.admit_first("here")
+    assert len(life.calls("read")) == 4
     engine.answers.set()
     for future in hanging:
         settled(future)
@@ -93,6 +94,7 @@ def test_files_of_a_hub_that_are_here_wait_for_no_other(engine: FarEngine) -> No
     version.outline = Outline(is_here=True)
     life.admitter.start(version)
     until(lambda: "cached" in life.calls("read"))
+    assert not any(life.task(plan.name).versions[0].is_ready for plan in HUB)
 
 
 def test_those_who_wait_for_one_task_leave_places_for_the_next(engine: FarEngine) -> None:

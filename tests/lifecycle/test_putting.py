@@ -108,8 +108,9 @@ def test_what_was_rejected_is_tried_again_when_put_again(
     life.put("topic", adapter="/a/topic@1", id="1")
     until(lambda: life.version("topic", "1").state == "rejected")
     engine.fails_to_read = None
-    life.put("topic", adapter="/a/topic@1", id="1")
+    assert life.put("topic", adapter="/a/topic@1", id="1") is False
     until(lambda: life.version("topic", "1").is_ready)
+    assert life.answers("topic") == "1"
 
 
 BROKEN_BODIES: tuple[dict[str, Any], ...] = (
