@@ -81,6 +81,10 @@ class Replica:
         """As `Service.task`."""
         return await told(self._service.task(name))
 
+    async def names(self) -> list[str]:
+        """Names of all tasks."""
+        return [task.name for task in self._opened.tasks]
+
     async def put(
         self, name: str, entry: Mapping[str, Any], expected: str | None
     ) -> bool | Refusal:

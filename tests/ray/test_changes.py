@@ -8,6 +8,7 @@ import pytest
 
 from deploy.ray_serve.changes import RemoteLifeCycle
 from deploy.ray_serve.relaying import ReplicaLost
+from deploy.ray_serve.replica import Replica
 from deploy.ray_serve.retrying import Lost, Patience
 from serving.errors import Relayed, ServerBusy, VersionConflict
 from tests.protocols.fake_service import FakeService
@@ -92,3 +93,9 @@ async def test_no_change_waits_for_replicas_that_are_not_there() -> None:
     """Where nobody could make it, that is said at once."""
     with pytest.raises(ServerBusy, match="No replica"):
         await over(FakeReplicas([])).put("topic", {})
+
+
+def test_replicas_have_every_method_that_is_asked_of_them() -> None:
+    """A name that is wrong would be found only when it is needed."""
+    asked = {"answer", "tasks", "task", "check", "vitals", "names", "look"} | CHANGES.keys()
+    assert asked <= set(dir(Replica))
