@@ -8,6 +8,7 @@ from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
 from deploy.ray_serve.handles import RayReplicas
+from deploy.ray_serve.proxied import behind_proxy
 from deploy.ray_serve.recorder import RayRecorder
 from deploy.ray_serve.remote import RemoteService
 from deploy.ray_serve.retrying import Patience
@@ -38,7 +39,8 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application; Ray runs its lifespan, which starts and stops the service."""
-        return create_app(self._service, self._settings, self._recorder, self._service.facts)
+        app = create_app(self._service, self._settings, self._recorder, self._service.facts)
+        return behind_proxy(app)
 
     async def drain(self) -> None:
         """Refuse everything new from now on; what is inside goes on."""

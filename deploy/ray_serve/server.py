@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from deploy.ray_serve.proxied import behind_proxy
 from deploy.ray_serve.recorder import RayRecorder
 from deploy.ray_serve.scaling import QUEUED_TOKENS
 from deploy.ray_serve.warming import keep_measuring, wait_until_warm
@@ -51,7 +52,8 @@ class Server:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application; Ray runs its lifespan, which starts and stops the service."""
         facts: dict[str, Any] = asdict(self._opened.engine.info)
-        return create_app(self._service, self._settings, self._recorder, facts)
+        app = create_app(self._service, self._settings, self._recorder, facts)
+        return behind_proxy(app)
 
     def __del__(self) -> None:
         """Ray calls it when nothing is inside any more and the service has stopped."""
