@@ -57,7 +57,8 @@ class TextFormatter(logging.Formatter):
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    own = vars(record).items()  # libraries that mark records begin their marks with a line
+    return {name: value for name, value in own if name not in _STANDARD and name[0] != "_"}
 
 
 def set_up_logs(form: Literal["auto", "text", "json"], level: str) -> None:

@@ -35,8 +35,13 @@ _STOP_S = 10.0
 _TRIES = 3
 """Of a replica that does not start; what is wrong then does not mend itself."""
 _STATS_PERIOD_S = 1.0
-_METRICS_PERIOD_S = 1.0
-_LOOK_BACK_S = 5.0
+_LOOK_BACK_S = 15.0
+"""Longer than the 10 s after which a proxy tells anew what it has waiting."""
+_PUSHED = {
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+}
+"""Of our own processes: at Ray's 10 s, a burst is over before it is known."""
 
 
 def build(given: Mapping[str, Any]) -> Application:
@@ -77,7 +82,10 @@ def _affine(options: RayOptions, settings: Settings) -> Application:
     thin = {
         **_common(options, settings),
         "num_replicas": options.ingress_replicas,
-        "ray_actor_options": {"num_cpus": _INGRESS_CPUS},
+        "ray_actor_options": {
+            "num_cpus": _INGRESS_CPUS,
+            "runtime_env": {"env_vars": dict(_PUSHED)},
+        },
         # An ingress holds what all replicas have, and what waits for them.
         "max_ongoing_requests": options.max_ongoing_requests * options.max_replicas
         + options.max_queued_requests,
@@ -130,7 +138,6 @@ def _replicas(options: RayOptions) -> dict[str, Any]:
         "initial_replicas": options.initial_replicas,
         "upscale_delay_s": options.upscale_delay_s,
         "downscale_delay_s": options.downscale_delay_s,
-        "metrics_interval_s": _METRICS_PERIOD_S,
         "look_back_period_s": _LOOK_BACK_S,
     }
     if options.scale_on == "requests":
@@ -144,6 +151,6 @@ def _replicas(options: RayOptions) -> dict[str, Any]:
 
 def _variables(options: RayOptions) -> dict[str, str]:
     """Of a replica's process: libraries read them when they load."""
-    plan = {**THREAD_PLAN, "OMP_NUM_THREADS": str(options.num_threads)}
+    plan = {**_PUSHED, **THREAD_PLAN, "OMP_NUM_THREADS": str(options.num_threads)}
     # Ray's releases differ in whether they hide GPUs from who asked for none.
     return plan if options.num_gpus else {**plan, "CUDA_VISIBLE_DEVICES": ""}
