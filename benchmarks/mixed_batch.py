@@ -87,6 +87,7 @@ class Peft:
 
     @torch.inference_mode()
     def run(self, tasks: Sequence[int], num_buckets: int) -> list[Tensor]:
+        """Each row's states, one bucket of lengths after the other."""
         order = sorted(range(len(self.rows)), key=lambda row: len(self.rows[row].input_ids))
         size = len(order) // num_buckets
         found: dict[int, Tensor] = {}
@@ -125,6 +126,7 @@ class Ours:
         return Adapter(f"task-{task}", f"task-{task}", tuple(parts))
 
     def run(self, tasks: Sequence[int | None]) -> dict[int, Tensor]:
+        """Each row's states, packed."""
         compositions: list[Composition | None] = [
             None if task is None else Leaf(f"task-{task}") for task in tasks
         ]

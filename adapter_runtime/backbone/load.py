@@ -64,6 +64,7 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
         return _read_stored(folder, weights, roots)
 
     def open_tokenizer(backbone: Backbone) -> Tokenizer:
+        """The tokenizer that lies beside the weights."""
         from adapter_runtime.backbone.tokenizer import Tokenizer
 
         return Tokenizer.from_folder(

@@ -39,6 +39,7 @@ def beside(router: Router, compositions: Sequence[Composition | None]) -> Beside
     """The work of a stream's compositions on vectors beside its tokens, each composition once."""
 
     def route(length: int) -> tuple[Work, Sequence[int]]:
+        """Work on so many vectors per composition, and which of these each composition is."""
         distinct = list(dict.fromkeys(compositions))
         numbers = [distinct.index(composition) for composition in compositions]
         starts = range(0, len(distinct) * length, length)

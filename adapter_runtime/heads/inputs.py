@@ -149,6 +149,7 @@ def window_check(text: str, parameter: str | None) -> Callable[[int], None]:
     """
 
     def check(num_rows: int) -> None:
+        """Raises where there are too many rows."""
         if num_rows <= MAX_ROWS:
             return
         count = f"{num_rows} windows, at most {MAX_ROWS} are read at once"

@@ -124,6 +124,7 @@ class Fusion(CommonMethod):
         settings, tensors = _settings(part), part.tensors
 
         def project(name: str, x: Tensor) -> Tensor:
+            """The states through one projection, where the layer has it."""
             if name not in settings.projections:
                 return x
             bias = tensors.get(f"{name}_bias")

@@ -139,6 +139,7 @@ def _current(system: Any, root: str, copies: Copies, said: str, rules: SourceRul
         return folder
 
     def fill(folder: Path) -> None:
+        """Copy each file into the folder."""
         left = rules.max_source_bytes
         for name, file in files.items():
             left -= _copy(system, file, folder / name, said, min(left, rules.max_file_bytes))

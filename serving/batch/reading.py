@@ -76,6 +76,7 @@ def read_csv(path: Path) -> Reading:
     """A header and one line per row; see `from_columns` for the columns."""
 
     def records() -> Iterator[Record]:
+        """The rows as they are read."""
         # The limit is the whole process's, and other readers of CSV live in it.
         before = csv.field_size_limit(_MAX_CELL_CHARS)
         try:
@@ -118,6 +119,7 @@ def read_parquet(path: Path) -> Reading:
     parquet = pyarrow_parquet()
 
     def records() -> Iterator[Record]:
+        """The rows, batch after batch."""
         with parquet.ParquetFile(path) as file:
             try:
                 for batch in file.iter_batches(batch_size=1024):

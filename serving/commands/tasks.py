@@ -126,6 +126,7 @@ def put(
     is_ready = True
 
     def send(remote: Remote) -> Mapping[str, Any]:
+        """Put it, and wait for its version if asked to."""
         nonlocal is_ready
         task: Mapping[str, Any] = remote.put(name, entry)
         if wait:

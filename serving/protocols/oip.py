@@ -51,6 +51,7 @@ class OipRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def answer(request: Request) -> Response:
+            """What the function answers, or its error in the protocol's shape."""
             try:
                 return await handle(request)
             except HTTPException:

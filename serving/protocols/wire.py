@@ -173,6 +173,7 @@ class _Seen:
         self.is_whole = False
 
     async def send(self, message: Message) -> None:
+        """Send a message on, and remember what it says."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             MutableHeaders(scope=message)[REQUEST_ID] = self._name

@@ -91,6 +91,7 @@ class Checker:
         until_s = self._clock() + CHECK_S
 
         def rows(items: Sequence[WorkItem]) -> Sequence[Arrays | Exception]:
+            """Run rows for as long as the check may take."""
             left_s = until_s - self._clock()
             if left_s <= 0:
                 raise DeadlineExceeded(f"The check took more than {CHECK_S:g} s; try again.")

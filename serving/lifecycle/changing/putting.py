@@ -79,6 +79,7 @@ class Putting:
         was_there = True
 
         def change(entry: Entry | None) -> Entry:
+            """The entry with what is put."""
             nonlocal was_there
             was_there = entry is not None
             now = self._writing.standing(put.name)
