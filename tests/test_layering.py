@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PRODUCT = ("adapter_runtime", "serving")
+PRODUCT = ("adapter_runtime", "serving", "deploy")
 LEVELS = {
     "sites": 0,
     "compositions": 0,
@@ -119,14 +119,15 @@ def test_methods_and_heads_do_not_know_each_other(name: str) -> None:
     assert [] == wrong
 
 
-def test_serving_takes_only_what_the_runtime_exports() -> None:
-    """The runtime's package is the whole contract with the server."""
+@pytest.mark.parametrize("package", ("serving", "deploy"))
+def test_servers_take_only_what_the_runtime_exports(package: str) -> None:
+    """The runtime's package is the whole contract with what serves it."""
     import adapter_runtime
 
     exported = set(adapter_runtime.__all__)
     wrong = [
         str(entry)
-        for entry in IMPORTS["serving"]
+        for entry in IMPORTS[package]
         if entry.module.split(".")[0] == "adapter_runtime"
         and (entry.module != "adapter_runtime" or not exported.issuperset(entry.names))
     ]
@@ -141,11 +142,36 @@ def test_serving_takes_only_what_the_runtime_exports() -> None:
             {"serving", "deploy", "ray", "fastapi", "prometheus_client", *COMPARED},
         ),
         ("serving", {"torch", "transformers", "ray", "deploy", *COMPARED}),
+        ("deploy", {"torch", "transformers", *COMPARED}),
     ),
 )
 def test_packages_keep_to_their_libraries(package: str, forbidden: set[str]) -> None:
     """The runtime knows no server; the server knows no torch; only deploy knows Ray."""
     wrong = [str(entry) for entry in IMPORTS[package] if entry.module.split(".")[0] in forbidden]
+    assert [] == wrong
+
+
+def test_only_ray_serve_knows_ray() -> None:
+    """Another way to deploy needs none of it."""
+    wrong = [
+        str(entry)
+        for entry in IMPORTS["deploy"]
+        if entry.module.split(".")[0] == "ray"
+        and not entry.importer.startswith("deploy.ray_serve.")
+    ]
+    assert [] == wrong
+
+
+def test_options_and_rules_of_ray_serve_know_no_ray() -> None:
+    """What can be wrong is found before Ray is loaded, and rules are tested as tables."""
+    pure = {"affinity", "merging", "options", "retrying"}
+    importers = {f"deploy.ray_serve.{name}" for name in pure}
+    assert importers <= {entry.importer for entry in IMPORTS["deploy"]}
+    wrong = [
+        str(entry)
+        for entry in IMPORTS["deploy"]
+        if entry.importer in importers and entry.module.split(".")[0] == "ray"
+    ]
     assert [] == wrong
 
 
@@ -174,9 +200,10 @@ def test_the_batching_policy_has_no_clock_and_no_threads() -> None:
 def test_every_imported_library_is_declared() -> None:
     """Nothing works only because another package happens to bring it along."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
     declared = {
         distribution(text)
-        for text in (*project["dependencies"], *project["optional-dependencies"]["parquet"])
+        for text in (*project["dependencies"], *extras["parquet"], *extras["ray"])
     }
     owners = packages_distributions()
     foreign = {entry.module.split(".")[0] for entries in IMPORTS.values() for entry in entries}
@@ -198,19 +225,39 @@ def distribution(text: str) -> str:
 @pytest.mark.parametrize(
     "code",
     (
+        "import deploy.ray_serve.application",
+        "import deploy.ray_serve.config",
+        "import deploy.ray_serve.ingress",
+    ),
+)
+def test_what_ray_loads_outside_engine_replicas_has_no_torch(code: str) -> None:
+    """An ingress, the builder of the application and the controller stay small."""
+    assert [] == heavy_after(code, {"torch", "transformers"})
+
+
+@pytest.mark.parametrize(
+    "code",
+    (
         "import adapter_runtime",
         "import serving.cli",
         "import serving.app",
+        "import deploy.ray_serve.options",
+        "import deploy.ray_serve.launcher",
         "import sys; sys.argv = ['polyhead', '--help']; import serving.cli\n"
         "try: serving.cli.main()\nexcept SystemExit: pass",
     ),
 )
 def test_help_and_a_thin_ingress_load_no_torch(code: str) -> None:
     """Importing the server or asking for help costs no torch, no transformers, no Ray."""
-    code += (
-        "\nimport sys\nprint('heavy:', sorted({'torch', 'transformers', 'ray'} & set(sys.modules)))"
-    )
+    assert [] == heavy_after(code, {"torch", "transformers", "ray"})
+
+
+def heavy_after(code: str, heavy: set[str]) -> list[str]:
+    """Which of the libraries are loaded after some code in a fresh process."""
+    code += f"\nimport sys\nprint('heavy:', *sorted({heavy!r} & set(sys.modules)))"
     output = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, text=True
     )
-    assert "heavy: []" == output.stdout.strip().splitlines()[-1]
+    last = output.stdout.strip().splitlines()[-1]
+    assert last.startswith("heavy:")
+    return last.split()[1:]
