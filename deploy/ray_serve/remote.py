@@ -100,7 +100,8 @@ class RemoteService:
         return self._num_inside
 
     def measure(self) -> None:
-        """Nothing: what is inside is counted by the replicas."""
+        """Say whether it is ready; what is inside and waits is told by the replicas."""
+        self._observer.open(self.is_warm and not self._is_draining)
 
     async def answer(self, call: Call) -> Answer:
         """Answer one Call; a cancelled one is cancelled on its replica."""
@@ -228,6 +229,7 @@ class RemoteService:
         self._num_warm = sum(bool(each["is_warm"]) for each in told)
         for each in told[:1]:
             self.facts.update(each["facts"])
+        self.measure()
 
 
 @asynccontextmanager
