@@ -176,13 +176,7 @@ class PrometheusRecorder:
 
     def bounded(self, name: str, labels: Labels) -> Labels:
         """The labels that a measurement goes under."""
-        declared = self._metrics[name].labels
-        if declared[:1] != ("task",):
-            return labels
-        task = self._task_labels.task(labels[0])
-        if declared[1:2] != ("version",):
-            return (task, *labels[1:])
-        return (task, self._task_labels.version(task, labels[1]), *labels[2:])
+        return self._task_labels.bounded(self._metrics[name].labels, labels)
 
     def _one(self, name: str, labels: Labels) -> Any:
         """The series of these labels; made when it is first needed."""

@@ -51,6 +51,19 @@ class TaskLabels:
             known.add(id)
             return id
 
+    def bounded(self, names: Sequence[str], values: tuple[str, ...]) -> tuple[str, ...]:
+        """The label values that a measurement goes under.
+
+        Args:
+            names, values: of its labels; `task` first, then `version`, if it has them.
+        """
+        if names[:1] != ("task",):
+            return values
+        task = self.task(values[0])
+        if names[1:2] != ("version",):
+            return (task, *values[1:])
+        return (task, self.version(task, values[1]), *values[2:])
+
     def keep(self, present: Mapping[str, Collection[str]]) -> None:
         """Forget what is gone, which makes room for others.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ray.serve import metrics as ray_metrics
@@ -59,10 +59,6 @@ class RayRecorder(PrometheusRecorder):
             for labels, value in totals.items():
                 self._ray_families[name].set(value, self._named(name, labels))
 
-    def keep(self, present: Mapping[str, Collection[str]]) -> None:
-        """Drop what was measured for tasks and versions that are not present; Ray keeps it."""
-        super().keep(present)
-
     def _tags(self, name: str, labels: Labels) -> dict[str, str]:
         return self._named(name, self._ray_bounded(name, labels))
 
@@ -70,8 +66,8 @@ class RayRecorder(PrometheusRecorder):
         return dict(zip(self._metrics[name].labels, labels, strict=True))
 
     def _ray_bounded(self, name: str, labels: Labels) -> Labels:
-        """As `_bounded`, with labels that are never given to others."""
-        return bounded(self._metrics[name], labels, self._ray_labels)
+        """As `bounded`, with labels that are never given to others."""
+        return self._ray_labels.bounded(self._metrics[name].labels, labels)
 
 
 def _declare(metric: Metric) -> Any:
@@ -82,19 +78,3 @@ def _declare(metric: Metric) -> Any:
     if metric.kind == "gauge":
         return ray_metrics.Gauge(name, text, labels)
     return ray_metrics.Histogram(name, text, list(metric.buckets), labels)
-
-
-def bounded(metric: Metric, labels: Labels, known: TaskLabels) -> Labels:
-    """The labels that a measurement goes under.
-
-    Args:
-        metric: what is measured.
-        labels: their values, in the declared order.
-        known: gives tasks and versions their labels.
-    """
-    if metric.labels[:1] != ("task",):
-        return labels
-    task = known.task(labels[0])
-    if metric.labels[1:2] != ("version",):
-        return (task, *labels[1:])
-    return (task, known.version(task, labels[1]), *labels[2:])
