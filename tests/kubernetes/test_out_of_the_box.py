@@ -16,12 +16,13 @@ import yaml
 
 from serving.catalog.files import open_store
 from tests.catalog.test_watching import watched
-from tests.kubernetes.manifests import overlay, variables
+from tests.kubernetes.manifests import OVERLAYS, overlay, variables
 from tests.kubernetes.mounting import ConfigMapMount
 from tests.running import ROOT, Running, running_server
 
 OURS = ("POLYHEAD_HOST", "POLYHEAD_PORT", "POLYHEAD_TASKS", "POLYHEAD_STATE_DIR")
 TEXT = "A warm, funny and beautifully acted film."
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 PAIR = {"source_sentence": "a cat", "sentences": ["a kitten", "a train"]}
 WAIT_S = 30.0
 
@@ -107,6 +108,24 @@ def test_every_task_of_the_config_map_answers(served: Served) -> None:
     assert {yaml.safe_load(text)["name"] for text in catalog().values()} == {
         task["name"] for task in httpx.get(f"{served.server.url}/tasks").json()["tasks"]
     }
+
+
+@pytest.mark.parametrize("name", [name for name in OVERLAYS if "ray" not in name])
+def test_every_probe_is_answered(served: Served, name: str) -> None:
+    """By a server that is well; Ray's probes ask Ray."""
+    (pod,) = overlay(name).pods()
+    (container,) = (container for _, container in pod.containers())
+    paths = [container[probe]["httpGet"]["path"] for probe in PROBES]
+    statuses = [
+        httpx.get(f"{served.server.url}{path}", timeout=WAIT_S).status_code for path in paths
+    ]
+    assert statuses == [200, 200, 200]
+
+
+def test_every_task_is_a_model_of_the_open_protocol(served: Served) -> None:
+    """As KServe's clients ask for it."""
+    asked = httpx.get(f"{served.server.url}/v2/models/sentiment/ready", timeout=WAIT_S)
+    assert asked.status_code == 200
 
 
 def test_changed_config_map_is_followed_without_a_restart(served: Served) -> None:
