@@ -22,6 +22,7 @@ from serving.errors import Overloaded, ServerBusy
 log = logging.getLogger(__name__)
 _LOST = (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
 """What Ray raises when a replica goes, or cannot be reached, with a request inside."""
+_BROKEN = ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED")
 _RETRY_AFTER_S = 1.0
 
 
@@ -72,6 +73,10 @@ class RayReplicas:
             raise Overloaded(message, _RETRY_AFTER_S) from error
         except DeploymentUnavailableError as error:
             raise no_replicas() from error
+        except Exception as error:
+            if _is_broken_line(error):
+                raise Lost(f"{method}: {error}") from error
+            raise
 
     async def ask_all(self, method: str, *args: Any, within_s: float) -> list[Any]:
         """As `Replicas.ask_all`."""
@@ -98,3 +103,10 @@ class RayReplicas:
 def no_replicas() -> ServerBusy:
     """The error of a request that no replica can take."""
     return ServerBusy("No replica is up yet; try again soon.", _RETRY_AFTER_S)
+
+
+def _is_broken_line(error: Exception) -> bool:
+    """Whether a replica went in gRPC's words, which Ray translates only after its first answer."""
+    text = str(error)
+    is_grpc = type(error).__name__ == "AioRpcError" or text.startswith("Unexpected error (Status")
+    return is_grpc and any(each in text for each in _BROKEN)

@@ -72,6 +72,8 @@ def over(error: BaseException | None) -> tuple[RayReplicas, FakeResponse]:
         (BackPressureError(num_queued_requests=9, max_queued_requests=9), Overloaded),
         (DeploymentUnavailableError(NAME), ServerBusy),
         (asyncio.CancelledError(), Lost),
+        (RuntimeError("Unexpected error (StatusCode.UNAVAILABLE): Socket closed."), Lost),
+        (RuntimeError("Unexpected error (StatusCode.INTERNAL): no room."), RuntimeError),
         (RayTaskError("answer", "a traceback", ValueError("a bug")), RayTaskError),
     ),
     ids=lambda each: getattr(each, "__name__", type(each).__name__),
