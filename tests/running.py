@@ -50,6 +50,7 @@ def running_server(
     options: Sequence[str] = (),
     variables: Mapping[str, str] = NO_VARIABLES,
     through: Sequence[str] = (),
+    start_s: float = START_S,
 ) -> Iterator[Running]:
     """`polyhead serve` on a free port for the block, stopped by SIGTERM after it.
 
@@ -59,6 +60,7 @@ def running_server(
         options: further command-line options.
         variables: of its environment; what it remembers lies beside its log by default.
         through: a command that starts the server's own, such as one that limits it.
+        start_s: how long it may take until it is ready, in seconds.
     """
     port = free_port()
     environment = {**settings(), "POLYHEAD_STATE_DIR": str(log.parent / "state"), **variables}
@@ -68,7 +70,7 @@ def running_server(
         process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, env=environment)
     try:
         server = Running(f"http://127.0.0.1:{port}", process)
-        wait_until_ready(server, log)
+        wait_until_ready(server, log, start_s)
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
@@ -85,9 +87,9 @@ def settings() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("POLYHEAD_")}
 
 
-def wait_until_ready(server: Running, log: Path) -> None:
+def wait_until_ready(server: Running, log: Path, start_s: float = START_S) -> None:
     """Return when `/health/ready` says yes; fail with the server's log otherwise."""
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + start_s
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
             with urllib.request.urlopen(f"{server.url}/health/ready", timeout=5):

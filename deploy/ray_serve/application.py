@@ -24,7 +24,6 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     from ray.serve.deployment import Application, Deployment
 
-NAME = "polyhead"
 ROUTER = "deploy.ray_serve.router:AffineRouter"
 POLICY = "deploy.ray_serve.scaling:QueuedTokensPolicy"
 _RETRY_AFTER_S = 1.0

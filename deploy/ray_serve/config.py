@@ -19,13 +19,14 @@ from deploy.ray_serve.options import RayOptions, load_options
 BUILD = "deploy.ray_serve.application:build"
 NAME = "polyhead"
 PORT = 8000
-PRODUCTION = RayOptions(
-    topology="affine",
-    min_replicas=2,
-    max_replicas=2,
-    num_cpus=1.8,  # of a node with two; an ingress has some of the rest
-    ingress_replicas=2,
-    drain_s=30,
+PRODUCTION = RayOptions.model_validate(
+    {
+        "topology": "affine",
+        "min_replicas": 2,
+        "max_replicas": 2,
+        "num_cpus": 1.8,  # of a node with two; an ingress has some of the rest
+        "ingress_replicas": 2,
+    }
 )
 _EXIT_BROKEN = 2
 _HEAD = """\
@@ -42,9 +43,7 @@ def production() -> str:
         "proxy_location": "EveryNode",
         "http_options": {"host": "0.0.0.0", "port": PORT, "keep_alive_timeout_s": 75},  # noqa: S104
         "logging_config": {"encoding": "JSON", "log_level": "INFO", "enable_access_log": False},
-        "applications": [
-            {"name": NAME, "route_prefix": "/", "import_path": BUILD, "args": {**args}}
-        ],
+        "applications": [{"name": NAME, "route_prefix": "/", "import_path": BUILD, "args": args}],
     }
     return _HEAD + yaml.safe_dump(content, sort_keys=False)
 
