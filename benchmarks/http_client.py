@@ -81,22 +81,24 @@ async def drive(
         "requests_per_s": len(latencies_s) / took_s,
         "p50_ms": 1000 * latencies_s[len(latencies_s) // 2],
         "p95_ms": 1000 * latencies_s[int(0.95 * len(latencies_s))],
+        "p99_ms": 1000 * latencies_s[int(0.99 * len(latencies_s))],
         "num_requests": len(latencies_s),
         "num_errors": sum(each.num_errors for each in opened),
     }
 
 
-def request(host: str, task: str, inputs: object) -> bytes:
+def request(host: str, task: str, inputs: object, prefix: str = "") -> bytes:
     """One request as it goes over the wire."""
     body = orjson.dumps({"inputs": inputs})
-    head = f"POST /models/{task} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    lines = f"POST {prefix}/models/{task} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 def main() -> None:
     """Load the server as the command line says and print what was seen."""
     job = orjson.loads(sys.stdin.buffer.read())
-    requests = [request(job["host"], task, inputs) for task, inputs in job["calls"]]
+    prefix = job.get("prefix", "")
+    requests = [request(job["host"], task, inputs, prefix) for task, inputs in job["calls"]]
     round_ = drive(job["host"], job["port"], job["connections"], job["seconds"], requests)
     print(orjson.dumps(uvloop.run(round_)).decode())
 

@@ -135,9 +135,11 @@ def scores(answer: httpx.Response) -> list[dict[str, Any]]:
     return found[0] if isinstance(found[0], list) else found
 
 
-def until(is_true: Callable[[], Any], what: Callable[[], Any] = lambda: None) -> None:
+def until(
+    is_true: Callable[[], Any], what: Callable[[], Any] = lambda: None, seconds: float = WAIT_S
+) -> None:
     """Wait for what happens in the background; says what was there instead."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, what()
         time.sleep(0.05)
