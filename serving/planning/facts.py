@@ -66,9 +66,11 @@ def given(wishes: Wishes, plan: Plan) -> Iterator[Fact]:
 def measured(figures: Figures, plan: Plan) -> Iterator[Fact]:
     """What was seen on the machine that measured."""
     costs, task = plan.whole.able.costs, plan.task
-    base = "server on loopback less its tasks" if figures.http else "process after large batches"
+    has_server = figures.http is not None
+    base_origin = M if has_server else Origin.ASSUMED
+    base = "on loopback, less its tasks" if has_server else "process after large batches + 128 MiB"
     yield Fact("bare_bytes", "process, bare backbone", figures.bare_bytes, "bytes", M)
-    yield Fact("base_bytes", "server without tasks", plan.base_bytes, "bytes", M, base)
+    yield Fact("base_bytes", "server without tasks", plan.base_bytes, "bytes", base_origin, base)
     yield Fact("task_host_bytes", "a task, host", task.host_bytes, "bytes", M)
     device = task.adapter_bytes + task.head_bytes
     yield Fact("task_device_bytes", "a task, device", device, "bytes", M)

@@ -8,11 +8,13 @@ from math import ceil
 from serving.planning.figures import Figures
 
 MIB = 1 << 20
-ASSUMED_GROWTH = 1.3
+ASSUMED_GROWTH = 1.2
 """Resident bytes of tasks for each byte that is counted, where the measured tasks are too small to
 tell: stacks with free rows, and Python's own objects."""
 STACK_GROWTH = 2.0
 """Stacks on the device that have just grown hold up to twice what is counted."""
+SERVER_BYTES = 128 * MIB
+"""What a server under load holds beyond a process that only ran batches; a guess from two cores."""
 SPARE_SHARE, SPARE_BYTES = 0.1, 128 * MIB
 _MARGIN = 1.1
 _LEAST_MIB = 64
@@ -71,10 +73,10 @@ def _mean(figures: Figures, name: str) -> float:
 
 
 def base_bytes(figures: Figures, task: TaskMemory) -> float:
-    """What a server holds without its tasks: measured on a real one, or on this process."""
+    """What a server holds without its tasks: as a real one did, or by this process and a guess."""
     http = figures.http
     if http is None:
-        return figures.loaded_bytes
+        return figures.loaded_bytes + SERVER_BYTES
     return max(figures.loaded_bytes, http.loaded_bytes - http.tasks * task.real_bytes)
 
 

@@ -21,6 +21,8 @@ MOST_TASKS = 32
 _POOL = 64
 _GROWTH = 4
 _MOST_REQUESTS = 256
+_LEAST_SIZES = 5
+"""Of one request bare and with a task, and of four also with several."""
 
 
 class Size(NamedTuple):
@@ -135,15 +137,12 @@ def sizes(counts: Sequence[int], num_tasks: int) -> list[Size]:
 
 
 def time_batches(watch: Stopwatch, sizes: Sequence[Size], until_s: float) -> list[BatchFigures]:
-    """All sizes by turns until the time is over, once at least; medians. Blocks."""
-    found: dict[Size, list[Timed]] = {size: [] for size in sizes}
-    turn = 0
-    while not turn or time.monotonic() < until_s:
-        for size in sizes:
-            if turn and time.monotonic() >= until_s:
-                break
-            found[size].append(watch.run(size, turn))
-        turn += 1
+    """All sizes by turns until the time is over, the first few at least; medians. Blocks."""
+    found: dict[Size, list[Timed]] = {}
+    for number, size in enumerate(cycle(sizes)):
+        if number >= min(_LEAST_SIZES, len(sizes)) and time.monotonic() >= until_s:
+            break
+        found.setdefault(size, []).append(watch.run(size, number // len(sizes)))
     return [
         BatchFigures(
             tokens=median(each.tokens for each in times),

@@ -50,7 +50,7 @@ def weigh(opened: Opened, until_s: float, threads: int, say: Say) -> Weighed:
     outlines.draw_all([each for task in tasks for each in task.versions], threads)
     left_out = [LeftOut(name=task.name, reason=_reason(task)) for task in tasks if _is_out(task)]
     sound = [task for task in tasks if not _is_out(task)]
-    say(f"{len(sound)} tasks; loading {min(len(sound), MOST_LOADED)} of them")
+    say(f"{len(sound)} tasks; loading up to {min(len(sound), MOST_LOADED)} of them")
     found: list[TaskFigures] = []
     versions: list[TaskVersion] = []
     before, began_bytes = opened.engine.stats(), resident_bytes()
