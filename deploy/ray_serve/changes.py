@@ -69,9 +69,8 @@ class RemoteLifeCycle:
     async def act(self, name: str, version: str, action: str, expected: str | None = None) -> None:
         """As `LifeCycle.act`; weights are evicted from all replicas, and preloaded on one."""
         if action == "evict":
-            told = await self._replicas.ask_all(
-                "act", name, version, action, expected, within_s=_EVICT_S
-            )
+            args = (name, version, action, expected)
+            told = await self._replicas.ask_all("act", *args, within_s=_EVICT_S) or []
             refused = [each for each in told if isinstance(each, Refusal)]
             if told and len(refused) < len(told):
                 return

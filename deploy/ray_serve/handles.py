@@ -39,8 +39,8 @@ class Replicas(Protocol):
         """
         ...
 
-    async def ask_all(self, method: str, *args: Any, within_s: float) -> list[Any]:
-        """The answers of all replicas that give one in time; none where one of them hangs."""
+    async def ask_all(self, method: str, *args: Any, within_s: float) -> list[Any] | None:
+        """The answers of all replicas; without those that failed. None: one took too long."""
         ...
 
 
@@ -78,7 +78,7 @@ class RayReplicas:
                 raise Lost(f"{method}: {error}") from error
             raise
 
-    async def ask_all(self, method: str, *args: Any, within_s: float) -> list[Any]:
+    async def ask_all(self, method: str, *args: Any, within_s: float) -> list[Any] | None:
         """As `Replicas.ask_all`."""
         try:
             answers = await self._handle.broadcast(method, *args).results_async(
@@ -88,7 +88,7 @@ class RayReplicas:
             return []
         except TimeoutError:
             log.warning("Not all replicas answered %s within %g s", method, within_s)
-            return []
+            return None
         for failure in (each for each in answers if isinstance(each, BaseException)):
             log.warning("A replica did not answer %s: %s", method, failure)
         return [each for each in answers if not isinstance(each, BaseException)]

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from adapter_runtime import PolyheadError
 from deploy.ray_serve.changes import RemoteLifeCycle
 from deploy.ray_serve.handles import Replicas, no_replicas
 from deploy.ray_serve.merging import merge, merge_all
@@ -71,7 +70,7 @@ class RemoteService:
 
     async def start(self) -> None:
         """Look for the replicas, now and from now on, on the running event loop."""
-        await self._look_around(_FIRST_LOOK_S)
+        await self.look_around(_FIRST_LOOK_S)
         self._watch = asyncio.ensure_future(self._keep_looking())
 
     def drain(self) -> None:
@@ -159,7 +158,7 @@ class RemoteService:
 
     async def tasks(self) -> Sequence[TaskView]:
         """All tasks of all replicas."""
-        told = await self._replicas.ask_all("tasks", within_s=_VIEW_S)
+        told = await self._replicas.ask_all("tasks", within_s=_VIEW_S) or []
         answers = [each for each in told if not isinstance(each, Refusal)]
         if not answers:
             answers = [await self._ask("tasks")]
@@ -168,7 +167,7 @@ class RemoteService:
 
     async def task(self, name: str) -> TaskView:
         """One task, as all replicas together see it."""
-        told = await self._replicas.ask_all("task", name, within_s=_VIEW_S)
+        told = await self._replicas.ask_all("task", name, within_s=_VIEW_S) or []
         views = [each for each in told if isinstance(each, TaskView)]
         if views:
             return merge(views)
@@ -206,7 +205,7 @@ class RemoteService:
         for turn in itertools.count(1):
             await asyncio.sleep(_LOOK_AROUND_S)
             try:
-                await self._look_around(_VIEW_S)
+                await self.look_around(_VIEW_S)
                 if turn % _FORGET_EVERY == 0 and self._num_up:
                     await self.forget()
             except Exception:
@@ -218,12 +217,15 @@ class RemoteService:
         self._answering &= present
         self._recorder.keep(dict.fromkeys(present, ()))
 
-    async def _look_around(self, within_s: float) -> None:
-        """Take over what the replicas tell of themselves."""
+    async def look_around(self, within_s: float) -> None:
+        """Take over what the replicas tell of themselves.
+
+        Args:
+            within_s: longest wait for them, in seconds.
+        """
         told = await self._replicas.ask_all("vitals", within_s=within_s)
-        if not told and self._num_up:  # one that hangs must not hide the others
-            with suppress(PolyheadError):
-                told = [await self._ask("vitals")]
+        if told is None:  # one that hangs, or all are busy: they have not gone
+            return
         self._num_up = len(told)
         self.facts["num_replicas"] = self._num_up
         self._num_warm = sum(bool(each["is_warm"]) for each in told)

@@ -46,11 +46,11 @@ class FakeReplicas:
             raise self.raises.pop(0)
         return await self._run(self.services[0], method, args)
 
-    async def ask_all(self, method: str, *args: Any, within_s: float) -> list[Any]:
+    async def ask_all(self, method: str, *args: Any, within_s: float) -> list[Any] | None:
         """As `Replicas.ask_all`."""
         self.asked.append((f"all:{method}", *args))
         if self.hangs:
-            return []
+            return None
         return [await self._run(service, method, args) for service in self.services]
 
     async def _run(self, service: Service, method: str, args: tuple[Any, ...]) -> Any:

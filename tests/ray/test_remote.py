@@ -202,3 +202,16 @@ async def test_what_was_measured_for_tasks_that_are_gone_is_dropped() -> None:
         del fake.views["topic"]
         await service.forget()
         assert b'task="topic"' not in recorder.exposition()
+
+
+async def test_replicas_that_are_too_busy_to_tell_have_not_gone() -> None:
+    """Under a load that delays their answers, the ingress stays ready; when they go, it is not."""
+    replicas = FakeReplicas([FakeService()])
+    async with remote(replicas) as (service, _):
+        replicas.hangs = True
+        await service.look_around(1.0)
+        assert service.is_warm
+        replicas.hangs = False
+        replicas.services.clear()
+        await service.look_around(1.0)
+        assert not service.is_warm
