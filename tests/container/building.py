@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,17 +48,23 @@ def missing() -> str:
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str], folder: Path = ROOT) -> str:
     """What a command prints, with its errors; fails with them."""
-    done = subprocess.run(
+    process = subprocess.Popen(
         command,
         cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        start_new_session=True,
     )
-    assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout[-4000:]}"
-    return done.stdout
+    try:
+        printed, _ = process.communicate()
+    except BaseException:  # a timeout must not leave a build behind
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    assert process.returncode == 0, f"{command[0]} failed:\n{printed[-4000:]}"
+    return printed
 
 
 @contextmanager
@@ -67,47 +74,47 @@ def storage(folder: Path) -> Iterator[dict[str, str]]:
         "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
         "BUILDAH_ISOLATION": "chroot",
     }
+    whole = {**os.environ, **environment}
     try:
-        for driver in ("overlay", "vfs"):
+        for driver in ("overlay", "vfs"):  # the second copies, and works everywhere
             lines = ["[storage]", f'driver = "{driver}"']
             lines += [f'graphroot = "{folder}/images"', f'runroot = "{folder}/run"', ""]
             (folder / "storage.conf").write_text("\n".join(lines))
-            probe = ["buildah", "info"]
             answer = subprocess.run(
-                probe, env={**os.environ, **environment}, capture_output=True, check=False
+                ["buildah", "info"], env=whole, capture_output=True, check=False
             )
             if answer.returncode == 0:
                 break
         yield environment
     finally:
-        subprocess.run(
-            ["buildah", "umount", "--all"], env={**os.environ, **environment}, check=False
-        )
+        subprocess.run(["buildah", "umount", "--all"], env=whole, check=False)
         subprocess.run(["umount", folder / "images" / "overlay"], capture_output=True, check=False)
         shutil.rmtree(folder)
 
 
-def mirror() -> list[str]:
-    """The machine's own mirror of Debian, and apt's way there, as `mmdebstrap` takes them."""
-    lines = run(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"], {}
-    ).splitlines()
-    uris = [line.split()[1] for line in lines if line.startswith("Debian ")]
-    dumped = run(["apt-config", "dump"], {}).splitlines()
+def options_of_apt() -> list[str]:
+    """How the machine's own apt reaches its mirrors, for `mmdebstrap`."""
     ways = ("Acquire::http", "Acquire::Check-", "Acquire::Retries")
-    options = [f"--aptopt={line}" for line in dumped if line.startswith(ways)]
-    return [*options, *[uri for uri in uris if "security" not in uri][:1]]
+    lines = run(["apt-config", "dump"], {}).splitlines()
+    return [f"--aptopt={line}" for line in lines if line.startswith(ways)]
+
+
+def mirrors() -> list[str]:
+    """The machine's own mirror of Debian, if it knows one."""
+    command = ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)"]
+    lines = run([*command, "Created-By: Packages"], {}).splitlines()
+    found = [line.split()[1] for line in lines if line.startswith("Debian ")]
+    return [uri for uri in found if "security" not in uri][:1]
 
 
 def make_base(environment: Mapping[str, str]) -> None:
     """An image of Debian's packages under the name of the base."""
     container = run(["buildah", "from", "scratch"], environment).strip()
     root = run(["buildah", "mount", container], environment).strip()
-    *options, uri = mirror()
     suite = BASE.rpartition("-")[2]
     command = ["mmdebstrap", "--mode=root", "--variant=apt", "--format=directory", "--quiet"]
-    command += [f"--include={PACKAGES}", "--dpkgopt=path-exclude=/usr/share/doc/*", *options]
-    run([*command, suite, root, uri], environment)
+    command += [f"--include={PACKAGES}", "--dpkgopt=path-exclude=/usr/share/doc/*"]
+    run([*command, *options_of_apt(), suite, root, *mirrors()], environment)
     run(["buildah", "commit", "--quiet", "--rm", container, BASE], environment)
 
 

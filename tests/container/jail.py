@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ for name in null zero random urandom; do
 done
 mount -o remount,bind,ro "$root/dev"
 mount -o remount,bind,ro "$root"
-exec setpriv --no-new-privs unshare --pid --fork --kill-child=SIGKILL --mount-proc=/proc \
+exec setpriv --no-new-privs unshare --pid --fork --mount-proc=/proc \
     --root="$root" --setuid "$user" --setgid "$group" env -i "$@"
 """
 
@@ -46,16 +48,17 @@ def jailed(
     return [*start, str(image.root), str(cache), user, group, *environment, *command]
 
 
-def first_process(jail: int) -> int:
-    """The number, seen from here, of what runs as process 1 in a jail."""
+def children(parent: int) -> list[int]:
+    """The numbers of a process's children; of a jail's, what runs as process 1 in it."""
+    found = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             lines = status.read_text().splitlines()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if f"PPid:\t{jail}" in lines:
-            return int(status.parent.name)
-    raise AssertionError(f"Process {jail} has no child.")
+        if f"PPid:\t{parent}" in lines:
+            found.append(int(status.parent.name))
+    return found
 
 
 @contextmanager
@@ -73,5 +76,7 @@ def running_image(image: Image, cache: Path, log: Path) -> Iterator[Running]:
         wait_until_ready(server, log)
         yield server
     finally:
-        process.kill()
+        # It outlives the process that started it: changing its user has cut the tie.
+        for number in children(process.pid):
+            os.kill(number, signal.SIGKILL)
         process.wait()

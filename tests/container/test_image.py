@@ -14,7 +14,7 @@ from tests.container.dockerfile import arguments, command, pairs
 from tests.container.jail import jailed
 from tests.running import ROOT
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 LOOK = """
 import os
 for folder in {folders}:
