@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx
-import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -15,23 +14,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
-async def headers() -> httpx.Headers:
+async def test_a_request_id_is_said_once() -> None:
+    """By Ray; all else stays."""
     transport = httpx.ASGITransport(behind_proxy(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://ray") as client:
-        return (await client.get("/")).headers
-
-
-async def test_a_request_id_is_said_once() -> None:
-    """By the proxy; all else stays."""
-    found = await headers()
+        found = (await client.get("/")).headers
     assert "x-request-id" not in found
     assert found["x-task-version"] == "2"
-
-
-@pytest.mark.parametrize("mode", ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_ENABLE_DIRECT_INGRESS"))
-async def test_where_no_proxy_says_it_the_application_does(
-    mode: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """HAProxy passes requests on to replicas without a word."""
-    monkeypatch.setenv(mode, "1")
-    assert (await headers())["x-request-id"] == "1"
