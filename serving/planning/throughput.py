@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from serving.planning.costs import Costs, fit
 from serving.planning.figures import Figures, HttpFigures
 from serving.planning.popularity import expected_tasks
-from serving.planning.wishes import Wishes
+from serving.planning.wishes import ORDINARY_TOKENS, Wishes
 from serving.settings import Settings
 
 QUOTED_SHARE = 0.7
-"""Where no server was measured: as two cores gave it with the demo's tasks; see docs/sizing.md."""
+"""Where no server was measured: as two cores gave it for ordinary text; see docs/sizing.md."""
 _LEAST_SHARE = 0.02
 
 
@@ -50,7 +50,7 @@ def throughput(
     tasks = expected_tasks(requests, num_tasks, wishes.zipf)
     batch_s = costs.batch_s(requests * wishes.tokens, tasks)
     share = http_share(figures, settings)
-    forward_s = batch_s / requests
+    forward_s = batch_s / requests * min(1.0, ORDINARY_TOKENS / wishes.tokens)
     if figures.http is not None:
         forward_s = _forward_s(figures, figures.http, settings)
     around_s = forward_s * (1 / share - 1)
