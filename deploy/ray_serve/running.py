@@ -31,6 +31,7 @@ _DRAIN_LOOK_S = 0.1
 _HTTP_S = 10.0
 _SHOWN = 12
 _REASON = re.compile(r"^(?:\w+\.)*\w*(?:Error|Refused|Exception): *(.+)$", re.MULTILINE)
+_REMEDIES = {"local": "look into the folder that RAY_TMPDIR names, or /tmp/ray, and try again"}
 _VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else Ray listens on an outer address on Linux
@@ -97,11 +98,9 @@ def _ray(**given: Any) -> Iterator[None]:
         ) from error
     try:
         ray.init(namespace="serve", log_to_driver=True, logging_level=logging.WARNING, **given)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise NotStarted(
-            f"Ray at {given['address']} does not answer: {_line(str(error))} Check RAY_ADDRESS, "
-            "or unset it to start a Ray here."
-        ) from error
+    except Exception as error:  # Ray raises bare ones too, such as for a start that took too long
+        remedy = _REMEDIES.get(given["address"], "check RAY_ADDRESS, or unset it for a Ray here")
+        raise NotStarted(f"Ray did not start: {_line(str(error))} To mend it, {remedy}.") from error
     try:
         yield
     finally:
