@@ -67,6 +67,14 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], folder: P
     return printed
 
 
+def release(folder: Path) -> None:
+    """Unmount all that is mounted below a folder, be it by a build that was cut short."""
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    points = [line.split()[1] for line in lines]
+    for point in reversed([point for point in points if Path(point).is_relative_to(folder)]):
+        subprocess.run(["umount", "--lazy", point], check=False)
+
+
 @contextmanager
 def storage(folder: Path) -> Iterator[dict[str, str]]:
     """The environment of a store of its own for images, which is gone after the block."""
@@ -87,8 +95,7 @@ def storage(folder: Path) -> Iterator[dict[str, str]]:
                 break
         yield environment
     finally:
-        subprocess.run(["buildah", "umount", "--all"], env=whole, check=False)
-        subprocess.run(["umount", folder / "images" / "overlay"], capture_output=True, check=False)
+        release(folder)
         shutil.rmtree(folder)
 
 
