@@ -110,7 +110,8 @@ def measure(options: argparse.Namespace, place: Path) -> Iterator[dict[str, Any]
     settings["state_dir"] = str(place / "state")
     fixed = {"scale_on": "none", "min_replicas": 2, "max_replicas": 2, "num_cpus": 0.5}
     with ray_cluster(workers=2, cpus=2) as cluster:
-        for name, (build, own) in CONTENDERS.items():
+        for name in options.topology or CONTENDERS:
+            build, own = CONTENDERS[name]
             given = {**fixed, "settings": settings, **own}
             stated = application(given, build)
             cluster.deploy(stated)
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rest", type=float, default=0.02, help="seconds between requests")
     parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--topology", action="append", choices=list(CONTENDERS), help="not all")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:

@@ -25,6 +25,7 @@ from tests.faults.site import Site
 from tests.running import ROOT, Running
 
 TASKS = ("sentiment", "intent")
+CLIENTS = 4
 until = partial(site.until, seconds=240.0)
 """Replicas start in some seconds; where other things run on the machine, in many."""
 ADAPTERS = ROOT / "examples" / "adapters"
@@ -107,9 +108,27 @@ class Deployed:
         self.cluster.wait_until_runs(without=gone)
         self.cluster.remove(node)
 
-    def under_load(self, clients: int = 4, rest_s: float = 0.05) -> AbstractContextManager[Heard]:
+    def under_load(
+        self, clients: int = CLIENTS, rest_s: float = 0.1
+    ) -> AbstractContextManager[Heard]:
         """Clients for as long as the block lasts."""
         return asking([self.site.server.url], TASKS, clients, rest_s)
+
+
+def crowd(app: Deployed) -> Heard:
+    """What more clients hear than there is room for; afterwards there is room again."""
+    full = app.changed(max_ongoing_requests=1, max_queued_requests=1)
+    with full, app.under_load(clients=12, rest_s=0) as heard:
+        until(lambda: heard.statuses[429] > 5 and heard.num_answered > 5, lambda: heard)
+    until(lambda: is_open(app))  # proxies hear of options a little later
+    return heard
+
+
+def is_open(app: Deployed) -> bool:
+    """Whether nobody is turned away."""
+    with app.under_load(clients=12, rest_s=0) as heard:
+        until(lambda: heard.statuses.total() > 50)
+    return heard.num_lost == 0
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.ray_cluster import RayCluster
 from tests.faults.site import CLAIMS
-from tests.ray.cluster.conftest import Deployed, deployed, until
+from tests.ray.cluster.conftest import Deployed, crowd, deployed, until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -74,6 +74,13 @@ def test_a_swap_is_seen_on_every_replica(app: Deployed) -> None:
     app.site.make("swapped", "2", CLAIMS)
     until(lambda: app.answers("swapped") == {"2"}, lambda: app.answers("swapped"))
     assert app.site.client.delete("/tasks/swapped").status_code == 204
+
+
+def test_replicas_that_are_full_say_when_to_come_again(app: Deployed) -> None:
+    """429 with Retry-After, from the ingress or the proxy before it; whoever got in is answered."""
+    heard = crowd(app)
+    assert {*heard.statuses} == {200, 429}
+    assert {*heard.retry_after} == {"1"}
 
 
 def test_the_number_of_replicas_follows_the_tokens_that_wait(app: Deployed) -> None:

@@ -8,11 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks.ray_cluster import RayCluster
-from benchmarks.steady import asking
 from tests.faults.site import CLAIMS, SENTIMENT
-from tests.ray.cluster.conftest import TASKS, Deployed, deployed, until
-
-CLIENTS = 4
+from tests.ray.cluster.conftest import CLIENTS, Deployed, crowd, deployed, until
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -83,21 +80,9 @@ def servers(app: Deployed) -> set[str]:
 
 def test_servers_that_are_full_say_when_to_come_again(app: Deployed) -> None:
     """429 with Retry-After, from Ray's proxy; whoever got in is answered."""
-    with (
-        app.changed(max_ongoing_requests=1, max_queued_requests=1),
-        asking([app.site.server.url], TASKS, clients=12) as heard,
-    ):
-        until(lambda: heard.statuses[429] > 5 and heard.num_answered > 5, lambda: heard)
+    heard = crowd(app)
     assert {*heard.statuses} == {200, 429}
     assert {*heard.retry_after} == {"1"}
-    until(lambda: is_open(app))
-
-
-def is_open(app: Deployed) -> bool:
-    """Whether nobody is turned away any more: proxies hear of new options a little later."""
-    with app.under_load(clients=12, rest_s=0) as heard:
-        until(lambda: heard.statuses.total() > 50)
-    return heard.num_lost == 0
 
 
 def test_the_number_of_servers_follows_the_requests(app: Deployed) -> None:
