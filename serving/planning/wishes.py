@@ -45,8 +45,11 @@ class Wishes:
 
     def __post_init__(self) -> None:
         for is_fine, text in (
-            (_within(self.requests_per_s, 0, 1e9), "--requests-per-second must be above 0."),
-            (_within(self.tokens, 0, 1e7), "--tokens must be 1 or more."),
+            (
+                _within(self.requests_per_s, 0, 1e9),
+                "--requests-per-second must be above 0 and at most 1e9.",
+            ),
+            (1 <= self.tokens <= 1e7, "--tokens must be from 1 to 10000000."),
             (_within(self.utilisation, 0, 1), "--utilisation must be above 0 and at most 1."),
             (0 <= self.spare <= 1000, "--spare must be from 0 to 1000."),
             (0 <= self.zipf <= 5, "--zipf must be from 0 (all tasks alike) to 5."),

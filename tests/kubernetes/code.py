@@ -38,10 +38,12 @@ def release() -> str:
 
 @lru_cache(maxsize=1)
 def routes() -> frozenset[str]:
-    """The paths that a server answers to GET."""
+    """The paths that a server answers to GET, but for those that need a name."""
     app = create_app(object(), Settings(), PrometheusRecorder())  # type: ignore[arg-type]
     paths = TestClient(app).get("/openapi.json").json()["paths"]
-    return frozenset(path for path, operations in paths.items() if "get" in operations)
+    return frozenset(
+        path for path, operations in paths.items() if "get" in operations and "{" not in path
+    )
 
 
 def settings_of(variables: dict[str, str]) -> tuple[Settings, list[str]]:
@@ -57,11 +59,21 @@ def settings_of(variables: dict[str, str]) -> tuple[Settings, list[str]]:
         return Settings(), problems
 
 
-def options_of(command: str) -> set[str] | None:
-    """The options of a command of ours; None where there is no such command."""
-    group = typer.main.get_command(commands)
-    found = getattr(group, "commands", {}).get(command)
-    return None if found is None else _options(found)
+def problems_of(arguments: list[str]) -> list[str]:
+    """What the command line would say to arguments in a manifest, or we."""
+    name, *given = arguments
+    command: Any = getattr(typer.main.get_command(commands), "commands", {}).get(name)
+    if name != "serve" or command is None:
+        return [f"{name}: pods serve"]
+    try:
+        command.make_context(name, list(given))
+    except Exception as error:
+        return [f"polyhead {name}: {error}"]
+    return [
+        f"{each}: give it as a variable, which the other checks read"
+        for each in given
+        if each.partition("=")[0].removeprefix("--").replace("-", "_") in Settings.model_fields
+    ]
 
 
 def ray_options_of(command: str) -> set[str]:

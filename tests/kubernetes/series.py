@@ -13,7 +13,8 @@ _INNER = ("expr", "lhs", "rhs", "vector_selector", "param")
 def series_of(node: Any) -> Iterator[tuple[str, set[str]]]:
     """Every metric's name in it with the labels that it is chosen by."""
     if isinstance(node, promql_parser.VectorSelector):
-        yield node.name or "", {matcher.name for matcher in node.matchers.matchers}
+        matchers = {matcher.name: matcher.value for matcher in node.matchers.matchers}
+        yield node.name or matchers.pop("__name__", ""), set(matchers)
         return
     for name in _INNER:
         inner = getattr(node, name, None)

@@ -11,12 +11,14 @@ from tests.kubernetes.checks.table import BY_NAME, CHECKS
 from tests.kubernetes.manifests import KUBERNETES, Manifests, overlay, render
 from tests.kubernetes.parts import Spoil, container
 from tests.kubernetes.spoilt import SPOILT, UNKNOWN
+from tests.kubernetes.spoilt_further import FURTHER
 from tests.kubernetes.test_overlays import needs_definitions
 
-NAMED = [f"{check}-{name}-{index}" for index, (check, name, _, _) in enumerate(SPOILT)]
+ALL = (*SPOILT, *FURTHER)
+NAMED = [f"{check}-{name}-{index}" for index, (check, name, _, _) in enumerate(ALL)]
 
 
-@pytest.mark.parametrize(("check", "name", "spoil", "said"), SPOILT, ids=NAMED)
+@pytest.mark.parametrize(("check", "name", "spoil", "said"), ALL, ids=NAMED)
 def test_spoilt_manifest_is_found(check: str, name: str, spoil: Spoil, said: str) -> None:
     """The check that it was spoilt for says what is wrong."""
     manifests = overlay(name).copied()
@@ -28,7 +30,7 @@ def test_spoilt_manifest_is_found(check: str, name: str, spoil: Spoil, said: str
 
 def test_every_check_is_seen_to_find_something() -> None:
     """A check that nothing fails is none."""
-    assert {check.__name__ for check in CHECKS} == {row[0] for row in SPOILT}
+    assert {check.__name__ for check in CHECKS} == {row[0] for row in ALL}
 
 
 @needs_definitions

@@ -56,6 +56,14 @@ def test_command_exists(words: list[str]) -> None:
         assert command.make_context("polyhead", list(words)).args == []
 
 
+def test_commands_that_open_a_folder_name_its_backbone() -> None:
+    """A folder of task files, unlike one file, cannot say it."""
+    lacking = [
+        words for words in commands("polyhead") if "--tasks" in words and "--backbone" not in words
+    ]
+    assert lacking == []
+
+
 def test_kubectl_has_the_commands() -> None:
     """Their first words."""
     helped = subprocess.run([str(KUBECTL), "--help"], capture_output=True, text=True, timeout=30)

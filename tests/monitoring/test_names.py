@@ -120,4 +120,5 @@ def test_variables_are_used_and_have_values() -> None:
     for name in ("job", "namespace", "task"):
         (inside,) = re.findall(r"label_values\((.*), (\w+)\)", variables[name]["definition"])
         assert inside[1] == name
+        assert variables[name]["query"]["query"] == variables[name]["definition"]
         assert name in labelled().labels(inside[0])

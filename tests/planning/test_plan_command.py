@@ -142,6 +142,9 @@ def test_the_measured_server_has_the_same_settings() -> None:
     (
         ((), "--requests-per-second"),
         (("--requests-per-second", "0"), "must be above 0"),
+        (("--requests-per-second", "1e12"), "at most 1e9"),
+        (("--requests-per-second", "5", "--tokens", "0.5"), "--tokens must be from 1 to"),
+        (("--requests-per-second", "5", "--tokens", "1e9"), "--tokens must be from 1 to"),
         (("--requests-per-second", "5", "--memory", "big"), "such as 4Gi"),
         (("--requests-per-second", "5", "--memory", "1Mi"), "is too little"),
         (("--requests-per-second", "5", "--save-figures", "x"), "Give --figures to read"),

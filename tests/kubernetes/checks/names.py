@@ -19,6 +19,11 @@ RAY_PATHS = {
     "agent": "/api/local_raylet_healthz",
     "serve": "/-/healthz",
 }
+HEALTH = {
+    "startupProbe": "/health/live",
+    "livenessProbe": "/health/live",
+    "readinessProbe": "/health/ready",
+}
 RAY_PORTS = {"gcs": 6379, "dashboard": 8265, "agent": 52365, "metrics": 8080}
 """KubeRay's defaults; that of `serve` stands in Serve's own configuration."""
 IMAGES = {"gpu": "-cuda", "ray": "-ray"}
@@ -35,6 +40,10 @@ def unknown_variables(manifests: Manifests) -> Iterator[str]:
             for name in names:
                 if not name.startswith(PREFIX) and name not in KNOWN_VARIABLES:
                     yield f"{where}: nothing reads the variable {name}"
+            if "envFrom" in container:
+                yield f"{where}: envFrom: write each variable, so that it can be checked"
+            if "XDG_CACHE_HOME" not in names:
+                yield f"{where}: XDG_CACHE_HOME: a cache would be on the read-only root"
             if len(set(names)) != len(names):
                 yield f"{where}: a variable stands twice"
             _, problems = code.settings_of(given)
@@ -45,13 +54,13 @@ def unknown_flags(manifests: Manifests) -> Iterator[str]:
     """Commands and options that our command line, or Ray's, does not have."""
     for pod in manifests.pods():
         for where, container in pod.containers():
-            command, *options = container.get("args") or [None]
-            known = code.options_of(command) if command else set()
-            if known is None:
-                yield f"{where}: polyhead has no command {command}"
-            else:
-                flags = [each.partition("=")[0] for each in options if each.startswith("-")]
-                yield from (f"{where}: no option {flag}" for flag in flags if flag not in known)
+            if "command" in container:
+                yield f"{where}: command: the image's own starts polyhead"
+            given = container.get("args", [])
+            if given and pod.is_ray:
+                yield f"{where}: args: KubeRay writes them"
+            elif given:
+                yield from (f"{where}: {problem}" for problem in code.problems_of(given))
             yield from _unknown_ray_flags(where, container)
     for each in manifests.of("RayService"):
         cluster = each["spec"]["rayClusterConfig"]
@@ -108,10 +117,14 @@ def wrong_probes(manifests: Manifests) -> Iterator[str]:
                     yield f"{where}: no {probe} over HTTP"
                 elif asked["port"] not in named:
                     yield f"{where}: {probe}: no port {asked['port']}"
+                elif asked.keys() - {"path", "port"} and asked.get("scheme") != "HTTP":
+                    yield f"{where}: {probe}: asks more than a path of the pod's own port"
                 elif not _answers(asked, pod.is_ray):
                     yield f"{where}: {probe}: nobody answers {asked['path']}"
                 elif probe != "readinessProbe" and "ready" in asked["path"]:
                     yield f"{where}: {probe}: a server that drains would be killed"
+                elif not pod.is_ray and not asked["path"].endswith(HEALTH[probe]):
+                    yield f"{where}: {probe}: {asked['path']} says nothing of health"
 
 
 def _answers(asked: Object, is_ray: bool) -> bool:
@@ -125,10 +138,20 @@ def wrong_scrapes(manifests: Manifests) -> Iterator[str]:
     """Monitors that scrape a path that is no route."""
     for kind, key in (("PodMonitor", "podMetricsEndpoints"), ("ServiceMonitor", "endpoints")):
         for each in manifests.of(kind):
+            if "namespaceSelector" in each["spec"]:
+                yield f"{kind}: looks into other namespaces than its own"
             for endpoint in each["spec"][key]:
+                if endpoint.get("scheme", "http") != "http" or "port" not in endpoint:
+                    yield f"{kind}: scrapes otherwise than over HTTP from a named port"
+                if _seconds(endpoint["scrapeTimeout"]) > _seconds(endpoint["interval"]):
+                    yield f"{kind}: Prometheus refuses a scrapeTimeout above the interval"
                 path = endpoint.get("path", "/metrics")
                 if path not in code.routes():
                     yield f"{kind}: nobody answers {path}"
+
+
+def _seconds(duration: str) -> int:
+    return int(duration.removesuffix("s"))
 
 
 def unknown_series(manifests: Manifests) -> Iterator[str]:

@@ -43,6 +43,8 @@ def dangling_variables(manifests: Manifests) -> Iterator[str]:
                 secret, resource = origin.get("secretKeyRef"), origin.get("resourceFieldRef")
                 if secret and not secret.get("optional"):
                     yield f"{where}: {each['name']}: the Secret {secret['name']} must exist"
+                if "configMapKeyRef" in origin or ("value" not in each and not origin):
+                    yield f"{where}: {each['name']}: write its value, so that it can be checked"
                 if resource and resource["containerName"] != container["name"]:
                     yield f"{where}: {each['name']}: no container {resource['containerName']}"
             for name, value in variables(container).items():
@@ -58,7 +60,7 @@ def dangling_ports(manifests: Manifests) -> Iterator[str]:
             yield from _missing(each, port["targetPort"], pods)
     for each in manifests.of("NetworkPolicy"):
         pods = selected(manifests, each["spec"]["podSelector"])
-        for rule in each["spec"]["ingress"]:
+        for rule in each["spec"].get("ingress", ()):
             for port in rule.get("ports", ()):
                 yield from _missing(each, port["port"], pods)
     for each in manifests.of("PodMonitor"):

@@ -16,6 +16,9 @@ CONTAINER: dict[str, Any] = {
     "runAsNonRoot": True,
     "capabilities": {"drop": ["ALL"]},
 }
+PROFILE = {"type": "RuntimeDefault"}
+IDS = ("runAsUser", "runAsGroup")
+MORE = ("supplementalGroups", "sysctls", "seLinuxOptions", "appArmorProfile")
 HOSTS = ("hostNetwork", "hostPID", "hostIPC")
 WRITTEN = ("POLYHEAD_STATE_DIR", "POLYHEAD_CACHE_DIR", "XDG_CACHE_HOME", "HF_HOME")
 VOLUMES = {"name", "configMap", "emptyDir", "persistentVolumeClaim", "secret"}
@@ -26,8 +29,9 @@ def unrestricted_pods(manifests: Manifests) -> Iterator[str]:
     for pod in manifests.pods():
         given = pod.spec.get("securityContext", {})
         yield from _differing(pod.where, given, POD)
-        if given.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        if given.get("seccompProfile") != PROFILE:
             yield f"{pod.where}: seccompProfile is not RuntimeDefault"
+        yield from (f"{pod.where}: {name}" for name in MORE if name in given)
         if pod.spec.get("enableServiceLinks") is not False:
             yield f"{pod.where}: enableServiceLinks is not false"
         if pod.spec.get("automountServiceAccountToken") is not False:
@@ -46,8 +50,10 @@ def unrestricted_containers(manifests: Manifests) -> Iterator[str]:
         for where, container in pod.containers():
             given = container.get("securityContext", {})
             yield from _differing(where, given, CONTAINER)
-            if given.get("privileged") or given.get("runAsUser", USER) != USER:
+            if given.get("privileged") or {given.get(key, USER) for key in IDS} != {USER}:
                 yield f"{where}: privileged, or another user"
+            if given.get("seccompProfile", PROFILE) != PROFILE:
+                yield f"{where}: seccompProfile is not RuntimeDefault"
             yield from (f"{where}: host port" for p in container["ports"] if "hostPort" in p)
 
 

@@ -11,6 +11,7 @@ from tests.kubernetes import code
 from tests.kubernetes.manifests import Manifests, Object, Pod, variables
 
 LEAVE_S, COMMAND_S = 5.0, 10.0
+START_S, NOTICED_S = 120, 30
 PROCESS_BYTES = 3 << 29
 """What a server takes beside the bytes that its settings bound: libraries, backbone, batches."""
 UNITS = {"": 1, "m": Decimal("0.001"), "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
@@ -72,19 +73,26 @@ def hasty_probes(manifests: Manifests) -> Iterator[str]:
     """Probes that give up before the server would, and rollouts that do."""
     for pod in manifests.pods():
         for where, container in pod.containers():
-            if not pod.is_ray and container["livenessProbe"]["timeoutSeconds"] <= pulse._PATIENCE_S:
-                yield f"{where}: liveness gives up before the device's row has had its time"
+            for probe in ("livenessProbe", "startupProbe"):
+                if not pod.is_ray and container[probe]["timeoutSeconds"] <= pulse._PATIENCE_S:
+                    yield f"{where}: {probe} gives up before the device's row has had its time"
+            if _lasts_s(container["startupProbe"]) < START_S:
+                yield f"{where}: startupProbe gives up before a backbone is there"
+            if _lasts_s(container["readinessProbe"]) > NOTICED_S:
+                yield f"{where}: readinessProbe notices too late"
     for each in manifests.of("Deployment"):
         spec = each["spec"]
-        if spec["strategy"]["rollingUpdate"]["maxUnavailable"] != 0:
+        if spec["strategy"].get("rollingUpdate", {}).get("maxUnavailable") != 0:
             yield "Deployment: a rollout takes servers away before there are others"
         for container in spec["template"]["spec"]["containers"]:
-            probe = container["startupProbe"]
-            if (
-                probe["periodSeconds"] * probe["failureThreshold"]
-                >= spec["progressDeadlineSeconds"]
-            ):
+            if _lasts_s(container["startupProbe"]) >= spec["progressDeadlineSeconds"]:
                 yield "Deployment: a rollout is given up before a start is"
+
+
+def _lasts_s(probe: Object) -> int:
+    """For how long it may fail before something is done."""
+    found: int = probe["periodSeconds"] * probe["failureThreshold"]
+    return found
 
 
 def misfitting_resources(manifests: Manifests) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tests.kubernetes import schemas
-from tests.kubernetes.checks import names, ray, references, security, stopping
+from tests.kubernetes.checks import bounds, names, ray, reaching, references, security, stopping
 from tests.kubernetes.manifests import Manifests
 
 Check = Callable[[Manifests], Iterator[str]]
@@ -33,5 +33,11 @@ CHECKS: tuple[Check, ...] = (
     ray.other_configuration,
     ray.small_nodes,
     ray.blocked_drains,
+    reaching.closed_networks,
+    reaching.unheard_services,
+    bounds.unbudgeted_pods,
+    bounds.odd_scaling,
+    bounds.unserved_models,
+    bounds.open_clusters,
 )
 BY_NAME = {check.__name__: check for check in CHECKS}
