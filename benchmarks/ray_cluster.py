@@ -213,6 +213,7 @@ def application(
     build: str = BUILD,
     name: str = APPLICATION,
     prefix: str = "/",
+    overrides: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """An application as a configuration of Ray Serve states it.
 
@@ -221,8 +222,10 @@ def application(
         build: the builder.
         name: of the application.
         prefix: of its routes.
+        overrides: of what the builder says of deployments; no replica is replaced for them.
     """
-    return {"name": name, "route_prefix": prefix, "import_path": build, "args": dict(arguments)}
+    stated = {"name": name, "route_prefix": prefix, "import_path": build, "args": dict(arguments)}
+    return {**stated, "deployments": [dict(each) for each in overrides]}
 
 
 @contextmanager

@@ -37,12 +37,14 @@ class Deployed:
 
     Args:
         cluster: runs it.
-        options: that it was deployed with.
+        options: that it is tested with.
+        taken: that it runs with now.
         site: a client of the head's proxy.
     """
 
     cluster: RayCluster
     options: Mapping[str, Any]
+    taken: Mapping[str, Any]
     site: Site
 
     @property
@@ -83,23 +85,31 @@ class Deployed:
         assert len(told) == self.num_running
         return {each.code if isinstance(each, Refusal) else each.version for each in told}
 
+    def take(self, **options: Any) -> None:
+        """Have the application run with its options, and these: Ray replaces all replicas."""
+        given = {**self.options, **options}
+        if given != self.taken:
+            old = [each.id for name in (self.engines, "Ingress") for each in self.on(name)]
+            self.taken = given
+            self.cluster.apply(application(given))
+            self.cluster.wait_until_runs(without=old)
+
     @contextmanager
-    def changed(self, **options: Any) -> Iterator[None]:
-        """Other options for the block; nobody waits until they have been taken over."""
-        self.cluster.apply(application({**self.options, **options}))
+    def narrow(self) -> Iterator[None]:
+        """Room for one request in each replica, and for one that waits, for the block."""
+        limits = {"name": self.engines, "max_ongoing_requests": 1, "max_queued_requests": 1}
+        self.cluster.deploy(application(self.taken, overrides=[limits]))
         try:
             yield
         finally:
-            self.cluster.deploy(application(self.options))
+            self.cluster.deploy(application(self.taken))
 
     def renew(self) -> None:
         """Roll an update out: a setting of the server changes."""
         settings = self.options["settings"]
         rows = settings.get("max_batch_rows", 256) + 1
-        old = [each.id for each in self.on(self.engines)]
         self.options = {**self.options, "settings": {**settings, "max_batch_rows": rows}}
-        self.cluster.apply(application(self.options))
-        self.cluster.wait_until_runs(without=old)
+        self.take()
 
     def leave(self, node: str) -> None:
         """Drain a node as before its machine is taken away, then take it away."""
@@ -117,11 +127,22 @@ class Deployed:
 
 def crowd(app: Deployed) -> Heard:
     """What more clients hear than there is room for; afterwards there is room again."""
-    full = app.changed(max_ongoing_requests=1, max_queued_requests=1)
-    with full, app.under_load(clients=12, rest_s=0) as heard:
+    with app.narrow(), app.under_load(clients=12, rest_s=0) as heard:
         until(lambda: heard.statuses[429] > 5 and heard.num_answered > 5, lambda: heard)
     until(lambda: is_open(app))  # proxies hear of options a little later
     return heard
+
+
+def scale(app: Deployed, **options: Any) -> Heard:
+    """What clients hear while one replica goes, where hardly anybody asks, and comes again."""
+    number = {"min_replicas": 1, "initial_replicas": 2, "max_replicas": 2}
+    app.take(**number, **options, upscale_delay_s=0, downscale_delay_s=3)
+    with app.under_load(clients=1, rest_s=0.5) as few:
+        until(lambda: app.num_running == 1)
+    with app.under_load(clients=24, rest_s=0) as many:
+        until(lambda: app.num_running == 2)
+    many.failures += few.failures
+    return many
 
 
 def is_open(app: Deployed) -> bool:
@@ -137,7 +158,7 @@ def deployed(cluster: RayCluster, options: Mapping[str, Any], topology: str) -> 
     given = {**options, "topology": topology}
     cluster.deploy(application(given))
     with httpx.Client(base_url=cluster.url, timeout=site.WAIT_S) as client:
-        yield Deployed(cluster, given, Site(Running(cluster.url, None), client))
+        yield Deployed(cluster, given, given, Site(Running(cluster.url, None), client))
 
 
 @pytest.fixture(scope="session")

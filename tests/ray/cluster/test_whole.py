@@ -9,16 +9,23 @@ import pytest
 
 from benchmarks.ray_cluster import RayCluster
 from tests.faults.site import CLAIMS, SENTIMENT
-from tests.ray.cluster.conftest import CLIENTS, Deployed, crowd, deployed, until
+from tests.ray.cluster.conftest import CLIENTS, Deployed, crowd, deployed, scale, until
 
 pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def app(cluster: RayCluster, options: Mapping[str, Any]) -> Iterator[Deployed]:
+def running(cluster: RayCluster, options: Mapping[str, Any]) -> Iterator[Deployed]:
     """Two servers."""
-    with deployed(cluster, options, "whole") as running:
-        yield running
+    with deployed(cluster, options, "whole") as found:
+        yield found
+
+
+@pytest.fixture
+def app(running: Deployed) -> Deployed:
+    """With all its replicas, whatever the test before has changed."""
+    running.take()
+    return running
 
 
 def test_every_proxy_answers(app: Deployed) -> None:
@@ -85,17 +92,6 @@ def test_servers_that_are_full_say_when_to_come_again(app: Deployed) -> None:
     assert {*heard.retry_after} == {"1"}
 
 
-def test_the_number_of_servers_follows_the_requests(app: Deployed) -> None:
-    """One where hardly anybody asks, more when many do; nothing is lost either way."""
-    scaled = {"scale_on": "requests", "target_requests": 1, "min_replicas": 1}
-    with app.changed(**scaled, upscale_delay_s=0, downscale_delay_s=1):
-        with app.under_load(clients=1, rest_s=0.5) as few:
-            until(lambda: app.num_running == 1)
-        with app.under_load(clients=6, rest_s=0) as many:
-            until(lambda: app.num_running == 2)
-    assert (few.num_lost, many.num_lost) == (0, 0), few.failures + many.failures
-
-
 def test_rays_exporter_shows_our_metrics(app: Deployed) -> None:
     """Each with the server that it is of."""
 
@@ -105,3 +101,8 @@ def test_rays_exporter_shows_our_metrics(app: Deployed) -> None:
 
     until(lambda: servers(app) <= counted().keys(), counted)
     assert servers(app) <= app.samples("polyhead_compute_seconds_count").keys()
+
+
+def test_the_number_of_servers_follows_the_requests(app: Deployed) -> None:
+    """Fewer where hardly anybody asks, more when many do; nothing is lost either way."""
+    assert not scale(app, scale_on="requests", target_requests=2).failures
