@@ -34,7 +34,6 @@ _VARIABLES = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
     "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "2",
     "RAY_metrics_report_interval_ms": "1000",
-    "HF_HUB_OFFLINE": "1",
 }
 _WAIT_S = 240.0
 _LOOK_S = 0.25
