@@ -35,6 +35,7 @@ _BACKLOG = 2048
 _SHOWN = 12
 _QUEUE_S = 0.05
 _GUESTS_S = 0.5
+_SILENT_GUESTS_S = 3.0
 _SWITCH_S = 0.0002
 
 
@@ -181,9 +182,16 @@ class GracefulServer(uvicorn.Server):
             await asyncio.sleep(0)
 
     async def _wait_for_guests(self) -> None:
-        """Wait for connections whose request may still be on its way; idle ones have no more."""
-        until_s = time.monotonic() + _GUESTS_S
-        while self.server_state.connections and time.monotonic() < until_s:
+        """Wait for connections whose request may still be on its way; idle ones have no more.
+
+        Who was let in and has not asked yet is given longer: its client has not been told to wait.
+        """
+        began_s = time.monotonic()
+        while connections := self.server_state.connections:
+            waited_s = time.monotonic() - began_s
+            is_awaited = any(getattr(each, "cycle", None) is None for each in connections)
+            if waited_s >= (_SILENT_GUESTS_S if is_awaited else _GUESTS_S):
+                return
             await asyncio.sleep(_QUEUE_S)
 
     async def on_tick(self, counter: int) -> bool:
