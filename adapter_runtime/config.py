@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from adapter_runtime.errors import SettingsError
 
 DEVICES = ("auto", "cpu", "cuda")
-DTYPES = ("auto", "float32", "bfloat16")
+DTYPES = ("auto", "float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,10 @@ class EngineConfig:
 
     Args:
         device: `auto`, `cpu` or `cuda`; auto takes CUDA when there is a device.
-        dtype: `auto`, `float32` or `bfloat16`; auto is float32 on CPU, bfloat16 on CUDA.
+        dtype: `auto`, `float32`, `bfloat16` or `int8`. In int8 the linears of the backbone's
+            layers compute in whole numbers, everything else in float32; CPU only. `auto` is
+            bfloat16 on CUDA and float32 on CPU, but see `prefer_speed`.
+        prefer_speed: `auto` is bfloat16 also on a CPU that multiplies it natively.
         streams: single-threaded forwards side by side on CPU; 0 means one per core.
         max_slots: adapters on the device at once, at least 1.
         device_bytes: byte limit on the device: one half for adapters, the other for heads.
@@ -43,6 +46,7 @@ class EngineConfig:
     allowed_sources: tuple[str, ...] = ()
     max_source_bytes: int = 4 << 30
     cache_dir: str | None = None
+    prefer_speed: bool = False
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:

@@ -42,7 +42,7 @@ def check(
         spec = spec_of(source, parse_options(options), read_kind(kind))
     except UnsupportedTree as error:
         return Report(False, (Note("unsupported_composition", str(error)),), (), {})
-    engine = opener(backbone_of(settings), settings.engine_config())
+    engine = opener(backbone_of(settings), settings.engine_config(is_serving=False))
     try:
         return engine.inspect(spec)
     finally:

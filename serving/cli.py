@@ -33,11 +33,12 @@ class Device(StrEnum):
 
 
 class Dtype(StrEnum):
-    """In which numbers the backbone computes."""
+    """In which numbers the backbone computes; `auto` by the rule of docs/performance.md."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+    INT8 = "int8"
 
 
 class Form(StrEnum):
@@ -56,7 +57,14 @@ Backbone = Annotated[
     _option("Backbone: folder, pkg://… or hf://…; wins over the task file.", variable="BACKBONE"),
 ]
 DeviceOption = Annotated[Device | None, _option("Where to compute.", variable="DEVICE")]
-DtypeOption = Annotated[Dtype | None, _option("Numbers to compute in.", variable="DTYPE")]
+DtypeOption = Annotated[
+    Dtype | None,
+    _option(
+        "Numbers to compute in. auto: bfloat16 on CUDA, and for serving on CPUs that multiply it "
+        "natively; else float32.",
+        variable="DTYPE",
+    ),
+]
 
 
 @app.command()

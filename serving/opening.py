@@ -94,15 +94,25 @@ def backbone_of(settings: Settings, file: TaskFile | None = None) -> str:
     return source
 
 
-def open_tasks(settings: Settings, catalog: Catalog, opener: Opener = open_backbone) -> Opened:
+def open_tasks(
+    settings: Settings,
+    catalog: Catalog,
+    opener: Opener = open_backbone,
+    is_serving: bool = True,
+) -> Opened:
     """Open the engine for a catalog's tasks; where it is strict, admit them all. Blocks.
+
+    Args:
+        settings, catalog: what to open.
+        opener: opens the backbone.
+        is_serving: see `Settings.engine_config`.
 
     Raises:
         PolyheadError: nothing could start, or it is strict and a version was refused.
     """
     store, file = catalog
     backbone = backbone_of(settings, file)
-    engine = opener(backbone, settings.engine_config())
+    engine = opener(backbone, settings.engine_config(is_serving))
     tasks = Tasks()
     tasks.apply(file)
     for broken in file.broken:

@@ -114,8 +114,12 @@ class Settings(BaseSettings):
         except RuntimeError:  # no home folder is known
             return None
 
-    def engine_config(self) -> EngineConfig:
+    def engine_config(self, is_serving: bool = True) -> EngineConfig:
         """The engine's share of the settings.
+
+        Args:
+            is_serving: clients wait for the answers; else their numbers are kept or compared, and
+                `dtype` auto prefers exact ones to soon ones.
 
         Raises:
             SettingsError: a value is out of range.
@@ -131,6 +135,7 @@ class Settings(BaseSettings):
             max_file_bytes=self.max_file_bytes,
             max_source_bytes=self.max_source_bytes,
             cache_dir=self.cache_dir,
+            prefer_speed=is_serving,
         )
 
 

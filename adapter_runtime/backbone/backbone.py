@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.backbone.linears import fuse
+from adapter_runtime.backbone.placed import from_host
+from adapter_runtime.backbone.quantized import int8_packing
 from adapter_runtime.backbone.routing import Layout, RouteScope, Routing, RowSpans
 from adapter_runtime.backbone.rows import IS_PROMPTED, Architecture, Positions
 from adapter_runtime.backbone.sentence import SentenceSettings
@@ -35,6 +37,7 @@ class Backbone:
         open_tokenizer: reads the tokenizer; called at the first use.
         sentence: settings of its sentence-transformers files, or None.
         make_digest: hashes its files; called at the first use.
+        in_int8: whether the layers' linears compute in int8.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Backbone:
         open_tokenizer: Callable[[Backbone], Tokenizer],
         sentence: SentenceSettings | None,
         make_digest: Callable[[], str],
+        in_int8: bool = False,
     ) -> None:
         self.facts = facts
         self.architecture = architecture
@@ -52,7 +56,9 @@ class Backbone:
         self.scope = RouteScope()
         self._padding_token: int | None = getattr(model.config, "pad_token_id", None)
         self.max_tokens = _most_tokens(model, architecture.positions, self.first_position)
-        self.bases: Mapping[PlugPoint, nn.Module] = wrap(model, architecture, facts, self.scope)
+        self.bases: Mapping[PlugPoint, nn.Module] = wrap(
+            model, architecture, facts, self.scope, int8_packing() if in_int8 else fuse
+        )
         self.pooler = architecture.pooler(model)
         if self.pooler is not None:
             # The model's own forward would run it on every row.
@@ -62,6 +68,7 @@ class Backbone:
         self._make_digest = make_digest
         weight = next(model.parameters())
         self.device, self.dtype = weight.device, weight.dtype
+        self.precision = "int8" if in_int8 else str(weight.dtype).removeprefix("torch.")
 
     @property
     def layout(self) -> Layout:
@@ -130,29 +137,27 @@ class Backbone:
                 f"A row has {most} tokens; {self.facts.model_name} takes {self.max_tokens} at most."
             )
         shape = (1, -1) if routing.layout is Layout.PACKED else (len(rows), -1)
-        inputs: dict[str, Any] = {
-            "input_ids": self._stream(
-                [row.input_ids for row in rows], spans, self._padding_token or 0
-            ),
-        }
-        if self.architecture.positions.are_passed:
-            positions = [self._positions(row) for row in rows]
-            inputs["position_ids"] = self._stream(positions, spans)
-        if self.architecture.has_types:
-            types = [row.type_ids or (0,) * len(row.input_ids) for row in rows]
-            inputs["token_type_ids"] = self._stream(types, spans)
-        if self.architecture.marks_prompted and any(row.virtual for row in rows):
-            marks = [[int(row.virtual is not None)] * len(row.input_ids) for row in rows]
-            inputs[IS_PROMPTED] = self._stream(marks, spans)
-        if routing.layout is Layout.PADDED and spans.real_tokens is not None:
-            inputs["attention_mask"] = spans.real_tokens.to(self.device, torch.int64)
+        streams = self._streams(rows, spans)
+        # One tensor for all of them is one copy to the device.
+        inputs = dict(zip(streams, from_host(list(streams.values()), self.device), strict=True))
+        real_tokens = spans.on(self.device).real_tokens
+        if routing.layout is Layout.PADDED and real_tokens is not None:
+            inputs["attention_mask"] = real_tokens.long()
         return {name: value.view(shape) for name, value in inputs.items()}
 
-    def _stream(self, values: Sequence[Sequence[int]], spans: RowSpans, fill: int = 0) -> Tensor:
-        stream = [fill] * spans.num_tokens
-        for start, row in zip(spans.starts, values, strict=True):
-            stream[start : start + len(row)] = row
-        return torch.tensor(stream, device=self.device)
+    def _streams(self, rows: Sequence[Row], spans: RowSpans) -> dict[str, list[int]]:
+        """Each input by its name, as one number for each token."""
+        ids = [row.input_ids for row in rows]
+        streams = {"input_ids": _stream(ids, spans, self._padding_token or 0)}
+        if self.architecture.positions.are_passed:
+            streams["position_ids"] = _stream([self._positions(row) for row in rows], spans)
+        if self.architecture.has_types:
+            types = [row.type_ids or (0,) * len(row.input_ids) for row in rows]
+            streams["token_type_ids"] = _stream(types, spans)
+        if self.architecture.marks_prompted and any(row.virtual for row in rows):
+            marks = [[int(row.virtual is not None)] * len(row.input_ids) for row in rows]
+            streams[IS_PROMPTED] = _stream(marks, spans)
+        return streams
 
     def _positions(self, row: Row) -> Sequence[int]:
         first, pad = self.first_position, self._padding_token
@@ -165,6 +170,13 @@ class Backbone:
             positions.append(pad if token == pad else next_position)
             next_position += token != pad
         return positions
+
+
+def _stream(values: Sequence[Sequence[int]], spans: RowSpans, fill: int = 0) -> list[int]:
+    stream = [fill] * spans.num_tokens
+    for start, row in zip(spans.starts, values, strict=True):
+        stream[start : start + len(row)] = row
+    return stream
 
 
 def _num_positions(row: Row) -> int:

@@ -7,6 +7,8 @@ cost as much memory again as the linears' weights.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -16,10 +18,15 @@ from transformers.activations import GELUActivation, GELUTanh, NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
 _PRODUCTS = ("_reorder_linear_weight", "_linear_pointwise")
+_PACKED = (torch.float32, torch.bfloat16)
 
 
-class FusedLinear(nn.Linear):
-    """A linear through oneDNN in inference mode, the plain one where gradients may flow.
+Packing = Callable[[nn.Module], nn.Module]
+"""The module on packed weights where that is possible; else the module itself."""
+
+
+class PackedLinear(nn.Linear):
+    """A linear on packed weights in inference mode, the plain one where gradients may flow.
 
     Args:
         base: the frozen linear; weight and bias stay the same objects, GPT-2's weight a view.
@@ -32,22 +39,49 @@ class FusedLinear(nn.Linear):
             weight = nn.Parameter(weight.detach().t(), requires_grad=False)
         self.weight = weight
         self.out_features, self.in_features = weight.shape
-        # No buffer: it is a copy of the weight, not state of the model.
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """`x W + b`. Shape: `[..., in]` to `[..., out]`."""
         if torch.is_inference_mode_enabled():
-            return self._product(x, "none", "")
+            return self.product(x)
         return super().forward(x)
 
     def gelu(self, x: Tensor, form: str = "none") -> Tensor:
         """`gelu(x W + b)` in a form of `gelu_form`. Shape: `[..., in]` to `[..., out]`."""
         if torch.is_inference_mode_enabled():
-            return self._product(x, "gelu", form)
+            return self.gelu_product(x, form)
         return functional.gelu(super().forward(x), approximate=form)
 
-    def _product(self, x: Tensor, after: str, algorithm: str) -> Tensor:
+    @abstractmethod
+    def product(self, x: Tensor) -> Tensor:
+        """`x W + b` on the packed weights."""
+
+    @abstractmethod
+    def gelu_product(self, x: Tensor, form: str) -> Tensor:
+        """`gelu(x W + b)` on the packed weights."""
+
+
+class FusedLinear(PackedLinear):
+    """A linear in its own dtype, through oneDNN.
+
+    Args:
+        base: the frozen linear, of float32 or bfloat16.
+    """
+
+    def __init__(self, base: nn.Linear | Conv1D) -> None:
+        super().__init__(base)
+        # No buffer: it is a copy of the weight, not state of the model.
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
+
+    def product(self, x: Tensor) -> Tensor:
+        """`x W + b` on the packed weights."""
+        return self._pointwise(x, "none", "")
+
+    def gelu_product(self, x: Tensor, form: str) -> Tensor:
+        """`gelu(x W + b)` on the packed weights."""
+        return self._pointwise(x, "gelu", form)
+
+    def _pointwise(self, x: Tensor, after: str, algorithm: str) -> Tensor:
         product = torch.ops.mkldnn._linear_pointwise(
             x, self._packed, self.bias, after, [], algorithm
         )
@@ -76,7 +110,7 @@ def fuse(module: nn.Module) -> nn.Module:
     if not _has_products():
         return module
     weight = module.weight
-    is_plain = weight.device.type == "cpu" and weight.dtype == torch.float32
+    is_plain = weight.device.type == "cpu" and weight.dtype in _PACKED
     return FusedLinear(module) if is_plain else module
 
 

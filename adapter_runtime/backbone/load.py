@@ -37,17 +37,21 @@ _MAX_LAYERS = 1000
 _SHOWN = 5
 
 
-def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> Backbone:
+def load_backbone(
+    folder: Folder, device: torch.device, dtype: torch.dtype, in_int8: bool = False
+) -> Backbone:
     """Load and freeze the model in a folder. Blocks; reads the weights to the device.
 
     Args:
         folder: holds `config.json`, weights and tokenizer files.
         device: where it runs.
-        dtype: of its weights.
+        dtype: of its weights, and of states between them.
+        in_int8: let the linears of its layers compute in int8; on CPU, with float32.
 
     Raises:
         SourceError: a file is missing or unreadable.
         BackboneError: the architecture is not supported, or weights are missing.
+        SettingsError: the machine cannot compute in int8.
     """
     config = read_object(folder, "config.json")
     architecture = find_architecture(str(config.get("model_type")))
@@ -82,6 +86,7 @@ def load_backbone(folder: Folder, device: torch.device, dtype: torch.dtype) -> B
         open_tokenizer,
         read_sentence_settings(folder),
         folder.fingerprint,
+        in_int8,
     )
 
 

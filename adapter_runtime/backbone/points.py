@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.linears import FusedLinear, gelu_form
+from adapter_runtime.backbone.linears import PackedLinear, gelu_form
 from adapter_runtime.backbone.routing import (
     AttentionWork,
     ModuleWork,
@@ -141,7 +141,7 @@ class ActivatedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The activated output. Shape: `[..., in]` to `[..., out]`."""
         base, form = self.linear.base, self._form
-        if form is not None and isinstance(base, FusedLinear) and self.linear.work is None:
+        if form is not None and isinstance(base, PackedLinear) and self.linear.work is None:
             return base.gelu(x, form)
         return cast(Tensor, self.activation(self.linear(x)))
 

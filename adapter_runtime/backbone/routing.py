@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from adapter_runtime.backbone.placed import PlacedSpans, from_host
 from adapter_runtime.sites import PlugPoint
 
 
@@ -41,6 +42,7 @@ class RowSpans:
         self.starts = tuple(starts)
         self.lengths = tuple(lengths)
         self.num_tokens = num_tokens
+        self._placed: dict[torch.device, PlacedSpans] = {}
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -51,6 +53,12 @@ class RowSpans:
         end = self.starts[stop] if stop < len(self) else self.num_tokens
         starts = [start - origin for start in self.starts[first:stop]]
         return RowSpans(starts, self.lengths[first:stop], end - origin)
+
+    def on(self, device: torch.device) -> PlacedSpans:
+        """What layers read of the rows on a device."""
+        if device not in self._placed:
+            self._placed[device] = PlacedSpans(self, device)
+        return self._placed[device]
 
     @cached_property
     def token_rows(self) -> Tensor:
@@ -74,13 +82,12 @@ class RowSpans:
 
         Shape: `[tokens, n]` to `[rows, n]`.
         """
-        rows = self.token_rows.to(values.device)
-        if self.real_tokens is not None:
-            values = values * self.real_tokens.to(values.device).unsqueeze(1)
-        sums = values.new_zeros(len(self), values.shape[1]).index_add_(0, rows, values)
-        return sums / torch.tensor(
-            self.lengths, dtype=values.dtype, device=values.device
-        ).unsqueeze(1)
+        placed = self.on(values.device)
+        if placed.real_tokens is not None:
+            values = values * placed.real_tokens.unsqueeze(1)
+        sums = values.new_zeros(len(self), values.shape[1])
+        sums.index_add_(0, placed.token_rows, values)
+        return sums / placed.lengths.to(values.dtype).unsqueeze(1)
 
 
 class Groups:
@@ -115,18 +122,21 @@ class Groups:
     @cached_property
     def row_index(self) -> Tensor:
         """The table rows. Shape: `[groups]`, int64."""
-        return torch.tensor(self.table_rows, device=self.device)
+        return from_host(self.table_rows, self.device)
 
     @cached_property
     def offsets(self) -> Tensor:
         """The segment ends as `grouped_mm` takes them. Shape: `[groups]`, int32."""
-        return torch.tensor(self.ends, dtype=torch.int32, device=self.device)
+        return from_host(self.ends, self.device, torch.int32)
 
     @cached_property
     def token_table_rows(self) -> Tensor:
         """The table row of each token. Shape: `[stop - start]`, int64."""
         counts = [stop - start for start, stop in pairwise((0, *self.ends))]
-        return torch.repeat_interleave(self.row_index, torch.tensor(counts, device=self.device))
+        # The size is told, because CUDA would wait to count.
+        return torch.repeat_interleave(
+            self.row_index, from_host(counts, self.device), output_size=self.ends[-1]
+        )
 
     @cached_property
     def row_table_rows(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.blocks import Close
 from adapter_runtime.backbone.facts import BackboneFacts
-from adapter_runtime.backbone.linears import fuse, is_linear, weight_shape
+from adapter_runtime.backbone.linears import Packing, fuse, is_linear, weight_shape
 from adapter_runtime.backbone.points import (
     IDENTITY,
     RoutedAttention,
@@ -111,16 +111,27 @@ def _module_points(
 
 
 def wrap(
-    model: PreTrainedModel, architecture: Architecture, facts: BackboneFacts, scope: RouteScope
+    model: PreTrainedModel,
+    architecture: Architecture,
+    facts: BackboneFacts,
+    scope: RouteScope,
+    pack: Packing = fuse,
 ) -> dict[PlugPoint, nn.Module]:
     """Put the plug points into a bare model, in place.
+
+    Args:
+        model: the bare model.
+        architecture: the row that describes it.
+        facts: its names and shapes.
+        scope: its Routings.
+        pack: how the linears of its layers compute; those outside them keep their dtype.
 
     Returns:
         The frozen module behind each module point, for the methods' tables.
     """
     bases: dict[PlugPoint, nn.Module] = {VOCABULARY: IDENTITY}
     for path, point in facts.modules.items():
-        bases[point] = fuse(model.get_submodule(path))
+        bases[point] = (fuse if point.layer == MODEL_LEVEL else pack)(model.get_submodule(path))
         routed = RoutedEmbedding if point.site in EMBEDDING_SITES else RoutedModule
         model.set_submodule(path, routed(bases[point], point, scope))
     for layer, root, rows in _layers(architecture, model.config):

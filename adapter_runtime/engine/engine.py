@@ -67,7 +67,7 @@ class LocalEngine:
         device, dtype = backbone.device, backbone.dtype
         half = config.device_bytes // 2
         self.slots = SlotPool(METHODS, backbone.bases, device, dtype, config.max_slots, half)
-        self.heads = HeadPool(device, dtype, half)
+        self.heads = HeadPool(device, half)
         self.room = Room(Need(config.max_slots, half, half, config.host_bytes))
         self.holdings = Holdings(self.library, self.slots, self.heads, self.room)
         self._pin_revision, self._at_hand = pin_revision, at_hand
@@ -79,7 +79,7 @@ class LocalEngine:
             backbone=backbone.facts.model_name,
             model_type=backbone.facts.model_type,
             device=str(device),
-            dtype=str(dtype).removeprefix("torch."),
+            dtype=backbone.precision,
             max_row_tokens=backbone.max_tokens,
             max_batch_adapters=config.max_slots,
         )

@@ -15,7 +15,7 @@ from adapter_runtime.types import Arrays, Note, TaskVersion, WorkItem
 TOLERANCE = 0.01
 MAX_ROWS = 64
 """Of one example."""
-ROUNDING: Mapping[str, float] = MappingProxyType({"bfloat16": 0.02})
+ROUNDING: Mapping[str, float] = MappingProxyType({"bfloat16": 0.02, "int8": 0.05})
 """No tolerance is narrower than what a dtype does to a probability."""
 
 

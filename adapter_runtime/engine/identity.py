@@ -12,7 +12,7 @@ DISTRIBUTION = "polyhead"
 
 def engine_identity(backbone: Backbone) -> str:
     """SHA-256 (hex) of the backbone's files, dtype, kind of device and this release. Blocks."""
-    facts = (backbone.digest, str(backbone.dtype), backbone.device.type, release())
+    facts = (backbone.digest, backbone.precision, backbone.device.type, release())
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()
 
 

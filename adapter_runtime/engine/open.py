@@ -13,7 +13,8 @@ from adapter_runtime.errors import SettingsError
 from adapter_runtime.sources.resolve import at_hand, pin_revision, resolve
 from adapter_runtime.sources.rules import SourceRules
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_STATES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.float32}
+"""What the states between the linears are, by dtype."""
 
 
 def open_engine(backbone: str, config: EngineConfig | None = None) -> LocalEngine:
@@ -34,7 +35,8 @@ def open_engine(backbone: str, config: EngineConfig | None = None) -> LocalEngin
         config.allowed_sources, config.max_file_bytes, config.max_source_bytes, config.cache_dir
     )
     folder = resolve(backbone, rules=_backbone_rules(config))
-    loaded = load_backbone(folder, device, pick_dtype(config.dtype, device))
+    dtype = pick_dtype(config, device)
+    loaded = load_backbone(folder, device, _STATES[dtype], in_int8=dtype == "int8")
     return LocalEngine(
         loaded,
         config,
@@ -63,8 +65,21 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of a setting; `auto` is float32 on CPU and bfloat16 on CUDA."""
-    if name == "auto":
-        name = "bfloat16" if device.type == "cuda" else "float32"
-    return _DTYPES[name]
+def pick_dtype(config: EngineConfig, device: torch.device) -> str:
+    """The dtype that a backbone computes in, by the rule of `EngineConfig`.
+
+    Raises:
+        SettingsError: int8 was asked for on another device than a CPU.
+    """
+    if config.dtype == "auto":
+        is_native = config.prefer_speed and has_native_bfloat16()
+        return "bfloat16" if device.type == "cuda" or is_native else "float32"
+    if config.dtype == "int8" and device.type != "cpu":
+        raise SettingsError(f"dtype int8 runs on CPU; on {device.type} use bfloat16.")
+    return config.dtype
+
+
+def has_native_bfloat16() -> bool:
+    """Whether this CPU has instructions that multiply bfloat16."""
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

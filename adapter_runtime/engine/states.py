@@ -42,7 +42,9 @@ class StreamStates:
         inputs: Sequence[Row],
     ) -> None:
         self.backbone = backbone
-        self.hidden = hidden
+        # Heads compute in float32: half a dtype's digits would tie their scores.
+        self.hidden = hidden.float()
+        self._hidden = hidden
         self.starts = [spans.starts[row] for row in chosen]
         self.lengths = [spans.lengths[row] for row in chosen]
         self.rows = inputs
@@ -68,8 +70,8 @@ class StreamStates:
         """
         ones = RowSpans(range(len(places)), [1] * len(places), len(places))
         work = self._router.route([self._compositions[place] for place in places], ones)
-        first_tokens = self.hidden[[self.starts[place] for place in places]]
-        return self.backbone.pool(first_tokens, Routing(self.backbone.layout, ones, work))
+        first_tokens = self._hidden[[self.starts[place] for place in places]]
+        return self.backbone.pool(first_tokens, Routing(self.backbone.layout, ones, work)).float()
 
     def invert(self, places: Sequence[int], x: Tensor) -> Tensor:
         """States before the vocabulary projection, through the Parts that act there.
@@ -81,7 +83,7 @@ class StreamStates:
         spans = RowSpans(starts[:-1], lengths, starts[-1])
         work = self._router.route([self._compositions[place] for place in places], spans)
         found = cast(ModuleWork | None, work.get(VOCABULARY))
-        return x if found is None else found(IDENTITY, x)
+        return x if found is None else found(IDENTITY, x.to(self._hidden)).to(x)
 
 
 def num_text_tokens(row: Row) -> int:

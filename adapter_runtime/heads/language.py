@@ -115,7 +115,10 @@ def _vocabulary(
     decoder = states.vocabulary if settings.is_tied else weights[DECODER]
     if decoder is None:
         raise RowFailed("The backbone shares no embedding matrix. This is a bug.")
-    return nn.functional.linear(x, decoder, weights.get("decoder.bias"))
+    bias = weights.get("decoder.bias")
+    # A copy of the embedding matrix in the head's dtype would cost more than its digits are worth.
+    logits = nn.functional.linear(x.to(decoder), decoder).to(x)
+    return logits if bias is None else logits + bias
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,10 @@ class SlotPool(DevicePool[Adapter, Slot]):
 class HeadPool(DevicePool[HeadWeights, Mapping[str, Tensor]]):
     """Heads' weights on the device, pinned and counted in bytes like adapters; thread-safe.
 
+    They are float32 whatever the backbone computes in: fewer digits would tie their scores.
+
     Args:
-        device, dtype: of the weights.
+        device: of the weights.
         max_bytes: most bytes at once.
         max_count: most heads at once.
     """
@@ -142,13 +144,11 @@ class HeadPool(DevicePool[HeadWeights, Mapping[str, Tensor]]):
     def __init__(
         self,
         device: torch.device,
-        dtype: torch.dtype,
         max_bytes: int = 2 << 30,
         max_count: int = 65536,
     ) -> None:
         super().__init__(max_count, max_bytes, "heads")
         self._device = device
-        self._dtype = dtype
 
     def acquire(self, head: HeadWeights) -> Mapping[str, Tensor]:
         """Pin a head, uploading it first where it is not resident. Blocks on the copy.
@@ -160,11 +160,13 @@ class HeadPool(DevicePool[HeadWeights, Mapping[str, Tensor]]):
 
     def bytes_of(self, item: HeadWeights) -> int:
         """Bytes that a head counts on the device."""
-        return _elements(item.tensors) * self._dtype.itemsize
+        return _elements(item.tensors) * torch.float32.itemsize
 
     def _place(self, item: HeadWeights) -> Mapping[str, Tensor]:
         # Nobody writes weights: where host and device are one memory, one copy serves both.
-        return {name: tensor.to(self._device, self._dtype) for name, tensor in item.tensors.items()}
+        return {
+            name: tensor.to(self._device, torch.float32) for name, tensor in item.tensors.items()
+        }
 
     def _clear(self, value: Mapping[str, Tensor]) -> None:
         """The tensors go with their last reference."""

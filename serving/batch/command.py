@@ -49,7 +49,7 @@ def batch(
     except OSError as error:
         raise SettingsError(f"{source}: cannot be read: {error.strerror}.") from error
     reading = format_of(source).read(source)
-    opened = open_tasks(settings, open_catalog(settings), opener)
+    opened = open_tasks(settings, open_catalog(settings), opener, is_serving=False)
     scorer = Scorer(opened.engine, opened.at_once, task, raw)
     num_lines = num_failed = 0
     try:

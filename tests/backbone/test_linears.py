@@ -26,6 +26,17 @@ def test_a_fused_linear_equals_the_plain_one():
         assert torch.allclose(tanh, fused.gelu(x, "tanh"), atol=TOLERANCE, rtol=0)
 
 
+def test_a_fused_linear_in_bfloat16_rounds_once():
+    """Bias and GELU are added before the result is rounded, so it is nearer to float32."""
+    base, x = make_linear().to(torch.bfloat16), torch.randn(2, 7, 24).to(torch.bfloat16)
+    exact = functional.gelu(base.float()(x.float()))
+    fused = FusedLinear(base.to(torch.bfloat16))
+    with torch.inference_mode():
+        found = fused.gelu(x)
+    assert found.dtype == torch.bfloat16
+    assert torch.allclose(exact, found.float(), atol=1e-3, rtol=2**-8)
+
+
 def test_a_linear_stored_the_other_way_round_is_fused_as_a_linear():
     """GPT-2's weights are `(in, out)`; fused they read `(out, in)` without a copy."""
     torch.manual_seed(0)
@@ -46,12 +57,12 @@ def test_gradients_flow_through_a_fused_linear_outside_inference_mode():
 
 
 def test_fusing_keeps_the_parameters_and_leaves_other_modules_alone():
-    """Weights stay the same objects; norms and half-precision linears are not touched."""
+    """Weights stay the same objects; norms and linears of other dtypes are not touched."""
     base = make_linear()
     fused = fuse(base)
     assert fused.weight is base.weight
     assert fused.bias is base.bias
-    for other in (nn.LayerNorm(4), make_linear().to(torch.bfloat16)):
+    for other in (nn.LayerNorm(4), make_linear().to(torch.float64)):
         assert fuse(other) is other
 
 

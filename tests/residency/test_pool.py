@@ -210,7 +210,7 @@ def test_the_books_hold_under_many_threads(seed):
 
 def test_heads_share_uploads_and_leave_likewise():
     """The pool of heads keeps the same books."""
-    heads = HeadPool(CPU, torch.float32, max_bytes=16)
+    heads = HeadPool(CPU, max_bytes=16)
     one = HeadWeights(HeadSpec("classification", None, digest="one"), {"w": torch.ones(3)})
     found = []
     join(run_threads(4, lambda: found.append(heads.acquire(one)["w"])))

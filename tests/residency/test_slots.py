@@ -127,7 +127,7 @@ def test_rows_that_cannot_be_cleared_are_free_all_the_same(monkeypatch):
 
 def test_heads_are_pinned_and_evicted_like_adapters():
     """A pinned head stays; an unpinned one makes room."""
-    heads = HeadPool(CPU, torch.float32, max_bytes=16)
+    heads = HeadPool(CPU, max_bytes=16)
     for name in "ab":
         spec = HeadSpec("classification", None, digest=name)
         heads.acquire(HeadWeights(spec, {"w": torch.ones(2)}))
