@@ -17,6 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
+from adapter_runtime.backbone import attention_cuda
 from adapter_runtime.backbone.routing import CountedPrefix, Layout, Prefix, Routing
 
 PACKED_ATTENTION, PADDED_ATTENTION = "polyhead_packed", "polyhead_padded"
@@ -70,6 +71,13 @@ def packed_attention(
     """
     lengths = routing.spans.lengths
     sight = Sight(_is_causal(module), sliding_window)
+    if position_bias is None and attention_cuda.has_kernel(query, value, routing.spans, prefixes):
+        return attention_cuda.attend(
+            *(query, key, value, routing.spans, prefixes),
+            is_causal=sight.is_causal,
+            window=sight.window,
+            scaling=scaling,
+        ), None
     is_grouped = key.shape[1] != query.shape[1]
     attended = []
     for number, (q, k, v, prefix) in enumerate(

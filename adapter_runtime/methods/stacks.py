@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.activations import ACT2FN
 
+from adapter_runtime.backbone.cuda import has_grouped_products
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.types import Part
 
 _ALIGNED_BYTES = 16
+_MAX_CUDA_GROUPS = 1024
 
 
 def bucket(width: int) -> int:
@@ -65,10 +67,19 @@ def grouped_up(groups: Groups, x: Tensor, stacked: Tensor) -> Tensor:
 
 def _grouped(groups: Groups, x: Tensor, weights: Tensor) -> Tensor:
     # grouped_mm refuses widths that are no multiple of 16 bytes: only tiny test models have them.
-    if all(size * x.element_size() % _ALIGNED_BYTES == 0 for size in weights.shape[1:]):
+    is_aligned = all(size * x.element_size() % _ALIGNED_BYTES == 0 for size in weights.shape[1:])
+    if is_aligned and _has_grouped_mm(groups, x):
         return functional.grouped_mm(x, weights, offs=groups.offsets)
     bounds = pairwise((0, *groups.ends))
     return torch.cat([x[a:b] @ weight for (a, b), weight in zip(bounds, weights, strict=True)])
+
+
+def _has_grouped_mm(groups: Groups, x: Tensor) -> bool:
+    """Whether grouped_mm beats one product for each segment: not where CUDA would wait for it."""
+    if x.device.type != "cuda":
+        return True
+    is_short = len(groups) < _MAX_CUDA_GROUPS
+    return is_short and x.dtype == torch.bfloat16 and has_grouped_products(x.device)
 
 
 def row_gate(rows: RowSpans, scores: Tensor) -> Tensor:
@@ -78,7 +89,7 @@ def row_gate(rows: RowSpans, scores: Tensor) -> Tensor:
     """
     # A sum over hundreds of tokens needs more digits than bfloat16 has.
     means = rows.mean(scores.float().sigmoid()).to(scores.dtype)
-    return means.index_select(0, rows.token_rows.to(scores.device))
+    return means.index_select(0, rows.on(scores.device).token_rows)
 
 
 def gate_scores(groups: Groups, x: Tensor, weights: Tensor, biases: Tensor) -> Tensor:
