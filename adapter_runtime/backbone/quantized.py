@@ -1,8 +1,9 @@
 """Frozen linears in int8: activations quantised token by token, weights channel by channel.
 
-Each token has a scale of its own, so no row's answer depends on its neighbours. The product is
-oneDNN's of unsigned by signed bytes, whose sums are exact; what one scale per token leaves to do
-after it, together with the bias, is one pass over the output.
+Each token has a scale and a zero of its own, so no row's answer depends on its neighbours, and no
+step is lost to values that the token does not have: what follows GELU or a LayerNorm lies far from
+even about zero. The product is oneDNN's of unsigned by signed bytes, whose sums are exact; scale,
+zero and bias take two passes over its output.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from adapter_runtime.backbone.linears import PackedLinear, Packing, is_linear
 from adapter_runtime.errors import SettingsError
 
 _WEIGHT_STEPS = 127
-_STEPS = 127
-STEPS_WITHOUT_VNNI = 63
+_STEPS = 255
+STEPS_WITHOUT_VNNI = 127
 """Before VNNI two products are added in 16 bits, which whole bytes would overflow."""
-_SMALLEST = torch.finfo(torch.float32).tiny
+_SMALLEST = 1e-30  # of a range; a step of it is still no denormal number
 
 
 class Int8Linear(PackedLinear):
@@ -28,7 +29,7 @@ class Int8Linear(PackedLinear):
 
     Args:
         base: the frozen linear, of float32.
-        steps: an activation's largest magnitude as a whole number, 1 to 127.
+        steps: from a token's smallest value to its largest, 1 to 255.
     """
 
     def __init__(self, base: nn.Linear | Conv1D, steps: int) -> None:
@@ -39,6 +40,7 @@ class Int8Linear(PackedLinear):
         # No buffers: they are a copy of the weight, not state of the model.
         self._packed = torch.ops.onednn.qlinear_prepack(whole, None)
         self._scales = scales[:, 0].contiguous()
+        self._sums = whole.sum(1) * self._scales
         self._zeros = torch.zeros(self.out_features, dtype=torch.int32)
         bias: Tensor | None = base.bias
         self._shift = torch.zeros(self.out_features) if bias is None else bias.detach()
@@ -46,12 +48,13 @@ class Int8Linear(PackedLinear):
 
     def product(self, x: Tensor) -> Tensor:
         """`x W + b` on whole numbers."""
-        whole, scales = quantise(x, self._steps)
+        whole, scales, least = quantise(x, self._steps)
         y = torch.ops.onednn.qlinear_pointwise(
-            *(whole, 1.0, self._steps + 1, self._packed, self._scales, self._zeros),
+            *(whole, 1.0, 0, self._packed, self._scales, self._zeros),
             *(None, 1.0, 0, torch.float32, "none", [], ""),
         )
-        return torch.addcmul(self._shift, y, scales, out=y)
+        torch.addcmul(self._shift, y, scales, out=y)
+        return torch.addcmul(y, least, self._sums, out=y)
 
     def gelu_product(self, x: Tensor, form: str) -> Tensor:
         """`gelu(x W + b)` on whole numbers."""
@@ -83,17 +86,18 @@ def has_vnni() -> bool:
     return any(found.get(name, False) for name in names)
 
 
-def quantise(x: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Bytes around `steps + 1` for each token, and what one step of them is worth.
+def quantise(x: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Each token as whole numbers from 0, what one step is worth, and the token's least value.
 
     Args:
         x: states.
-        steps: the largest magnitude as a whole number, 1 to 127.
+        steps: the largest whole number, 1 to 255.
 
-    Shape: `[..., width]` to the same and `[..., 1]`.
+    Shape: `[..., width]` to the same and twice `[..., 1]`.
     """
-    largest = torch.maximum(x.amax(-1, keepdim=True), x.amin(-1, keepdim=True).neg_())
-    scales = largest.clamp_(min=_SMALLEST).div_(steps)
-    whole = (x / scales).round_().to(torch.int8)
-    # Unsigned bytes wrap around, so the sum is right for negative ones too.
-    return whole.view(torch.uint8).add_(steps + 1), scales
+    least = x.amin(-1, keepdim=True)
+    scales = x.amax(-1, keepdim=True).sub_(least).clamp_(min=_SMALLEST).div_(steps)
+    # What is cut off behind the point rounds, for half a step is added before. The way to bytes
+    # is by 16 bits because torch has no vector instructions for the direct one.
+    whole = x.sub(least - scales / 2).div_(scales)
+    return whole.to(torch.int16).to(torch.uint8), scales, least

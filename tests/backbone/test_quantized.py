@@ -40,7 +40,7 @@ def test_each_channel_and_each_token_is_rounded_by_its_own_scale(base):
         found, exact = packed(x), linear(x)
     size = (x.abs().amax(1, keepdim=True)) * packed.weight.abs().amax(1)
     assert isinstance(packed, Int8Linear)
-    assert ((found - exact).abs() <= 0.3 * size).all()
+    assert ((found - exact).abs() <= 0.1 * size).all()
     assert not torch.equal(found, exact)
 
 
@@ -49,15 +49,15 @@ def test_whole_numbers_are_computed_exactly():
     linear = nn.Linear(64, 8, bias=False).requires_grad_(False)
     linear.weight.copy_(torch.randint(-127, 128, (8, 64)).float())
     linear.weight[:, 0] = 127
-    x = torch.randint(-127, 128, (5, 64)).float()
-    x[:, 0] = -127
+    x = torch.randint(-100, 156, (5, 64)).float()
+    x[:, 0], x[:, 1] = -100, 155
     with torch.inference_mode():
-        assert torch.equal(Int8Linear(linear, 127)(x), linear(x))
+        assert torch.equal(Int8Linear(linear, 255)(x), linear(x))
 
 
 def test_a_token_is_quantised_alone():
     """Its neighbours, however large, change no bit of its output."""
-    packed, x = Int8Linear(make_linear(), 127), torch.randn(1, 33, 96)
+    packed, x = Int8Linear(make_linear(), 255), torch.randn(1, 33, 96)
     x[:, 20] *= 1000
     with torch.inference_mode():
         alone = torch.cat([packed(x[:, token : token + 1]) for token in range(33)], 1)
@@ -67,15 +67,15 @@ def test_a_token_is_quantised_alone():
 def test_tokens_of_zeros_and_of_one_sign_are_quantised():
     """No division by zero, and no range is lost to the sign that is not there."""
     x = torch.stack((torch.zeros(16), torch.linspace(0.1, 5, 16), -torch.linspace(0.1, 5, 16)))
-    whole, scales = quantise(x, 127)
-    back = (whole.float() - 128) * scales
-    assert (back - x).abs().amax() <= 5 / 127 / 2 + 1e-6
-    assert whole[0].eq(128).all()
+    whole, scales, least = quantise(x, 255)
+    back = whole.float() * scales + least
+    assert (back - x).abs().amax() <= 5 / 255 / 2 + 1e-6
+    assert whole[1:].amax() == 255
 
 
 def test_gelu_follows_the_product():
     """In both forms."""
-    packed, x = Int8Linear(make_linear(), 127), torch.randn(3, 96)
+    packed, x = Int8Linear(make_linear(), 255), torch.randn(3, 96)
     with torch.inference_mode():
         for form in ("none", "tanh"):
             expected = functional.gelu(packed(x), approximate=form)
@@ -85,7 +85,7 @@ def test_gelu_follows_the_product():
 def test_the_float_weights_stay_for_adapters_and_gradients():
     """DoRA's norms come from them, and outside inference mode the plain linear runs."""
     base, x = make_linear(), torch.randn(3, 96)
-    packed = Int8Linear(base, 127)
+    packed = Int8Linear(base, 255)
     assert packed.weight is base.weight
     assert torch.equal(packed(x), base(x))
 
@@ -97,17 +97,19 @@ from adapter_runtime.backbone.quantized import Int8Linear, STEPS_WITHOUT_VNNI
 linear = nn.Linear(64, 4, bias=False).requires_grad_(False)
 linear.weight.fill_(1.0)
 x = torch.ones(3, 64)
+x[:, 0] = 0
 with torch.inference_mode():
-    print((Int8Linear(linear, STEPS_WITHOUT_VNNI)(x) - 64).abs().max().item() < 1e-3)
+    for steps in (255, STEPS_WITHOUT_VNNI):
+        print((Int8Linear(linear, steps)(x) - 63).abs().max().item() < 1e-3)
 """
 
 
 def test_cpus_without_vnni_do_not_overflow():
-    """Their products are added in pairs in 16 bits, so activations have seven bits there."""
+    """Their products are added in pairs in 16 bits: whole bytes overflow, seven bits do not."""
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}
     command = [sys.executable, "-c", SATURATED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert "True" == done.stdout.strip()
+    assert ["False", "True"] == done.stdout.split()
 
 
 @pytest.mark.parametrize("name", ENCODERS)
