@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from adapter_runtime.residency.pool import DevicePool
 from adapter_runtime.residency.tables import DeviceTables, Methods, Placements
+from adapter_runtime.residency.uploads import bring, brought
 from adapter_runtime.types import Adapter, HeadWeights, PlugPoint
 
 
@@ -79,7 +80,7 @@ class SlotPool(DevicePool[Adapter, Slot]):
     def _place(self, item: Adapter) -> Slot:
         # Tables outlive the forward that first needs them, so they are no inference tensors.
         with torch.inference_mode(False), torch.no_grad():
-            placements = self._tables.place(item)
+            placements = self._tables.place(brought(item, self.device))
         numbers = [place.number for found in placements.values() for place in found]
         return Slot(self._numbers.pop(), placements, hash(tuple(numbers)))
 
@@ -164,9 +165,8 @@ class HeadPool(DevicePool[HeadWeights, Mapping[str, Tensor]]):
 
     def _place(self, item: HeadWeights) -> Mapping[str, Tensor]:
         # Nobody writes weights: where host and device are one memory, one copy serves both.
-        return {
-            name: tensor.to(self._device, torch.float32) for name, tensor in item.tensors.items()
-        }
+        (weights,) = bring([item.tensors], self._device)
+        return {name: tensor.to(self._device, torch.float32) for name, tensor in weights.items()}
 
     def _clear(self, value: Mapping[str, Tensor]) -> None:
         """The tensors go with their last reference."""
