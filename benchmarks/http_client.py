@@ -1,7 +1,8 @@
 """A lean load client: raw sockets, one request in flight per connection.
 
 Reads a job as JSON from standard input and prints the result as JSON; run by `http_load` in a
-process of its own, so that the client's Python does not share a lock with anything measured.
+process of its own, so that the client's Python does not share a lock with anything measured. The
+processor time that it took itself stands in the result.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import cycle
+from typing import Any
 
 import orjson
 import uvloop
@@ -67,7 +69,7 @@ async def drive(
 ) -> dict[str, float]:
     """Requests per second, latencies and errors of one round."""
     loop, source = asyncio.get_running_loop(), cycle(requests)
-    started_s = time.perf_counter()
+    started_s, began_cpu_s = time.perf_counter(), time.process_time()
     opened: list[Connection] = []
     for _ in range(connections):
         connection = Connection(source, started_s + seconds, asyncio.Event())
@@ -75,7 +77,7 @@ async def drive(
         opened.append(connection)
     for connection in opened:
         await connection.closed.wait()
-    took_s = time.perf_counter() - started_s
+    took_s, cpu_s = time.perf_counter() - started_s, time.process_time() - began_cpu_s
     latencies_s = sorted(latency for each in opened for latency in each.latencies_s)
     return {
         "requests_per_s": len(latencies_s) / took_s,
@@ -84,21 +86,33 @@ async def drive(
         "p99_ms": 1000 * latencies_s[int(0.99 * len(latencies_s))],
         "num_requests": len(latencies_s),
         "num_errors": sum(each.num_errors for each in opened),
+        "client_cores": cpu_s / took_s,
     }
 
 
-def request(host: str, task: str, inputs: object, prefix: str = "") -> bytes:
+def request(host: str, path: str, content: object) -> bytes:
     """One request as it goes over the wire."""
-    body = orjson.dumps({"inputs": inputs})
-    lines = f"POST {prefix}/models/{task} HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}"
+    body = orjson.dumps(content)
+    lines = (
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    )
     return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def posts(job: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Paths and bodies: those that are given, or those of calls to tasks."""
+    yield from job.get("posts", ())
+    for task, inputs in job.get("calls", ()):
+        yield f"{job.get('prefix', '')}/models/{task}", {"inputs": inputs}
 
 
 def main() -> None:
     """Load the server as the command line says and print what was seen."""
     job = orjson.loads(sys.stdin.buffer.read())
-    prefix = job.get("prefix", "")
-    requests = [request(job["host"], task, inputs, prefix) for task, inputs in job["calls"]]
+    requests = [request(job["host"], path, content) for path, content in posts(job)]
     round_ = drive(job["host"], job["port"], job["connections"], job["seconds"], requests)
     print(orjson.dumps(uvloop.run(round_)).decode())
 
