@@ -78,7 +78,11 @@ def packed_attention(
             window=sight.window,
             scaling=scaling,
         ), None
-    is_grouped = key.shape[1] != query.shape[1]
+    dtype, is_grouped = query.dtype, key.shape[1] != query.shape[1]
+    if query.device.type == "cpu":  # its kernel takes longer for halves than for their double
+        query, key, value = query.float(), key.float(), value.float()
+    if prefixes is None and position_bias is None:
+        return _alike(query, key, value, routing, sight, scaling, is_grouped).to(dtype), None
     attended = []
     for number, (q, k, v, prefix) in enumerate(
         zip(
@@ -98,7 +102,33 @@ def packed_attention(
             q, k, v, mask, scale=scaling, is_causal=is_causal, enable_gqa=is_grouped
         )
         attended.append(row.transpose(1, 2))
-    return torch.cat(attended, 1), None
+    return torch.cat(attended, 1).to(dtype), None
+
+
+def _alike(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    routing: Routing,
+    sight: Sight,
+    scaling: float | None,
+    is_grouped: bool,
+) -> Tensor:
+    """Attend within each row; neighbours of one length in one call."""
+    runs = routing.spans.alike
+    sizes = [length * count for length, count in runs]
+    attended = []
+    for (length, count), *states in zip(
+        runs, *(x.squeeze(0).split_with_sizes(sizes, 1) for x in (query, key, value)), strict=True
+    ):
+        # A view of [heads, rows x tokens, width] as [rows, heads, tokens, width].
+        q, k, v = (x.unflatten(1, (count, length)).transpose(0, 1) for x in states)
+        mask, is_causal = sight.of_row(length, None, q.device)
+        rows = scaled_dot_product_attention(
+            q, k, v, mask, scale=scaling, is_causal=is_causal, enable_gqa=is_grouped
+        )
+        attended.append(rows.transpose(1, 2).flatten(0, 1))
+    return torch.cat(attended).unsqueeze(0)
 
 
 def _add(bias: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple, Protocol
 
 import torch
@@ -46,6 +46,12 @@ class RowSpans:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @cached_property
+    def alike(self) -> tuple[tuple[int, int], ...]:
+        """Neighbours of one length: that length, and how many they are."""
+        runs = groupby(self.lengths)
+        return tuple((length, sum(1 for _ in run)) for length, run in runs)
 
     def slice(self, first: int, stop: int) -> RowSpans:
         """Rows `first:stop` as spans of their own stream, which starts at the first row."""
@@ -130,12 +136,16 @@ class Groups:
         return from_host(self.ends, self.device, torch.int32)
 
     @cached_property
+    def sizes(self) -> list[int]:
+        """Tokens of each segment."""
+        return [stop - start for start, stop in pairwise((0, *self.ends))]
+
+    @cached_property
     def token_table_rows(self) -> Tensor:
         """The table row of each token. Shape: `[stop - start]`, int64."""
-        counts = [stop - start for start, stop in pairwise((0, *self.ends))]
         # The size is told, because CUDA would wait to count.
         return torch.repeat_interleave(
-            self.row_index, from_host(counts, self.device), output_size=self.ends[-1]
+            self.row_index, from_host(self.sizes, self.device), output_size=self.ends[-1]
         )
 
     @cached_property

@@ -72,7 +72,8 @@ def plan_streams(
     else:
         streams = _group_lengths(rows, num_streams)
     for stream in streams:
-        stream.sort(key=lambda shared: order(shared.composition))
+        # Neighbours of one length attend in one call.
+        stream.sort(key=lambda shared: (order(shared.composition), shared.length))
     return streams
 
 
