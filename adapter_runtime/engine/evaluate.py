@@ -32,6 +32,10 @@ class ModuleUnit(Protocol):
         """The module's output after the chain."""
         ...
 
+    def alone(self, x: Tensor, y: Tensor, base: nn.Module) -> Tensor:
+        """The module's output where it is the whole chain."""
+        ...
+
 
 class SublayerUnit(Protocol):
     """One adapter at a sublayer point, or a fusion layer, bound to its tokens."""
@@ -46,6 +50,10 @@ class SublayerUnit(Protocol):
 
     def finish(self, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor) -> Tensor:
         """The sublayer's output."""
+        ...
+
+    def close(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+        """The sublayer's output where it is the whole chain."""
         ...
 
     def mix(self, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
@@ -66,6 +74,9 @@ def after_module(
 ) -> Tensor:
     """The module's output; may write into y where the units do."""
     for node in nodes:
+        if isinstance(node, Link):
+            y = node.unit.alone(x, y, base)
+            continue
         hidden, last = _step(node, x, None, None)
         assert hidden is not None, _EMPTY
         assert last is not None, _EMPTY
@@ -97,7 +108,9 @@ def _weighted(node: Mean[object], results: Sequence[Tensor]) -> Tensor:
 
 
 def sublayer(node: Node[SublayerUnit], h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
-    """The sublayer's output. Shape: `[tokens, width]` each."""
+    """The sublayer's output; may write into h. Shape: `[tokens, width]` each."""
+    if isinstance(node, Link):
+        return node.unit.close(h, residual, norm)
     end = _Sublayer(residual, norm).run(node, _State(h, None, None))
     assert end.last is not None, _EMPTY
     return end.last.finish(end.h, residual, norm, h)

@@ -92,6 +92,15 @@ class _PartUnit:
         """The output after the chain."""
         return cast(Tensor, self.method.finish(self.part, *states))
 
+    def alone(self, x: Tensor, y: Tensor, base: nn.Module) -> Tensor:
+        """The module's output by this Part alone."""
+        return self.finish(y, self.step(x, None), base)
+
+    def close(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+        """The sublayer's output by this Part alone."""
+        applied = self.apply(self.enter(h, residual, norm))
+        return self.finish(applied.h, residual, norm, h)
+
     def prefixes(self, x: Tensor) -> Sequence[Prefix]:
         """Keys and values before those of each row."""
         return cast(Sequence[Prefix], self.method.prefixes(self.part, x, self.rows))

@@ -62,6 +62,10 @@ class ModuleTableUnit(TableUnit):
         """The module's output after the chain; may write into y."""
         return cast(Tensor, self.table.finish(self.groups, y, hidden))
 
+    def alone(self, x: Tensor, y: Tensor, base: nn.Module) -> Tensor:
+        """The module's output where it is the whole chain; may write into y."""
+        return cast(Tensor, self.table.alone(self.groups, x, y))
+
 
 class SublayerTableUnit(TableUnit):
     """A unit at a sublayer point."""
@@ -71,6 +75,10 @@ class SublayerTableUnit(TableUnit):
     def finish(self, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor) -> Tensor:
         """The sublayer's output by the rule of this table's flags."""
         return cast(Tensor, self.table.finish(self.groups, h, residual, norm, start))
+
+    def close(self, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+        """The sublayer's output where it is the whole chain; may write into h."""
+        return cast(Tensor, self.table.close(self.groups, h, residual, norm))
 
 
 @dataclass(frozen=True, slots=True)

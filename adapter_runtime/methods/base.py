@@ -81,6 +81,10 @@ class ModuleTable(Table, Protocol):
         """The module's output after the chain; may write into y."""
         ...
 
+    def alone(self, groups: Groups, x: Tensor, y: Tensor) -> Tensor:
+        """`step` and `finish` of a chain of one link; may write into y."""
+        ...
+
 
 class SublayerTable(Table, Protocol):
     """A table at a sublayer point: the fast path over segments."""
@@ -97,6 +101,10 @@ class SublayerTable(Table, Protocol):
         self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module, start: Tensor
     ) -> Tensor:
         """The sublayer's output, by the rule of the last adapter."""
+        ...
+
+    def close(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+        """`enter`, `apply` and `finish` of a chain of one adapter; may write into h."""
         ...
 
 

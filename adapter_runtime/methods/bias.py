@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.stacks import StackedParts, StackedTable
+from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable
 from adapter_runtime.types import Part
 
 
@@ -28,7 +28,7 @@ def _base_bias(base: nn.Module) -> Tensor:
     return bias
 
 
-class BiasTable(StackedParts):
+class BiasTable(StackedModuleParts):
     """Stacked differences from the frozen bias, so that adding them replaces it."""
 
     def __init__(self, base: nn.Module, device: torch.device, dtype: torch.dtype) -> None:

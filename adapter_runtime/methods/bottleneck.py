@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +16,8 @@ from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import Applied, CommonMethod, Entry
-from adapter_runtime.methods.stacks import (
-    StackedParts,
-    StackedTable,
-    activation,
-    bucket,
-    grouped_down,
-    grouped_up,
-    row_gate,
-)
+from adapter_runtime.methods.products import add_grouped_up, grouped_down, grouped_up
+from adapter_runtime.methods.stacks import StackedParts, StackedTable, activation, bucket, row_gate
 from adapter_runtime.types import Part
 
 _INNER_NORM_EPS = 1e-5
@@ -86,6 +80,19 @@ def _finish(
     return output
 
 
+def _open(
+    settings: BottleneckSettings, h: Tensor, residual: Tensor, norm: nn.Module
+) -> tuple[Tensor, Tensor]:
+    """A new tensor of all that stands beside a lone block's product, and what the block reads."""
+    is_around = settings.original_ln_before and settings.original_ln_after
+    if is_around and settings.residual_before_ln is True and not settings.is_parallel:
+        total = h + residual
+        return total, norm(total)
+    z, block_residual, _ = _enter(settings, h, residual, norm)
+    beside = h if settings.is_parallel else block_residual
+    return beside + residual if settings.original_ln_after else beside.clone(), z
+
+
 class BottleneckTable(StackedParts):
     """Stacked blocks, width padded to a bucket; scaling and `ln_before` are folded in."""
 
@@ -145,15 +152,29 @@ class BottleneckTable(StackedParts):
         """The sublayer's output by the rule of this table's flags."""
         return _finish(self._settings, h, residual, norm, start)
 
-    def _up(self, groups: Groups, z: Tensor) -> Tensor:
-        stacks = self._stacks
+    def close(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Tensor:
+        """The sublayer's output by one block; where nothing stands between, all sums are one."""
+        settings, stacks = self._settings, self._stacks
+        if settings.use_gating or settings.ln_after:
+            applied = self.apply(groups, self.enter(groups, h, residual, norm))
+            return self.finish(groups, applied.h, residual, norm, h)
+        total, z = _open(settings, h, residual, norm)
+        add_grouped_up(groups, total, self._narrow(groups, z), stacks["up_weight"])
+        total += groups.per_token(stacks["up_bias"])
+        return cast(Tensor, norm(total)) if settings.original_ln_after else total
+
+    def _narrow(self, groups: Groups, z: Tensor) -> Tensor:
         if self._settings.ln_before:
             z = functional.layer_norm(z, z.shape[-1:], eps=_INNER_NORM_EPS)
-        down = grouped_down(groups, z, stacks["down_weight"])
-        down += groups.per_token(stacks["down_bias"])
-        up = grouped_up(groups, self._activation(down), stacks["up_weight"])
-        up += groups.per_token(stacks["up_bias"])
-        return up
+        down = grouped_down(groups, z, self._stacks["down_weight"])
+        down += groups.per_token(self._stacks["down_bias"])
+        activated: Tensor = self._activation(down)
+        return activated
+
+    def _up(self, groups: Groups, z: Tensor) -> Tensor:
+        up = grouped_up(groups, self._narrow(groups, z), self._stacks["up_weight"])
+        up += groups.per_token(self._stacks["up_bias"])
+        return up.to(z.dtype)
 
     def _gated(self, groups: Groups, z: Tensor, up: Tensor) -> Tensor:
         if not self._settings.use_gating:

@@ -17,13 +17,12 @@ from transformers.pytorch_utils import Conv1D
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.products import grouped_down, grouped_up
 from adapter_runtime.methods.stacks import (
-    StackedParts,
+    StackedModuleParts,
     StackedTable,
     bucket,
     gate_scores,
-    grouped_down,
-    grouped_up,
     row_gate,
     spread,
 )
@@ -74,7 +73,7 @@ def _kept_bias(part: Part, base: nn.Module) -> Tensor | None:
     return bias.detach()
 
 
-class DoraTable(StackedParts):
+class DoraTable(StackedModuleParts):
     """Stacked factors, rank padded to a bucket; scale and lengths are folded in."""
 
     def __init__(

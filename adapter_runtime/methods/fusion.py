@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups
 from adapter_runtime.methods.base import CommonMethod, Entry
-from adapter_runtime.methods.stacks import StackedParts, StackedTable, grouped_down
+from adapter_runtime.methods.products import grouped_down
+from adapter_runtime.methods.stacks import StackedParts, StackedTable
 from adapter_runtime.types import Part
 
 PROJECTIONS = ("query", "key", "value")

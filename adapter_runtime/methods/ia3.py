@@ -15,7 +15,13 @@ from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.stacks import StackedParts, StackedTable, gate_scores, row_gate, spread
+from adapter_runtime.methods.stacks import (
+    StackedModuleParts,
+    StackedTable,
+    gate_scores,
+    row_gate,
+    spread,
+)
 from adapter_runtime.types import Part
 
 GATES = ("gate_weight", "gate_bias")
@@ -44,7 +50,7 @@ def _factors(part: Part) -> Tensor:
     return part.tensors["scale"] * (1.0 if settings.use_gating else settings.alpha)
 
 
-class Ia3Table(StackedParts):
+class Ia3Table(StackedModuleParts):
     """Stacked factors, alpha folded in."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:

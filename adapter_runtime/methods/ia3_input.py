@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.stacks import StackedParts, StackedTable
+from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable
 from adapter_runtime.types import Part
 
 
@@ -22,7 +22,7 @@ class Ia3InputSettings:
     """Factors of an input have no settings."""
 
 
-class Ia3InputTable(StackedParts):
+class Ia3InputTable(StackedModuleParts):
     """Stacked factors of a linear's input."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:

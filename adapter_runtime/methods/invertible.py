@@ -15,13 +15,8 @@ from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.stacks import (
-    StackedParts,
-    StackedTable,
-    activation,
-    bucket,
-    grouped_down,
-)
+from adapter_runtime.methods.products import grouped_down
+from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable, activation, bucket
 from adapter_runtime.types import Part
 
 Net = Callable[[Tensor], Tensor]
@@ -41,7 +36,7 @@ class InvertibleSettings:
     is_inverse: bool = False
 
 
-class InvertibleTable(StackedParts):
+class InvertibleTable(StackedModuleParts):
     """Stacked nets of blocks with equal settings and widths.
 
     The width between a net's linears is padded to a bucket: the columns of zeros behind it let
@@ -74,7 +69,7 @@ class InvertibleTable(StackedParts):
             x = grouped_down(groups, x.contiguous(), self._stacks[f"{net}_{layer}_weight"])
             x = x + groups.per_token(self._stacks[f"{net}_{layer}_bias"])
             x = self._activation(x) if layer == "down" else x
-        return x
+        return x.to(self._stacks["f_up_bias"].dtype)
 
     def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
         """The changed states in the place of y."""

@@ -14,13 +14,12 @@ from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
+from adapter_runtime.methods.products import add_grouped_up, grouped_down, grouped_up
 from adapter_runtime.methods.stacks import (
-    StackedParts,
+    StackedModuleParts,
     StackedTable,
     bucket,
     gate_scores,
-    grouped_down,
-    grouped_up,
     row_gate,
     spread,
 )
@@ -49,7 +48,7 @@ def _settings(part: Part) -> LoraSettings:
     return part.settings
 
 
-class LoraTable(StackedParts):
+class LoraTable(StackedModuleParts):
     """Stacked factors, rank padded to a bucket, the scale folded into the up-projection."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
@@ -91,6 +90,13 @@ class LoraTable(StackedParts):
     def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
         """The linear's output plus the chain's product; writes into y."""
         return y.add_(hidden)
+
+    def alone(self, groups: Groups, x: Tensor, y: Tensor) -> Tensor:
+        """The linear's output plus the product; adds while it multiplies."""
+        if "bias" in self._stacks or "gate_weight" in self._stacks:
+            return super().alone(groups, x, y)
+        narrow = grouped_down(groups, x, self._stacks["down"])
+        return add_grouped_up(groups, y, narrow, self._stacks["up"])
 
 
 class Lora(CommonMethod):

@@ -14,13 +14,8 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.stacks import (
-    StackedParts,
-    StackedTable,
-    bucket,
-    embedding_scale,
-    grouped_up,
-)
+from adapter_runtime.methods.products import grouped_up
+from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable, bucket, embedding_scale
 from adapter_runtime.types import Part
 
 
@@ -51,7 +46,7 @@ def _gain(part: Part, base: nn.Module) -> Tensor:
     return tensors["magnitude"] / norm
 
 
-class LoraEmbeddingTable(StackedParts):
+class LoraEmbeddingTable(StackedModuleParts):
     """Stacked factors, rank padded to a bucket, all scales folded into the up-projection.
 
     Args:

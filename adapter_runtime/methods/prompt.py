@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.stacks import StackedParts, StackedTable
+from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable
 from adapter_runtime.types import Part, RowExtension, Site
 
 
@@ -34,7 +34,7 @@ class PromptSettings:
     reads_types: bool = True
 
 
-class PromptTable(StackedParts):
+class PromptTable(StackedModuleParts):
     """Stacked vectors of prompts with equal place and length."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:

@@ -15,14 +15,8 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.stacks import (
-    StackedParts,
-    StackedTable,
-    activation,
-    bucket,
-    grouped_down,
-    grouped_up,
-)
+from adapter_runtime.methods.products import add_grouped_up, grouped_down
+from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable, activation, bucket
 from adapter_runtime.types import Part
 
 Places = tuple[tuple[int, int], ...]
@@ -85,7 +79,7 @@ def edited(
     return tuple(units[0]), tuple(units[1])
 
 
-class ReftTable(StackedParts):
+class ReftTable(StackedModuleParts):
     """Stacked units, rank padded to a bucket."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
@@ -131,7 +125,7 @@ class ReftTable(StackedParts):
         source = self._activation(source)
         if self._settings.subtracts:
             source = source - grouped_down(chosen, states, stacks[f"projection_{unit}"])
-        return states + grouped_up(chosen, source, stacks[f"projection_{unit}"])
+        return add_grouped_up(chosen, states, source, stacks[f"projection_{unit}"])
 
 
 class Reft(CommonMethod):

@@ -17,7 +17,8 @@ from torch.nn import functional
 from adapter_runtime.backbone.linears import is_linear, weight_shape
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod, ModuleTable
-from adapter_runtime.methods.stacks import StackedParts, StackedTable, embedding_scale, grouped_down
+from adapter_runtime.methods.products import grouped_down
+from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable, embedding_scale
 from adapter_runtime.sites import EMBEDDING_SITES
 from adapter_runtime.types import Part
 
@@ -58,7 +59,7 @@ def _forward(base: nn.Module, x: Tensor, tensors: Mapping[str, Tensor]) -> Tenso
     return _normed(base, x) * tensors["weight"] + tensors.get("bias", 0.0)
 
 
-class ReplacementTable(StackedParts):
+class ReplacementTable(StackedModuleParts):
     """Stacked weights of a linear or a norm; the identity is the frozen module's own.
 
     Args:
@@ -136,6 +137,10 @@ class EmbeddingReplacementTable:
     def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
         """The replaced table's vectors."""
         return hidden
+
+    def alone(self, groups: Groups, x: Tensor, y: Tensor) -> Tensor:
+        """The replaced table's vectors."""
+        return self.step(groups, x, None)
 
 
 class Replacement(CommonMethod):

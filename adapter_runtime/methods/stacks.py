@@ -1,21 +1,16 @@
-"""Device tables of stacked weights, and the products that read them by segment."""
+"""Device tables of stacked weights, and what reads them token by token."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers.activations import ACT2FN
 
-from adapter_runtime.backbone.cuda import has_grouped_products
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.types import Part
-
-_ALIGNED_BYTES = 16
-_MAX_CUDA_GROUPS = 1024
 
 
 def bucket(width: int) -> int:
@@ -40,46 +35,6 @@ def activation(name: str) -> nn.Module:
 def embedding_scale(base: nn.Module) -> float:
     """What an embedding table multiplies its vectors by."""
     return float(getattr(base, "embed_scale", None) or 1.0)
-
-
-def grouped_down(groups: Groups, x: Tensor, stacked: Tensor) -> Tensor:
-    """Each segment times its own wide-to-narrow matrix.
-
-    These are stored as `nn.Linear` stores them: reading rows along the wide side takes half the
-    time of reading them along the narrow one.
-
-    Shape: `[tokens, in]` and `[table, out, in]` to `[tokens, out]`.
-    """
-    if len(groups) == 1:
-        return x @ stacked[groups.table_rows[0]].t()
-    return _grouped(groups, x, groups.select(stacked).transpose(1, 2))
-
-
-def grouped_up(groups: Groups, x: Tensor, stacked: Tensor) -> Tensor:
-    """Each segment times its own narrow-to-wide matrix.
-
-    Shape: `[tokens, in]` and `[table, in, out]` to `[tokens, out]`.
-    """
-    if len(groups) == 1:
-        return x @ stacked[groups.table_rows[0]]
-    return _grouped(groups, x, groups.select(stacked))
-
-
-def _grouped(groups: Groups, x: Tensor, weights: Tensor) -> Tensor:
-    # grouped_mm refuses widths that are no multiple of 16 bytes: only tiny test models have them.
-    is_aligned = all(size * x.element_size() % _ALIGNED_BYTES == 0 for size in weights.shape[1:])
-    if is_aligned and _has_grouped_mm(groups, x):
-        return functional.grouped_mm(x, weights, offs=groups.offsets)
-    bounds = pairwise((0, *groups.ends))
-    return torch.cat([x[a:b] @ weight for (a, b), weight in zip(bounds, weights, strict=True)])
-
-
-def _has_grouped_mm(groups: Groups, x: Tensor) -> bool:
-    """Whether grouped_mm beats one product for each segment: not where CUDA would wait for it."""
-    if x.device.type != "cuda":
-        return True
-    is_short = len(groups) < _MAX_CUDA_GROUPS
-    return is_short and x.dtype == torch.bfloat16 and has_grouped_products(x.device)
 
 
 def row_gate(rows: RowSpans, scores: Tensor) -> Tensor:
@@ -216,6 +171,22 @@ class StackedParts:
         """Make a row the identity again."""
         self._stacks.clear(row)
 
+
+class StackedModuleParts(StackedParts, ABC):
+    """Stacked Parts at a module point."""
+
     def before(self, groups: Groups, x: Tensor) -> Tensor:
         """The module's input, unchanged."""
         return x
+
+    @abstractmethod
+    def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
+        """One link of the chain."""
+
+    @abstractmethod
+    def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
+        """The module's output after the chain."""
+
+    def alone(self, groups: Groups, x: Tensor, y: Tensor) -> Tensor:
+        """A chain of one link."""
+        return self.finish(groups, y, self.step(groups, x, None))

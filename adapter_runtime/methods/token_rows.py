@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.stacks import StackedParts, StackedTable, bucket, embedding_scale
+from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable, bucket, embedding_scale
 from adapter_runtime.types import Part
 
 _NOBODY = -1.0
@@ -36,7 +36,7 @@ def _settings(part: Part) -> TokenRowsSettings:
     return part.settings
 
 
-class TokenRowsTable(StackedParts):
+class TokenRowsTable(StackedModuleParts):
     """Stacked ids and vectors, their number padded to a bucket."""
 
     def __init__(
