@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
+from adapter_runtime.backbone import quantized
 from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.backbone.quantized import Int8Linear, int8_packing, quantise
 from adapter_runtime.backbone.routing import Routing, RowSpans
@@ -136,3 +137,20 @@ def test_rows_run_in_int8(name):
         expected = output(name, row).last_hidden_state[0]
         assert 1e-6 < largest_gap(one, expected) < 0.3
         assert largest_gap(one, other) <= (0 if backbone.layout == "packed" else 0.02)
+
+
+def test_linears_that_read_the_same_states_quantise_them_once(monkeypatch):
+    """Others, even of equal shape and in the same memory, are quantised anew."""
+    calls = []
+    monkeypatch.setattr(
+        quantized, "quantise", lambda x, steps: calls.append(x.shape) or quantise(x, steps)
+    )
+    one, other = (Int8Linear(make_linear(), 255) for _ in range(2))
+    with torch.inference_mode():
+        for _ in range(3):
+            x = torch.randn(4, 96)
+            expected = one(x.clone())
+            assert torch.equal(one(x), expected)
+            assert torch.equal(other(x), expected)
+            del x
+    assert len(calls) == 6
