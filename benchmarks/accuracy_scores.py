@@ -6,6 +6,7 @@ denominator, and a task's value is the sum of one over the sum of the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -113,3 +114,9 @@ def changed_share(metric: Metric, answers: Sequence[Any], others: Sequence[Any])
         for one, other in zip(metric.units(answer), metric.units(another), strict=True)
     ]
     return sum(one != other for one, other in pairs) / max(1, len(pairs))
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    """The cosine of two vectors."""
+    above = sum(a * b for a, b in zip(one, other, strict=True))
+    return above / (math.hypot(*one) * math.hypot(*other))

@@ -12,7 +12,6 @@ against float32's by their cosine.
 from __future__ import annotations
 
 import json
-import math
 import random
 import re
 import statistics
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from adapter_runtime import PolyheadError, WorkItem
-from benchmarks.accuracy_scores import METRICS, changed_share, value
+from benchmarks.accuracy_scores import METRICS, changed_share, cosine, value
 from benchmarks.results import Result, arguments, finish, machine_facts
 from serving.opening import Opened, open_catalog, open_tasks
 from serving.settings import load_settings
@@ -97,12 +96,6 @@ def ask(opened: Opened, task: str, inputs: Sequence[Any]) -> list[Any]:
             own = [next(outcomes) for _ in encoded[at].rows]
             answers[at] = engine.decode(version, encoded[at], own)  # type: ignore[arg-type]
     return [answers[at] for at in range(len(encoded))]
-
-
-def cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    """The cosine of two vectors."""
-    above = sum(a * b for a, b in zip(one, other, strict=True))
-    return above / (math.hypot(*one) * math.hypot(*other))
 
 
 def judged(

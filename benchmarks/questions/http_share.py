@@ -26,8 +26,8 @@ from serving.opening import Opened
 Round = dict[str, float]
 REACH, CROWD = 0.90, 16
 NOTES = (
-    "`engine` is encode, run and decode one after the other, in batches of 32 calls; `run` is the "
-    "forwards alone.",
+    "`engine` is encode, run and decode in batches of 32 calls: the better of one batch after the "
+    "other, dealt to all cores, and of one caller for each lane.",
     "`client_cores` is what the client took of the cores that server and engine share.",
     "`share_by_cpu` is the engine's processor time per call over the server's per request: the "
     "share that would be left if the client ran elsewhere.",
@@ -55,7 +55,6 @@ def one_round(
         "client_cores": found["client_cores"],
         "server_cpu_ms": server_ms,
         "share_of_engine": found["requests_per_s"] / alone["engine"],
-        "share_of_run": found["requests_per_s"] / alone["run"],
         "share_by_cpu": alone["engine_cpu_ms"] / server_ms,
     }
 
