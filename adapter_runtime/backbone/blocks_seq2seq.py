@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -64,20 +63,22 @@ class SequenceLayer(nn.Module):
         return closed
 
 
-def shift_right(ids: Tensor, spans: RowSpans, first: Callable[[Tensor], int]) -> Tensor:
+FirstTokens = Callable[[Tensor, RowSpans], Tensor]
+"""The token before each row of a packed stream. Shape: `[tokens]` to `[rows]`."""
+
+
+def shift_right(ids: Tensor, spans: RowSpans, first: FirstTokens) -> Tensor:
     """Each row moved one token to the right: what the decoder reads of the encoder's input.
 
     Args:
         ids: the packed stream.
         spans: its rows.
-        first: the token before a row, from the row.
+        first: the token before each row.
 
     Shape: `[1, tokens]` to `[1, tokens]`.
     """
     shifted = ids.roll(1, 1)
-    stops = (start + length for start, length in zip(spans.starts, spans.lengths, strict=True))
-    firsts = [first(ids[0, start:stop]) for start, stop in zip(spans.starts, stops, strict=True)]
-    shifted[0, list(spans.starts)] = torch.tensor(firsts, device=ids.device)
+    shifted[0, spans.on(ids.device).starts] = first(ids[0], spans)
     return shifted
 
 
@@ -88,12 +89,12 @@ def row_shifts(positions: Tensor, spans: RowSpans, first: int) -> Tensor:
 
     Shape: `[1, tokens]` to `[1, tokens]`.
     """
-    starts = torch.tensor(spans.starts, device=positions.device)
-    moved = positions[0, starts] - first
-    return moved[spans.token_rows.to(positions.device)].unsqueeze(0)
+    placed = spans.on(positions.device)
+    moved = positions[0, placed.starts] - first
+    return moved[placed.token_rows].unsqueeze(0)
 
 
-def start_token(model: PreTrainedModel) -> Callable[[Tensor], int]:
+def start_token(model: PreTrainedModel) -> FirstTokens:
     """The rule of BART and T5: every row starts with one token that the config names.
 
     Raises:
@@ -105,12 +106,20 @@ def start_token(model: PreTrainedModel) -> Callable[[Tensor], int]:
             "The backbone's config.json names no decoder_start_token_id; add the one that it was "
             "trained with, for T5 that of padding."
         )
-    return lambda _row: int(token)
+    return lambda ids, spans: ids.new_full((len(spans),), int(token))
 
 
-def last_token(padding: int) -> Callable[[Tensor], int]:
+def last_token(padding: int) -> FirstTokens:
     """The rule of mBART and PLBART: a row's last token, counted without padding, wraps around."""
-    return lambda row: int(row[int(row.ne(padding).sum()) - 1])
+
+    def last(ids: Tensor, spans: RowSpans) -> Tensor:
+        """The token at the number of those that are no padding; the last of a row without any."""
+        placed = spans.on(ids.device)
+        is_text = ids.ne(padding).long()
+        counts = is_text.new_zeros(len(spans)).index_add_(0, placed.token_rows, is_text)
+        return ids[placed.starts + counts.where(counts > 0, placed.lengths) - 1]
+
+    return last
 
 
 def each_layer(

@@ -68,6 +68,11 @@ class PlacedSpans:
         return None if real is None else to_device(real, self._device)
 
     @cached_property
+    def starts(self) -> Tensor:
+        """The first token of each row. Shape: `[rows]`, int64."""
+        return from_host(self._spans.starts, self._device)
+
+    @cached_property
     def lengths(self) -> Tensor:
         """Real tokens of each row. Shape: `[rows]`, int64."""
         return from_host(self._spans.lengths, self._device)

@@ -71,7 +71,8 @@ class RowSpans:
         """The row of each token; padding belongs to the row before it. Shape: `[tokens]`."""
         bounds = [*self.starts, self.num_tokens]
         counts = torch.tensor([stop - start for start, stop in pairwise(bounds)])
-        return torch.repeat_interleave(torch.arange(len(self)), counts)
+        num_tokens = self.num_tokens - self.starts[0]
+        return torch.repeat_interleave(torch.arange(len(self)), counts, output_size=num_tokens)
 
     @cached_property
     def real_tokens(self) -> Tensor | None:

@@ -9,6 +9,7 @@ from typing import cast
 from torch import Tensor
 
 from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.points import IDENTITY
 from adapter_runtime.backbone.routing import ModuleWork, Routing, RowSpans
 from adapter_runtime.backbone.wrap import VOCABULARY
@@ -70,7 +71,8 @@ class StreamStates:
         """
         ones = RowSpans(range(len(places)), [1] * len(places), len(places))
         work = self._router.route([self._compositions[place] for place in places], ones)
-        first_tokens = self._hidden[[self.starts[place] for place in places]]
+        starts = from_host([self.starts[place] for place in places], self._hidden.device)
+        first_tokens = self._hidden.index_select(0, starts)
         return self.backbone.pool(first_tokens, Routing(self.backbone.layout, ones, work)).float()
 
     def invert(self, places: Sequence[int], x: Tensor) -> Tensor:

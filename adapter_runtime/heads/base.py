@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.tokenizer import Tokenizer
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow, Row
 
@@ -57,7 +58,7 @@ class HeadStates:
 
     def first_tokens(self) -> Tensor:
         """Hidden state of each row's first token, virtual or not. Shape: `[rows, width]`."""
-        return self.hidden[torch.tensor(self.starts, device=self.hidden.device)]
+        return self.hidden[from_host(self.starts, self.hidden.device)]
 
 
 def _text_states(states: Tensor, row: Row) -> Tensor:

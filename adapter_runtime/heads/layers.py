@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.errors import RowFailed
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.types import Row
@@ -125,7 +126,7 @@ def row_vectors(settings: StackSettings, states: HeadStates) -> Tensor:
         return torch.stack([row.mean(0) for row in states.rows()])
     places = [_place(settings, row) for row in states.inputs]
     chosen = [start + place for start, place in zip(states.starts, places, strict=True)]
-    return states.hidden[torch.tensor(chosen, device=states.hidden.device)]
+    return states.hidden[from_host(chosen, states.hidden.device)]
 
 
 def _place(settings: StackSettings, row: Row) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from adapter_runtime.backbone.placed import from_host, to_device
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable
@@ -44,12 +45,13 @@ class PromptTable(StackedModuleParts):
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """Each row's vectors. Shape: `[rows, length, width]`."""
-        table_rows = torch.tensor(groups.row_table_rows, device=groups.device)
+        table_rows = from_host(groups.row_table_rows, groups.device)
         return self._stacks["vectors"].index_select(0, table_rows)
 
     def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
         """The embeddings with the rows' vectors in their places; writes into y."""
-        y[_places(groups.spans, self._place, hidden.shape[1]).to(y.device)] = hidden
+        places = _places(groups.spans, self._place, hidden.shape[1])
+        y[to_device(places, y.device)] = hidden
         return y
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.products import add_grouped_up, grouped_down
@@ -106,7 +107,7 @@ class ReftTable(StackedModuleParts):
     def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
         """The states with the edited ones in their places; writes into y."""
         targets = [target for places in self._places(groups) for _, target in places]
-        return y.index_copy_(0, torch.tensor(targets, dtype=torch.long, device=y.device), hidden)
+        return y.index_copy_(0, from_host(targets, y.device), hidden)
 
     def _places(self, groups: Groups) -> tuple[Places, Places]:
         spans, settings = groups.spans, self._settings
@@ -116,7 +117,7 @@ class ReftTable(StackedModuleParts):
         if not places:
             return x[:0]
         sources = [source for source, _ in places]
-        states = x.index_select(0, torch.tensor(sources, device=x.device))
+        states = x.index_select(0, from_host(sources, x.device))
         ends = [bisect_right(sources, end - 1) for end in groups.ends]
         chosen = Groups(0, len(sources), groups.table_rows, ends, groups.spans, groups.device)
         stacks = self._stacks

@@ -35,7 +35,7 @@ def call_esm(model: Any, inputs: Mapping[str, Any], spans: RowSpans) -> Tensor:
 def _compensated(vectors: Tensor, is_mask: Tensor, spans: RowSpans) -> Tensor:
     """Masks as zeros, and each row scaled by how many of its tokens they leave."""
     share = spans.mean(is_mask.view(-1, 1).to(vectors.dtype))
-    left = (1 - share)[spans.token_rows.to(share.device)].view(1, -1, 1)
+    left = (1 - share)[spans.on(share.device).token_rows].view(1, -1, 1)
     return vectors.masked_fill(is_mask.unsqueeze(-1), 0.0) * (1 - _TRAINED_MASKS) / left
 
 
