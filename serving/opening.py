@@ -25,6 +25,7 @@ Catalog = tuple[CatalogStore, TaskFile]
 THREAD_PLAN: Mapping[str, str] = MappingProxyType(
     {
         "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "PASSIVE",
         "GOMP_SPINCOUNT": "0",
         "KMP_BLOCKTIME": "0",

@@ -48,7 +48,13 @@ class StreamThreads:
                 done.set_result(None)
 
     def run(self, works: Sequence[Work]) -> list[BaseException | None]:
-        """Run works side by side, first ones first, and wait for all; one error or None each."""
+        """Run works side by side, first ones first, and wait for all; one error or None each.
+
+        One work runs on a caller whose own thread computes single-threaded: two threads that hand
+        every batch to and fro would wait for the interpreter's lock each time.
+        """
+        if len(works) == 1 and torch.get_num_threads() == 1:
+            return [_outcome(works[0])]
         flights: list[Future[None]] = [Future() for _ in works]
         for work, done, core in zip(works, flights, self._homes(len(works)), strict=True):
             self._queue.put((work, done, core))

@@ -25,6 +25,22 @@ def test_every_work_runs_single_threaded_off_the_callers_thread(streams):
     assert before == torch.get_num_threads()
 
 
+@pytest.mark.parametrize(("count", "is_own"), ((2, False), (1, True)))
+def test_one_work_stays_on_a_single_threaded_caller(streams, count, is_own):
+    """Handing it over would cost more than it brings; a caller with many threads hands it over."""
+    seen = []
+
+    def call():
+        torch.set_num_threads(count)
+        streams.run([lambda: seen.append(threading.get_ident())])
+        seen.append(threading.get_ident())
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    assert (seen[0] == seen[1]) == is_own
+
+
 def test_works_run_side_by_side():
     """Two works that wait for each other both end."""
     streams, meeting = StreamThreads(2), threading.Barrier(2, timeout=10)
