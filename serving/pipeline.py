@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 from adapter_runtime import Engine
 from serving.admission.permits import Permits
@@ -17,8 +17,12 @@ from serving.scheduler.loop import BatchLimits, BatchLoop
 from serving.scheduler.running import Listener
 from serving.service import Answer
 from serving.settings import Settings
-from serving.workers import Deliveries, Workers
+from serving.workers import Chore, Deliveries, Workers
 
+_SHARE = 8
+"""Answers that a worker decodes before it delivers them."""
+
+Thing = TypeVar("Thing")
 Hear = Callable[[Callable[[Sequence[Entry]], None]], Listener]
 
 
@@ -83,22 +87,27 @@ class Pipeline:
             job.abandon()
 
     def _encode(self, job: Job) -> None:
-        """Turn a job's inputs into queued rows. On a worker."""
+        """Turn a Job's inputs into queued rows. On a worker."""
+        entries = self._encoded(job)
+        if entries:
+            self.loop.submit([entry for entry in entries if not entry.is_finished])
+            self._decode([entry for entry in entries if entry.is_finished])
+
+    def _encoded(self, job: Job) -> list[Entry]:
+        """A Job's entries; none where nobody waits for them any more."""
         if job.is_abandoned:
-            return
+            return []
         started_s = self._clock()
         try:
             entries = self._entries(job)
         except Exception as error:
             self._deliveries.put(partial(job.fail, error))
-            return
+            return []
         now_s = self._clock()
         job.encode_s = now_s - started_s
         for entry in entries:
             entry.queued_s = entry.started_s = now_s
-        if job.attach(entries):
-            self.loop.submit([entry for entry in entries if not entry.is_finished])
-            self._decode([entry for entry in entries if entry.is_finished])
+        return entries if job.attach(entries) else []
 
     def _entries(self, job: Job) -> list[Entry]:
         """All items, encoded; room for their rows is taken one by one, before the next are made."""
@@ -122,26 +131,31 @@ class Pipeline:
         return Entry(job.version, encoded, 0.0, job.deadline_s, owner=owner, is_low=job.is_low)
 
     def _finished(self, entries: Sequence[Entry]) -> None:
-        """Hand finished entries to a worker at once, so that the device is not kept waiting."""
-        self._workers.do(partial(self._decode, entries))
+        """Hand finished entries to workers at once, so that the device is not kept waiting."""
+        for some in _shares(entries):
+            self._workers.do(partial(self._decode, some))
 
     def _decode(self, entries: Sequence[Entry]) -> None:
-        """Turn finished entries into answers. On a worker."""
-        for entry in entries:
-            job, index = cast("tuple[Job, int]", entry.owner)
-            if job.is_abandoned:
-                continue
-            try:
-                if entry.error is not None:
-                    raise entry.error
-                job.outputs[index] = self._engine.decode(
-                    job.version, entry.encoded, entry.answers()
-                )
-            except Exception as error:
-                self._deliveries.put(partial(job.fail, job.placed(error, index)))
-                continue
-            with self._counting:
-                job.num_open -= 1
-                is_complete = job.num_open == 0
-            if is_complete:
-                self._deliveries.put(partial(job.resolve, job.answer()))
+        """Turn finished entries into answers, and deliver them together. On a worker."""
+        self._deliveries.put(*filter(None, map(self._delivery, entries)))
+
+    def _delivery(self, entry: Entry) -> Chore | None:
+        """What tells whoever waits for an entry; None where others of its Job are open."""
+        job, index = cast("tuple[Job, int]", entry.owner)
+        if job.is_abandoned:
+            return None
+        try:
+            if entry.error is not None:
+                raise entry.error
+            job.outputs[index] = self._engine.decode(job.version, entry.encoded, entry.answers())
+        except Exception as error:
+            return partial(job.fail, job.placed(error, index))
+        with self._counting:
+            job.num_open -= 1
+            is_complete = job.num_open == 0
+        return partial(job.resolve, job.answer()) if is_complete else None
+
+
+def _shares(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
+    """Enough for a worker to be worth its waking, few enough for the first not to wait long."""
+    return (things[start : start + _SHARE] for start in range(0, len(things), _SHARE))

@@ -72,9 +72,11 @@ class Deliveries:
         self._lock = threading.Lock()
         self._is_called = False
 
-    def put(self, callback: Chore) -> None:
-        """Have the loop run a callback soon. Called from any thread; a closed loop is no error."""
-        self._waiting.append(callback)
+    def put(self, *callbacks: Chore) -> None:
+        """Have the loop run callbacks soon. Called from any thread; a closed loop is no error."""
+        if not callbacks:
+            return
+        self._waiting.extend(callbacks)
         with self._lock:
             if self._is_called:
                 return

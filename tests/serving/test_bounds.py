@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import httpx
 import pytest
 
 from adapter_runtime import Encoded, TaskVersion
@@ -45,6 +47,25 @@ def test_workers_close_in_time_though_one_is_busy() -> None:
     assert time.monotonic() - started_s < 5
     hold.set()
     assert workers.close(5)
+
+
+def test_an_input_that_is_encoded_for_long_holds_up_no_other(
+    engine: SlowEncoding, server: Server
+) -> None:
+    """Of inputs that come at once, what one worker cannot take the others do."""
+
+    async def use(client: httpx.AsyncClient) -> list[int]:
+        posts = [client.post("/models/topic", json={"inputs": text}) for text in ("busy", *"abcd")]
+        busy, *others = map(asyncio.ensure_future, posts)
+        answers = await asyncio.gather(*others)
+        assert not busy.done()
+        engine.hold.set()
+        return [answer.status_code for answer in (await busy, *answers)]
+
+    try:
+        assert server.run(use) == [200] * 5
+    finally:
+        engine.hold.clear()
 
 
 def test_encoding_stops_when_nobody_waits(engine: SlowEncoding, server: Server) -> None:
