@@ -83,7 +83,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict[str, object]:
     folders = write_variants(place / "adapters", options.replacements + 1)
     answers = expected_answers(BACKBONE, folders)
     (place / "tasks").mkdir()
-    with serving(place / "tasks", place / "state") as server:
+    with serving(place / "tasks", place / "state", dtype="float32") as server:
         return replace_under_load(server, folders, answers, options.clients, options.rest)
 
 

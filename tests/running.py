@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 POLYHEAD = Path(sys.executable).with_name("polyhead")
 START_S = 90.0
 STOP_S = 30.0
+EXACT: Mapping[str, str] = MappingProxyType({"POLYHEAD_DTYPE": "float32"})
+"""Answers are held against the libraries' numbers; a server's own choice may have fewer digits."""
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -63,7 +65,8 @@ def running_server(
         start_s: how long it may take until it is ready, in seconds.
     """
     port = free_port()
-    environment = {**settings(), "POLYHEAD_STATE_DIR": str(log.parent / "state"), **variables}
+    environment = {**settings(), "POLYHEAD_STATE_DIR": str(log.parent / "state"), **EXACT}
+    environment |= variables
     command = [*through, str(POLYHEAD), "serve", "--tasks", str(tasks)]
     command += ["--port", str(port), *options]
     with log.open("wb") as output:
