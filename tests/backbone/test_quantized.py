@@ -12,7 +12,9 @@ from adapter_runtime.backbone import quantized
 from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.backbone.quantized import Int8Linear, int8_packing, quantise
 from adapter_runtime.backbone.routing import Routing, RowSpans
+from adapter_runtime.methods.dora import Dora, DoraSettings
 from adapter_runtime.sources.folder import Folder
+from adapter_runtime.types import Part, PlugPoint, Site
 from tests.backbone.test_encoders import ENCODERS, output
 from tests.backbone.tiny import random_row
 from tests.engine_forward.collect import largest_gap
@@ -154,3 +156,22 @@ def test_linears_that_read_the_same_states_quantise_them_once(monkeypatch):
             assert torch.equal(other(x), expected)
             del x
     assert len(calls) == 6
+
+
+def test_doras_norms_come_from_the_weights_before_rounding():
+    """Its table over a quantised linear is that over the plain one, bit by bit."""
+    base = make_linear()
+    random = torch.Generator().manual_seed(0)
+    tensors = {
+        "down": torch.randn(4, 96, generator=random),
+        "up": torch.randn(40, 4, generator=random),
+        "magnitude": torch.rand(40, generator=random),
+    }
+    part = Part("dora", PlugPoint(0, Site.QUERY), DoraSettings(scale=0.5), tensors)
+    tables = [
+        Dora().new_table(part, each, CPU, torch.float32) for each in (base, Int8Linear(base, 255))
+    ]
+    for table in tables:
+        table.put(1, part)
+    plain, quantised = (table._stacks.stacks for table in tables)
+    assert all(torch.equal(plain[name].data, quantised[name].data) for name in plain)
