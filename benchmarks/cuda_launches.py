@@ -1,0 +1,86 @@
+"""Small batches on a CUDA device: what the host takes to ask for, and what the device to do it.
+
+    python -m benchmarks.cuda_launches [--rounds 30]
+
+Where the host takes longer, the device waits for it, and the difference is what capturing the
+forward as a CUDA graph could save. Bare backbone, all-MiniLM-L6-v2 in bfloat16; needs the extras
+`demo` and `bench`, and a CUDA device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+
+from adapter_runtime.backbone.load import load_backbone
+from adapter_runtime.engine.forward import BatchRunner, Job
+from adapter_runtime.engine.states import StreamStates
+from adapter_runtime.methods.table import METHODS
+from adapter_runtime.residency.slots import SlotPool
+from adapter_runtime.sources.folder import Folder
+from benchmarks.mixed_batch import MODEL, make_rows
+
+SIZES = (1, 2, 4, 8, 16, 32)
+WARM_UPS = 3
+AHEAD = 8192  # a product of this width keeps the device busy while the host runs ahead
+
+
+class Times(NamedTuple):
+    """Milliseconds of one batch."""
+
+    host: float
+    device: float
+
+
+def measured(run: Callable[[], object], ahead: torch.Tensor) -> Times:
+    """One run behind work that is long enough for the device never to wait for the host."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    for _ in range(4):
+        torch.mm(ahead, ahead)
+    start.record()
+    began = time.perf_counter()
+    run()
+    host_s = time.perf_counter() - began
+    end.record()
+    torch.cuda.synchronize()
+    return Times(1000 * host_s, start.elapsed_time(end))
+
+
+def leave(_indices: Sequence[int], _states: StreamStates) -> None:
+    """Answers stay on the device: to fetch them would be to wait for them."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=30)
+    rounds = parser.parse_args().rounds
+    if not torch.cuda.is_available():
+        print("no CUDA device: nothing was measured")
+        return
+    device = torch.device("cuda", torch.cuda.current_device())
+    backbone = load_backbone(Folder(MODEL, "all-MiniLM-L6-v2"), device, torch.bfloat16)
+    slots = SlotPool(METHODS, backbone.bases, backbone.device, backbone.dtype)
+    runner = BatchRunner(backbone, slots)
+    jobs = [Job(row, None) for row in make_rows()]
+    ahead = torch.randn(AHEAD, AHEAD, device=device)
+    print(f"{torch.cuda.get_device_name(device)}, milliseconds, medians of {rounds}")
+    print(f"{'rows':>5} {'host':>8} {'device':>8} {'host / device':>14}")
+    for size in SIZES:
+        batch = list(islice(jobs, size))
+        found = [
+            measured(lambda batch=batch: runner.run(batch, leave), ahead)
+            for _ in range(WARM_UPS + rounds)
+        ][WARM_UPS:]
+        host, busy = (statistics.median(each) for each in zip(*found, strict=True))
+        print(f"{size:>5} {host:>8.2f} {busy:>8.2f} {host / busy:>14.2f}")
+
+
+if __name__ == "__main__":
+    main()
