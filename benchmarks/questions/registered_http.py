@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--rooms", type=int, nargs="+", default=[1024, 100])
     parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--exponent", type=float, default=1.0)
     options = parser.parse_args()
