@@ -17,7 +17,14 @@ from torch.nn import functional
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import Applied, CommonMethod, Entry
 from adapter_runtime.methods.products import add_grouped_up, grouped_down, grouped_up
-from adapter_runtime.methods.stacks import StackedParts, StackedTable, activation, bucket, row_gate
+from adapter_runtime.methods.stacks import (
+    StackedParts,
+    StackedTable,
+    activation,
+    bucket,
+    factor_dtype,
+    row_gate,
+)
 from adapter_runtime.types import Part
 
 _INNER_NORM_EPS = 1e-5
@@ -111,7 +118,7 @@ class BottleneckTable(StackedParts):
             shapes |= {"gate_weight": (wide,), "gate_bias": (1,)}
         if self._settings.ln_after:
             shapes |= {"norm_after_weight": (wide,), "norm_after_bias": (wide,)}
-        self._stacks = StackedTable(shapes, device, dtype)
+        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype))
 
     def put(self, row: int, part: Part) -> None:
         """Write a Part's block into a row."""
@@ -181,14 +188,14 @@ class BottleneckTable(StackedParts):
             return up
         scores = (z * groups.per_token(self._stacks["gate_weight"])).sum(1, keepdim=True)
         scores += groups.per_token(self._stacks["gate_bias"])
-        return up * row_gate(groups.spans, scores)
+        return up * row_gate(groups.spans, scores).to(up.dtype)
 
     def _norm_after(self, groups: Groups, x: Tensor) -> Tensor:
         if not self._settings.ln_after:
             return x
         normed = functional.layer_norm(x, x.shape[-1:], eps=_INNER_NORM_EPS)
         normed *= groups.per_token(self._stacks["norm_after_weight"])
-        return normed + groups.per_token(self._stacks["norm_after_bias"])
+        return normed.add_(groups.per_token(self._stacks["norm_after_bias"]))
 
 
 class Bottleneck(CommonMethod):

@@ -22,6 +22,7 @@ from adapter_runtime.methods.stacks import (
     StackedModuleParts,
     StackedTable,
     bucket,
+    factor_dtype,
     gate_scores,
     row_gate,
     spread,
@@ -90,7 +91,7 @@ class DoraTable(StackedModuleParts):
         if _settings(part).use_gating:
             shapes |= {"gate_weight": (1, width_in), "gate_bias": (1,)}
         self._base = base
-        self._stacks = StackedTable(shapes, device, dtype, {"factors": 1.0})
+        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype), {"factors": 1.0})
 
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row; multiplies its matrices once."""

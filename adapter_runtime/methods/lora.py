@@ -19,6 +19,7 @@ from adapter_runtime.methods.stacks import (
     StackedModuleParts,
     StackedTable,
     bucket,
+    factor_dtype,
     gate_scores,
     row_gate,
     spread,
@@ -63,7 +64,7 @@ class LoraTable(StackedModuleParts):
             shapes["bias"] = (width_out,)
         if settings.use_gating:
             shapes |= {name: tuple(part.tensors[name].shape) for name in GATES}
-        self._stacks = StackedTable(shapes, device, dtype)
+        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype))
 
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row."""

@@ -1,13 +1,12 @@
 """Each segment times matrices of its own: the products behind the device tables.
 
-A CPU gains nothing from bfloat16 here: oneDNN spends more on preparing one small product than
-float32 needs for the whole of it. So the factors are widened first, and what is added to the
-stream is rounded once, when it is added.
+On CPU each segment is a product by itself, on its table's own row: gathering the rows first takes
+as long as a product of that size.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -29,19 +28,26 @@ def grouped_down(groups: Groups, x: Tensor, stacked: Tensor) -> Tensor:
 
     Shape: `[tokens, in]` and `[table, out, in]` to `[tokens, out]`.
     """
+    x = x.to(stacked.dtype)
     if len(groups) == 1:
-        return x.to(stacked.dtype) @ stacked[groups.table_rows[0]].t()
-    return _grouped(groups, x, groups.select(stacked), is_transposed=True)
+        return x @ stacked[groups.table_rows[0]].t()
+    if _is_grouped(groups, x, stacked):
+        weights = groups.select(stacked).transpose(1, 2)
+        return functional.grouped_mm(x, weights, offs=groups.offsets)
+    return _each(groups, x, [stacked[row].t() for row in groups.table_rows])
 
 
 def grouped_up(groups: Groups, x: Tensor, stacked: Tensor) -> Tensor:
-    """Each segment times its own narrow-to-wide matrix; may be wider in dtype than the stack.
+    """Each segment times its own narrow-to-wide matrix, in the stack's dtype.
 
     Shape: `[tokens, in]` and `[table, in, out]` to `[tokens, out]`.
     """
+    x = x.to(stacked.dtype)
     if len(groups) == 1:
-        return x.to(stacked.dtype) @ stacked[groups.table_rows[0]]
-    return _grouped(groups, x, groups.select(stacked))
+        return x @ stacked[groups.table_rows[0]]
+    if _is_grouped(groups, x, stacked):
+        return functional.grouped_mm(x, groups.select(stacked), offs=groups.offsets)
+    return _each(groups, x, [stacked[row] for row in groups.table_rows])
 
 
 def add_grouped_up(groups: Groups, y: Tensor, x: Tensor, stacked: Tensor) -> Tensor:
@@ -49,7 +55,7 @@ def add_grouped_up(groups: Groups, y: Tensor, x: Tensor, stacked: Tensor) -> Ten
 
     Shape: `[tokens, out]`, `[tokens, in]` and `[table, in, out]` to `[tokens, out]`.
     """
-    if y.device.type != "cpu" or y.dtype != torch.float32 or x.dtype != y.dtype:
+    if y.device.type != "cpu" or not y.dtype == x.dtype == stacked.dtype == torch.float32:
         return y.add_(grouped_up(groups, x, stacked))
     sizes = groups.sizes
     spans = zip(y.split_with_sizes(sizes), x.split_with_sizes(sizes), strict=True)
@@ -58,22 +64,16 @@ def add_grouped_up(groups: Groups, y: Tensor, x: Tensor, stacked: Tensor) -> Ten
     return y
 
 
-def _grouped(groups: Groups, x: Tensor, weights: Tensor, *, is_transposed: bool = False) -> Tensor:
-    if x.device.type == "cpu":
-        x, weights = x.float(), weights.float()
-    if is_transposed:
-        weights = weights.transpose(1, 2)
-    # grouped_mm refuses widths that are no multiple of 16 bytes.
-    is_aligned = all(size * x.element_size() % _ALIGNED_BYTES == 0 for size in weights.shape[1:])
-    if is_aligned and _has_grouped_mm(groups, x):
-        return functional.grouped_mm(x, weights, offs=groups.offsets)
-    bounds = pairwise((0, *groups.ends))
-    return torch.cat([x[a:b] @ weight for (a, b), weight in zip(bounds, weights, strict=True)])
+def _each(groups: Groups, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """One product for each segment. Shape: matrices of `[in, out]`."""
+    sources = x.split_with_sizes(groups.sizes)
+    return torch.cat([source @ weight for source, weight in zip(sources, weights, strict=True)])
 
 
-def _has_grouped_mm(groups: Groups, x: Tensor) -> bool:
+def _is_grouped(groups: Groups, x: Tensor, stacked: Tensor) -> bool:
     """Whether grouped_mm beats one product for each segment: not where CUDA would wait for it."""
-    if x.device.type != "cuda":
-        return True
-    is_short = len(groups) < _MAX_CUDA_GROUPS
-    return is_short and x.dtype == torch.bfloat16 and has_grouped_products(x.device)
+    if x.device.type != "cuda" or x.dtype != torch.bfloat16 or len(groups) >= _MAX_CUDA_GROUPS:
+        return False
+    # It refuses widths that are no multiple of 16 bytes.
+    is_aligned = all(size * x.element_size() % _ALIGNED_BYTES == 0 for size in stacked.shape[1:])
+    return is_aligned and has_grouped_products(x.device)

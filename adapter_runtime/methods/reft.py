@@ -17,7 +17,13 @@ from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.products import add_grouped_up, grouped_down
-from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable, activation, bucket
+from adapter_runtime.methods.stacks import (
+    StackedModuleParts,
+    StackedTable,
+    activation,
+    bucket,
+    factor_dtype,
+)
 from adapter_runtime.types import Part
 
 Places = tuple[tuple[int, int], ...]
@@ -93,7 +99,7 @@ class ReftTable(StackedModuleParts):
             shapes |= {f"{name}_{unit}": wide for name in ("source_weight", "projection")}
             shapes |= {f"source_bias_{unit}": (bucket(rank),)}
         self._last = _units(part)[-1]
-        self._stacks = StackedTable(shapes, device, dtype)
+        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype))
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The edited states, those of the first unit before those of the second."""

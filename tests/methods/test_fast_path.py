@@ -241,7 +241,16 @@ def test_growing_leaves_the_old_stack_to_its_readers():
     assert not stack.data[9].any()
 
 
-@pytest.mark.parametrize(("width", "padded"), ((1, 8), (8, 8), (9, 16), (64, 64), (65, 128)))
-def test_buckets_are_powers_of_two(width, padded):
-    """Widths pad to the next power of two, at least 8."""
+def test_a_stack_has_few_free_rows():
+    """What a stack of a hundred rows keeps free is an eighth at most."""
+    stack = Stacked((3,), CPU, torch.float32)
+    for row in range(1, 101):
+        stack.put(row, torch.full((3,), float(row)))
+    assert len(stack.data) <= 113
+    assert stack.data[:101, 0].tolist() == list(range(101))
+
+
+@pytest.mark.parametrize(("width", "padded"), ((1, 4), (8, 8), (9, 12), (24, 24), (65, 72)))
+def test_buckets_are_narrow(width, padded):
+    """Widths pad to the next multiple of 4, wide ones of 8."""
     assert bucket(width) == padded
