@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 from torch import Tensor
 
 from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.errors import OutOfMemory, PolyheadError, RowFailed, VersionFailed
+from adapter_runtime.heads.layers import JointKind, Stacks, StackSettings
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.memory import is_out_of_memory
 from adapter_runtime.types import Arrays, HeadSpec, WorkItem
+
+JOINT: Mapping[str, JointKind] = {
+    name: kind for name, kind in HEADS.items() if isinstance(kind, JointKind)
+}
+"""Kinds whose heads of equal settings answer together."""
+
+Head = tuple[HeadSpec, list[int]]
+"""A head and the places of a stream that it answers."""
 
 
 class Answering:
@@ -37,14 +47,39 @@ class Answering:
             indices: item numbers of the stream's places; a shared row appears once per item.
             states: the stream's final states.
         """
-        for spec, places in self._by_head(indices).items():
-            self._run_head(spec, indices, places, states)
+        for heads in self._by_settings(indices):
+            if len(heads) == 1 or not self._run_joint(heads, indices, states):
+                for spec, places in heads:
+                    self._run_head(spec, indices, places, states)
 
-    def _by_head(self, indices: Sequence[int]) -> dict[HeadSpec, list[int]]:
-        places: dict[HeadSpec, list[int]] = {}
+    def _by_settings(self, indices: Sequence[int]) -> Iterable[list[Head]]:
+        """Every head with its places, those together that may answer together."""
+        heads: dict[int, Head] = {}
         for place, index in enumerate(indices):
-            places.setdefault(self.items[index].version.head, []).append(place)
-        return places
+            spec = self.items[index].version.head
+            heads.setdefault(id(spec), (spec, []))[1].append(place)
+        alike: dict[object, list[Head]] = {}
+        for head in heads.values():
+            kind, settings = head[0].head_type, head[0].settings
+            alike.setdefault((kind, settings) if kind in JOINT else id(head), []).append(head)
+        return alike.values()
+
+    def _run_joint(
+        self, heads: Sequence[Head], indices: Sequence[int], states: StreamStates
+    ) -> bool:
+        """Run heads of equal settings together; False where one of them fails."""
+        first, places = heads[0][0], [place for _, own in heads for place in own]
+        stacks = Stacks(
+            cast(StackSettings, first.settings),
+            [self.weights[spec.digest] for spec, _ in heads],
+            [len(own) for _, own in heads],
+        )
+        try:
+            found = JOINT[first.head_type].forward_joint(stacks, states.of(places))
+        except Exception:
+            return False  # whose fault it is shows when each runs alone
+        self._keep([indices[place] for place in places], found)
+        return True
 
     def _run_head(
         self, spec: HeadSpec, indices: Sequence[int], places: Sequence[int], states: StreamStates
@@ -61,10 +96,15 @@ class Answering:
             for place in places if len(places) > 1 else ():
                 self._run_head(spec, indices, [place], states)
             return
+        self._keep(numbers, found)
+
+    def _keep(self, numbers: Sequence[int], found: Sequence[Arrays]) -> None:
+        """Take over what heads computed, where it is finite."""
+        owners = {id(owner): owner for arrays in found for owner in map(_owner, arrays.values())}
+        is_sound = all(map(_is_finite, owners.values()))
         for number, arrays in zip(numbers, found, strict=True):
-            self.outcomes[number] = (
-                arrays if _is_finite(arrays) else _not_finite(self.items[number])
-            )
+            is_fine = is_sound or all(map(_is_finite, arrays.values()))
+            self.outcomes[number] = arrays if is_fine else _not_finite(self.items[number])
 
     def fail(self, numbers: Sequence[int], error: Exception) -> None:
         """Give the same error to several items."""
@@ -77,8 +117,15 @@ class Answering:
         return tuple(lost if outcome is None else outcome for outcome in self.outcomes)
 
 
-def _is_finite(arrays: Arrays) -> bool:
-    return all(bool(np.isfinite(values).all()) for values in arrays.values())
+def _owner(values: np.ndarray) -> np.ndarray:
+    """The array that rows were cut from: looking at it once is sooner than at each row."""
+    while isinstance(values.base, np.ndarray):
+        values = values.base
+    return values
+
+
+def _is_finite(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all())
 
 
 def _not_finite(item: WorkItem) -> VersionFailed:

@@ -17,7 +17,7 @@ from adapter_runtime.backbone.tokenizer import Tokenizer
 from adapter_runtime.heads.answers import LabelScore
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.inputs import fit_row, one_of, read_parameters, read_texts, whole_number
-from adapter_runtime.heads.layers import StackSettings, row_logits, softmax
+from adapter_runtime.heads.layers import Stacks, StackSettings, row_logits, softmax
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 
@@ -68,8 +68,13 @@ class ClassificationHead:
         self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
     ) -> list[Arrays]:
         """`logits [labels]` of each row."""
-        logits = row_logits(cast(StackSettings, spec.settings), weights, states)
-        return [{"logits": row} for row in logits]
+        settings = cast(StackSettings, spec.settings)
+        return self.forward_joint(Stacks(settings, [weights], [len(raw)]), states)
+
+    def forward_joint(self, stacks: Stacks, states: HeadStates) -> list[Arrays]:
+        """As `forward`, of several tasks' rows at once."""
+        found = row_logits(stacks, states)
+        return [{"logits": logits} for logits in found]
 
     def decode(
         self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from itertools import accumulate, islice
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.errors import RowFailed
 from adapter_runtime.heads.base import HeadStates
-from adapter_runtime.types import Row
+from adapter_runtime.types import Arrays, Row
 
 Summary = Literal["first", "last", "counted", "eos", "mean"]
 """Which state stands for a row: its first token's; its last one's that is no padding token; the
@@ -85,16 +86,77 @@ def tensor_shapes(settings: StackSettings, width: int, num_out: int) -> dict[str
     return shapes
 
 
-def apply_layers(settings: StackSettings, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The stack's logits. Shape: `[n, width]` to `[n, labels]`."""
-    if settings.scale != 1.0:
-        x = x * settings.scale
-    for layer in range(settings.layers):
-        x = nn.functional.linear(x, weights[f"{layer}.weight"], weights.get(f"{layer}.bias"))
-        if layer < settings.layers - 1:
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """Stacks of one layout, each of a task of its own, that are applied together.
+
+    Args:
+        settings: the layout of all.
+        weights: each stack's tensors.
+        counts: rows that each answers, at least 1; they follow one another.
+    """
+
+    settings: StackSettings
+    weights: Sequence[Mapping[str, Tensor]]
+    counts: Sequence[int]
+
+    def apply(self, x: Tensor, sizes: Sequence[int]) -> list[np.ndarray]:
+        """Each stack's logits on its part of the states, of so many `sizes`.
+
+        Shape: `[sum of sizes, width]` to `[size, labels]` each.
+        """
+        settings = self.settings
+        if settings.scale != 1.0:
+            x = x * settings.scale
+        for layer in range(settings.layers - 1):
+            x = _joined(self._layer(layer, x, sizes))
             x = activation(settings.activation)(x) if settings.activation else x
-            x = layer_norm(weights, f"{layer}.norm", settings.norm_eps, x)
-    return x
+            x = self._norms(f"{layer}.norm", x, sizes)
+        return _as_arrays(self._layer(settings.layers - 1, x, sizes))
+
+    def _layer(self, layer: int, x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+        weight, bias = f"{layer}.weight", f"{layer}.bias"
+        return [
+            nn.functional.linear(part, own[weight], own.get(bias))
+            for part, own in zip(_parts(x, sizes), self.weights, strict=True)
+        ]
+
+    def _norms(self, name: str, x: Tensor, sizes: Sequence[int]) -> Tensor:
+        eps = self.settings.norm_eps
+        if eps is None:
+            return x
+        parts = zip(_parts(x, sizes), self.weights, strict=True)
+        return _joined([layer_norm(own, name, eps, part) for part, own in parts])
+
+
+@runtime_checkable
+class JointKind(Protocol):
+    """A head kind whose heads of equal settings answer together."""
+
+    def forward_joint(self, stacks: Stacks, states: HeadStates) -> list[Arrays]:
+        """What `HeadKind.forward` gives for each row of all stacks, in order."""
+        ...
+
+
+def _parts(x: Tensor, sizes: Sequence[int]) -> Sequence[Tensor]:
+    return (x,) if len(sizes) == 1 else x.split_with_sizes(list(sizes))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _as_arrays(parts: Sequence[Tensor]) -> list[np.ndarray]:
+    """Matrices in host memory, by one copy from the device."""
+    if len(parts) == 1:
+        return [as_array(parts[0])]
+    values = as_array(_joined([part.flatten() for part in parts]))
+    ends = list(accumulate(part.numel() for part in parts))
+    starts = [0, *ends[:-1]]
+    return [
+        values[start:end].reshape(part.shape)
+        for part, start, end in zip(parts, starts, ends, strict=True)
+    ]
 
 
 def layer_norm(weights: Mapping[str, Tensor], name: str, eps: float | None, x: Tensor) -> Tensor:
@@ -105,11 +167,10 @@ def layer_norm(weights: Mapping[str, Tensor], name: str, eps: float | None, x: T
     return nn.functional.layer_norm(x, (x.shape[-1],), scale, shift, eps)
 
 
-def row_logits(
-    settings: StackSettings, weights: Mapping[str, Tensor], states: HeadStates
-) -> np.ndarray:
-    """Logits from the state that stands for each row. Shape: `[rows, labels]`."""
-    return as_array(apply_layers(settings, weights, row_vectors(settings, states)))
+def row_logits(stacks: Stacks, states: HeadStates) -> list[np.ndarray]:
+    """Logits from the state that stands for each row. Shape: `[labels]` each."""
+    found = stacks.apply(row_vectors(stacks.settings, states), stacks.counts)
+    return [row for logits in found for row in logits]
 
 
 def row_vectors(settings: StackSettings, states: HeadStates) -> Tensor:
@@ -147,12 +208,17 @@ def _place(settings: StackSettings, row: Row) -> int:
     return text[0 if all(is_marker) else len(text) - 1 - is_marker[::-1].index(False)]
 
 
-def token_logits(
-    settings: StackSettings, weights: Mapping[str, Tensor], states: HeadStates
-) -> Sequence[np.ndarray]:
+def token_logits(stacks: Stacks, states: HeadStates) -> list[np.ndarray]:
     """Logits of every token of each row. Shape: `[length, labels]` each."""
-    logits = as_array(apply_layers(settings, weights, states.tokens()))
-    return np.split(logits, np.cumsum([len(row) for row in states.rows()])[:-1])
+    rows = states.rows()
+    lengths = iter([len(row) for row in rows])
+    own = [list(islice(lengths, count)) for count in stacks.counts]
+    found = stacks.apply(_joined(rows), list(map(sum, own)))
+    return [
+        logits[end - length : end]
+        for logits, lengths_of in zip(found, own, strict=True)
+        for end, length in zip(accumulate(lengths_of), lengths_of, strict=True)
+    ]
 
 
 def as_array(values: Tensor) -> np.ndarray:

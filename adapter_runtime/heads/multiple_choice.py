@@ -27,7 +27,7 @@ from adapter_runtime.heads.inputs import (
     row_limit,
     whole_number,
 )
-from adapter_runtime.heads.layers import StackSettings, row_logits
+from adapter_runtime.heads.layers import Stacks, StackSettings, row_logits
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 _PARAMETERS = {"top_k": whole_number(1)}
@@ -65,8 +65,13 @@ class MultipleChoiceHead:
         self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
     ) -> list[Arrays]:
         """`logits [1]` of each row."""
-        logits = row_logits(cast(StackSettings, spec.settings), weights, states)
-        return [{"logits": row} for row in logits]
+        settings = cast(StackSettings, spec.settings)
+        return self.forward_joint(Stacks(settings, [weights], [len(raw)]), states)
+
+    def forward_joint(self, stacks: Stacks, states: HeadStates) -> list[Arrays]:
+        """As `forward`, of several tasks' rows at once."""
+        found = row_logits(stacks, states)
+        return [{"logits": logits} for logits in found]
 
     def decode(
         self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]

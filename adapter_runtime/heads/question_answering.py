@@ -26,7 +26,7 @@ from adapter_runtime.heads.inputs import (
     window_check,
     yes_or_no,
 )
-from adapter_runtime.heads.layers import StackSettings, token_logits
+from adapter_runtime.heads.layers import Stacks, StackSettings, token_logits
 from adapter_runtime.heads.spans import QuestionContext, best_answers
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
@@ -82,7 +82,12 @@ class QuestionAnsweringHead:
         self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
     ) -> list[Arrays]:
         """`start [tokens]` and `end [tokens]` of each row."""
-        found = token_logits(cast(StackSettings, spec.settings), weights, states)
+        settings = cast(StackSettings, spec.settings)
+        return self.forward_joint(Stacks(settings, [weights], [len(raw)]), states)
+
+    def forward_joint(self, stacks: Stacks, states: HeadStates) -> list[Arrays]:
+        """As `forward`, of several tasks' rows at once."""
+        found = token_logits(stacks, states)
         return [{"start": logits[:, 0], "end": logits[:, 1]} for logits in found]
 
     def decode(

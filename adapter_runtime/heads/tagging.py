@@ -32,7 +32,7 @@ from adapter_runtime.heads.inputs import (
     window_check,
     words,
 )
-from adapter_runtime.heads.layers import StackSettings, token_logits
+from adapter_runtime.heads.layers import Stacks, StackSettings, token_logits
 from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 _PARAMETERS = {
@@ -86,7 +86,12 @@ class TaggingHead:
         self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
     ) -> list[Arrays]:
         """`logits [tokens, labels]` of each row, special tokens included."""
-        found = token_logits(cast(StackSettings, spec.settings), weights, states)
+        settings = cast(StackSettings, spec.settings)
+        return self.forward_joint(Stacks(settings, [weights], [len(raw)]), states)
+
+    def forward_joint(self, stacks: Stacks, states: HeadStates) -> list[Arrays]:
+        """As `forward`, of several tasks' rows at once."""
+        found = token_logits(stacks, states)
         return [{"logits": logits} for logits in found]
 
     def decode(
