@@ -29,6 +29,7 @@ from serving.protocols.describe import EXAMPLES
 from serving.service import Service
 from serving.settings import Settings
 from serving.views import TaskView
+from serving.writing import OneWriteProtocol
 
 log = logging.getLogger(__name__)
 _BACKLOG = 2048
@@ -108,6 +109,7 @@ def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         log_config=None,
         log_level="warning",
         access_log=False,
+        http=OneWriteProtocol,
         server_header=False,
         proxy_headers=False,
         ws="none",
