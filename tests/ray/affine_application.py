@@ -31,7 +31,8 @@ def main(port: int, catalog: str, place: Path) -> None:
         _node_ip_address="127.0.0.1",
     )
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    settings = {"tasks": catalog, "backbone": BACKBONE, "state_dir": str(place / "state")}
+    settings = {"tasks": catalog, "backbone": BACKBONE, "dtype": "float32"}
+    settings["state_dir"] = str(place / "state")
     options = {"topology": "affine", "min_replicas": 2, "max_replicas": 2, "settings": settings}
     serve.run(build(options), name="polyhead")
     print("up", flush=True)  # noqa: T201 - the test waits for it
