@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from adapter_runtime.backbone import attention_cuda, placed
 from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.backbone.routing import Groups
 from adapter_runtime.engine import open as opening
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.methods import products
@@ -80,9 +81,7 @@ class Pretended:
         # What asks for the device's kind.
         monkeypatch.setattr(placed, "to_device", _to_device)
         monkeypatch.setattr(attention_cuda, "has_flash", lambda device: True)
-        monkeypatch.setattr(
-            products, "_has_grouped_mm", lambda groups, x: x.dtype == torch.bfloat16
-        )
+        monkeypatch.setattr(products, "_is_grouped", _is_grouped)
 
     def _moved(self, model: nn.Module) -> nn.Module:
         known: dict[int, Tensor] = {}
@@ -104,3 +103,7 @@ class Pretended:
 
 def _to_device(values: Tensor, device: torch.device | None) -> Tensor:
     return values.to(device, non_blocking=True)
+
+
+def _is_grouped(groups: Groups, x: Tensor, stacked: Tensor) -> bool:
+    return x.dtype == torch.bfloat16 and all(size % 8 == 0 for size in stacked.shape[1:])
