@@ -44,7 +44,7 @@ def changed_table(magnitude):
     """Three low-rank changes of a table, of different ranks."""
 
     def part(seed):
-        down, up = draw(f"{seed} A", (3 + seed, 40), 0.4), draw(f"{seed} B", (16, 3 + seed), 0.4)
+        down, up = draw(f"{seed} A", (5 + seed, 40), 0.4), draw(f"{seed} B", (16, 5 + seed), 0.4)
         gain = {"magnitude": 1 + draw(f"{seed} m", (16,), 0.3)} if magnitude else {}
         settings = LoraEmbeddingSettings(1.5, magnitude)
         return Part("lora_embedding", WORDS, settings, {"down": down, "up": up} | gain)
@@ -61,7 +61,7 @@ def new_vectors():
             TokenRowsSettings(ids),
             {"vectors": draw(f"vectors {ids}", (len(ids), 16), 0.5)},
         )
-        for ids in ((3, 0, 39), (7,), (1, 2, 3, 4, 5))
+        for ids in ((3, 0, 39), (7,), (1, 2, 3, 4))
     ]
     return scaled_table(), parts
 
