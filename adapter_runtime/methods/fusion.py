@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups
 from adapter_runtime.methods.base import CommonMethod, Entry
-from adapter_runtime.methods.products import grouped_down
+from adapter_runtime.methods.products import grouped_down, grouped_up
 from adapter_runtime.methods.stacks import StackedParts, StackedTable
 from adapter_runtime.types import Part
 
@@ -74,16 +74,22 @@ class FusionTable(StackedParts):
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         self._settings = _settings(part)
-        shapes = {name: tuple(tensor.shape) for name, tensor in part.tensors.items()}
+        # It adds the same to the scores of all children, which the softmax does not see.
+        names = part.tensors.keys() - {"key_bias"}
+        shapes = {name: tuple(part.tensors[name].shape) for name in sorted(names)}
         self._stacks = StackedTable(shapes, device, dtype)
 
     def mix(self, groups: Groups, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
-        """What the children add, mixed, with the residual. Shape: `[tokens, width]` each."""
+        """What the children add, mixed, with the residual. Shape: `[tokens, width]` each.
+
+        `q · K v` is `Kᵀ q · v`: one product with the keys' matrix serves all children.
+        """
         settings = self._settings
         query = self._project(groups, "query", self._query(entry))
+        if settings.has_key:
+            query = grouped_up(groups, query, self._stacks["key_weight"])
         values = _values(settings, ups, entry.residual)
-        keys = [self._project(groups, "key", value) for value in values]
-        mixed = self._project(groups, "value", _attend(settings, query, keys, values))
+        mixed = self._project(groups, "value", _attend(settings, query, values, values))
         return mixed if settings.residual_before else mixed + entry.residual
 
     def _query(self, entry: Entry) -> Tensor:
