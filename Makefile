@@ -52,10 +52,8 @@ format: $(READY)  ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(READY)  ## Measure against PEFT and the bare backbone, over HTTP, and beside a busy neighbour
-	@$(BIN)/python -m benchmarks.mixed_batch
-	@$(BIN)/python -m benchmarks.http_load --tasks $(TASKS)
-	@$(BIN)/python -m benchmarks.busy_neighbour
+bench: $(READY)  ## Run the benchmark suite and write benchmarks/report.md (BENCH="--quick" for short rounds)
+	@$(BIN)/python -m benchmarks.suite $(BENCH)
 
 lock:  ## Write requirements.lock anew from a clean environment
 	@$(FIND_PYTHON); $$python -m venv --clear .venv-lock

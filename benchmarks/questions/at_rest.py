@@ -107,7 +107,7 @@ def measure(dtype: str, options: argparse.Namespace, state: Path) -> Times:
             for number in (1, 2)
         }
         for task in TASKS:
-            contenders[f"engine_{task}"] = lambda task=task: run_batch(opened, [(task, TEXT)])
+            contenders[f"engine_{task}"] = lambda task=task: run_batch(opened, [(task, TEXT)], 1)
             contenders[f"http_{task}"] = Asking(server, task).ask
         return timed(contenders, options.rounds, options.rest_s)
 
