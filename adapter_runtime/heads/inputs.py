@@ -175,6 +175,7 @@ def fit_row(
     *,
     field: str = "inputs",
     side: str | None = None,
+    with_offsets: bool = False,
 ) -> tuple[Tokens, bool]:
     """One row within the limits, and whether it was cut.
 
@@ -182,7 +183,7 @@ def fit_row(
         TooLong: it is longer than the limits, and their rule is not to truncate.
     """
     most = row_limit(tokenizer, limits)
-    tokens, total = tokenizer.encode(text, pair, most, side)
+    tokens, total = tokenizer.encode(text, pair, most, side, with_offsets=with_offsets)
     if total > most:
         refuse_unless_truncating(limits, total, most, field)
     return tokens, total > most

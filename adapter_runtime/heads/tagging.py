@@ -77,7 +77,7 @@ class TaggingHead:
         if stride is not None or limits.overflow in (None, Overflow.WINDOW):
             windows = _windows(tokenizer, text, limits, stride)
         else:
-            tokens, is_cut = fit_row(tokenizer, text, None, limits)
+            tokens, is_cut = fit_row(tokenizer, text, None, limits, with_offsets=True)
             windows = (tokens,)
         rows = tuple(tokenizer.row(tokens) for tokens in windows)
         return Encoded(rows, TaggedText(text, windows, tokenizer), known, is_cut)

@@ -52,6 +52,22 @@ def test_the_configuration_corrects_the_file(tmp_path: Path) -> None:
     assert tokens(tokenizer_of("wordpiece"), "Walter") == tokens(generic, "Walter")
 
 
+@pytest.mark.parametrize("name", ("wordpiece", "bpe"))
+@pytest.mark.parametrize("max_tokens", (None, 9))
+def test_a_row_is_the_same_without_its_offsets(name: str, max_tokens: int | None) -> None:
+    """Whole and cut, alone and as a pair; only characters and words are not told."""
+    tokenizer = tokenizer_of(name)
+    for text, pair in ((SENTENCES[0], None), (SENTENCES[0], SENTENCES[1]), (LONG, SENTENCES[1])):
+        whole, total = tokenizer.encode(text, pair, max_tokens)
+        bare, bare_total = tokenizer.encode(text, pair, max_tokens, with_offsets=False)
+        assert (bare.ids, bare.types, bare.specials, bare_total) == (
+            whole.ids,
+            whole.types,
+            whole.specials,
+            total,
+        )
+
+
 def test_a_prefix_space_is_added_when_configured(tmp_path: Path) -> None:
     """RoBERTa's first word then looks like any other."""
     spaced = changed("bpe", tmp_path, add_prefix_space=True)
