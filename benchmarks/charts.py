@@ -36,7 +36,8 @@ def bar_chart(title: str, unit: str, bars: Sequence[Bar], bound: float | None = 
     """
     values = [bar.value for bar in bars if bar.value > 0]
     is_log = bool(values) and max(values) / min(values) > _SPREAD
-    axis = _Axis(values + ([bound] if bound else []), is_log)
+    ends = [*values, *(bar.high for bar in bars if bar.high is not None)]
+    axis = _Axis([*ends, bound] if bound else ends, is_log)
     height = _HEAD + _ROW * len(bars) + 14
     scale = ", logarithmic" if is_log else ""
     rows = [part for row, bar in enumerate(bars) for part in _row(bar, _HEAD + _ROW * row, axis)]

@@ -127,3 +127,12 @@ def test_a_longer_bar_is_a_larger_figure() -> None:
     bars = [each for each in ElementTree.fromstring(svg).iter() if each.get("fill") == "#d97706"]
     short, long = (float(each.attrib["width"]) for each in bars)
     assert long == pytest.approx(2 * short, rel=1e-3)
+
+
+def test_a_quartile_beyond_the_longest_bar_still_fits() -> None:
+    """The axis ends at the farthest quartile, not at the farthest median."""
+    svg = bar_chart("times", "ms", [Bar("one", 10.0, low=8.0, high=40.0), Bar("two", 20.0)])
+    (line,) = (each for each in ElementTree.fromstring(svg).iter() if each.tag.endswith("line"))
+    bars = [each for each in ElementTree.fromstring(svg).iter() if each.get("fill") == "#d97706"]
+    longest = float(bars[1].attrib["x"]) + float(bars[1].attrib["width"])
+    assert float(line.attrib["x2"]) > longest
