@@ -119,16 +119,20 @@ def _alike(
     sizes = [length * count for length, count in runs]
     attended = []
     for (length, count), *states in zip(
-        runs, *(x.squeeze(0).split_with_sizes(sizes, 1) for x in (query, key, value)), strict=True
+        runs, *(x.split_with_sizes(sizes, 2) for x in (query, key, value)), strict=True
     ):
-        # A view of [heads, rows x tokens, width] as [rows, heads, tokens, width].
-        q, k, v = (x.unflatten(1, (count, length)).transpose(0, 1) for x in states)
+        q, k, v = states if count == 1 else (_side_by_side(x, count) for x in states)
         mask, is_causal = sight.of_row(length, None, q.device)
         rows = scaled_dot_product_attention(
             q, k, v, mask, scale=scaling, is_causal=is_causal, enable_gqa=is_grouped
-        )
-        attended.append(rows.transpose(1, 2).flatten(0, 1))
-    return torch.cat(attended).unsqueeze(0)
+        ).transpose(1, 2)
+        attended.append(rows if count == 1 else rows.flatten(0, 1).unsqueeze(0))
+    return torch.cat(attended, 1)
+
+
+def _side_by_side(x: Tensor, count: int) -> Tensor:
+    """A view of `[1, heads, rows x tokens, width]` as `[rows, heads, tokens, width]`."""
+    return x[0].view(x.shape[1], count, -1, x.shape[3]).transpose(0, 1)
 
 
 def _add(bias: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:

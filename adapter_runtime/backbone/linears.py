@@ -82,7 +82,7 @@ class FusedLinear(PackedLinear):
         return self._pointwise(x, "gelu", form)
 
     def _pointwise(self, x: Tensor, after: str, algorithm: str) -> Tensor:
-        product = torch.ops.mkldnn._linear_pointwise(
+        product = torch.ops.mkldnn._linear_pointwise.default(
             x, self._packed, self.bias, after, [], algorithm
         )
         return cast(Tensor, product)

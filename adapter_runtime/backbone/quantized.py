@@ -51,7 +51,7 @@ class Int8Linear(PackedLinear):
     def product(self, x: Tensor) -> Tensor:
         """`x W + b` on whole numbers."""
         whole, scales, least = _quantised_once(x, self._steps)
-        y = torch.ops.onednn.qlinear_pointwise(
+        y = torch.ops.onednn.qlinear_pointwise.default(
             *(whole, 1.0, 0, self._packed, self._scales, self._zeros),
             *(None, 1.0, 0, torch.float32, "none", [], ""),
         )
