@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from adapter_runtime.methods.stacks import factor_dtype
 from adapter_runtime.residency.pool import DevicePool
 from adapter_runtime.residency.tables import DeviceTables, Methods, Placements
 from adapter_runtime.residency.uploads import bring, brought
@@ -58,7 +59,7 @@ class SlotPool(DevicePool[Adapter, Slot]):
         self.device = device
         self._tables = DeviceTables(methods, bases, device, dtype)
         self._numbers = list(range(max_slots, 0, -1))
-        self._item_bytes = dtype.itemsize
+        self._item_bytes = factor_dtype(device, dtype).itemsize  # no method takes more
         self._watchers: list[Callable[[str], None]] = []
 
     def watch(self, forget: Callable[[str], None]) -> None:
