@@ -24,7 +24,8 @@ from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.residency.slots import SlotPool
 from adapter_runtime.sources.folder import Folder
-from benchmarks.mixed_batch import MODEL, make_rows
+from adapter_runtime.types import Row
+from benchmarks.rows import MINILM, ORDINARY, make_rows
 
 SIZES = (1, 2, 4, 8, 16, 32)
 WARM_UPS = 3
@@ -65,10 +66,10 @@ def main() -> None:
         print("no CUDA device: nothing was measured")
         return
     device = torch.device("cuda", torch.cuda.current_device())
-    backbone = load_backbone(Folder(MODEL, "all-MiniLM-L6-v2"), device, torch.bfloat16)
+    backbone = load_backbone(Folder(MINILM, "all-MiniLM-L6-v2"), device, torch.bfloat16)
     slots = SlotPool(METHODS, backbone.bases, backbone.device, backbone.dtype)
     runner = BatchRunner(backbone, slots)
-    jobs = [Job(row, None) for row in make_rows()]
+    jobs = [Job(Row(tuple(row)), None) for row in make_rows(ORDINARY)]
     ahead = torch.randn(AHEAD, AHEAD, device=device)
     print(f"{torch.cuda.get_device_name(device)}, milliseconds, medians of {rounds}")
     print(f"{'rows':>5} {'host':>8} {'device':>8} {'host / device':>14}")

@@ -51,7 +51,7 @@ def given(wishes: Wishes, plan: Plan) -> Iterator[Fact]:
     """What the plan was asked for."""
     is_default = wishes.tokens == ORDINARY_TOKENS
     tokens = Origin.ASSUMED if is_default else Origin.GIVEN
-    how = "ordinary text: the mean of benchmarks.mixed_batch" if is_default else ""
+    how = "ordinary text: the mean of benchmarks.rows" if is_default else ""
     total = Origin.GIVEN if wishes.tasks_total else M
     yield Fact("requests_per_s", "load", wishes.requests_per_s, "requests/s", Origin.GIVEN)
     yield Fact("tokens", "length of a request", wishes.tokens, "tokens", tokens, how)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from adapter_runtime import SettingsError
 
 ORDINARY_TOKENS = 32
-"""The mean of the ordinary text that `benchmarks.mixed_batch` packs: 1,035 tokens in 32 rows."""
+"""The mean of the ordinary text that `benchmarks.rows` packs: 1,035 tokens in 32 rows."""
 MOST_TASKS = 1_000_000
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}

@@ -1,0 +1,74 @@
+"""Our packed engine: the backbone with adapters of the batch's tasks, without heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from adapter_runtime import EngineConfig, open_engine
+from adapter_runtime.engine.engine import LocalEngine
+from adapter_runtime.engine.forward import Job as RowJob
+from adapter_runtime.engine.states import StreamStates
+from adapter_runtime.methods.bottleneck import BottleneckSettings
+from adapter_runtime.methods.lora import LoraSettings
+from adapter_runtime.types import Adapter, Leaf, Part, PlugPoint, Row, Site
+from benchmarks.contenders.drawn import factors
+from benchmarks.contenders.worker import Job, Run, work
+
+
+def adapter(task: int, job: Job, engine: LocalEngine) -> Adapter:
+    """One task's adapter: LoRA on queries and values, or a bottleneck after each FFN."""
+    facts, size, parts = engine.backbone.facts, job["size"], []
+    for layer in range(facts.num_layers):
+        if job["method"] == "lora":
+            for site in (Site.QUERY, Site.VALUE):
+                down, up = factors(task, layer, site.value, size, facts.hidden_size)
+                tensors = {"down": down, "up": up}
+                parts.append(Part("lora", PlugPoint(layer, site), LoraSettings(2.0), tensors))
+        else:
+            down, up = factors(task, layer, "ffn", size, facts.hidden_size)
+            tensors = {"down_weight": down, "down_bias": torch.zeros(size)}
+            tensors |= {"up_weight": up, "up_bias": torch.zeros(facts.hidden_size)}
+            settings = BottleneckSettings("relu", original_ln_before=True)
+            parts.append(Part("bottleneck", PlugPoint(layer, Site.FFN), settings, tensors))
+    return Adapter(f"t{task}", f"t{task}", tuple(parts))
+
+
+def prepare(job: Job) -> Run:
+    """The engine with the job's adapters on the device."""
+    engine = open_engine(job["model"], EngineConfig(dtype=job["dtype"], streams=job["threads"]))
+    tasks = job.get("tasks") or [None] * len(job["rows"])
+    for task in sorted({task for task in tasks if task is not None}):
+        engine.slots.acquire(adapter(task, job, engine))
+    jobs = [
+        RowJob(Row(tuple(row)), None if task is None else Leaf(f"t{task}"))
+        for row, task in zip(job["rows"], tasks, strict=True)
+    ]
+
+    def run() -> list[list[float]]:
+        found: dict[int, torch.Tensor] = {}
+
+        def finish(indices: Sequence[int], states: StreamStates) -> None:
+            for number, start, size in zip(indices, states.starts, states.lengths, strict=True):
+                found[number] = states.hidden[start : start + size]
+
+        report = engine.runner.run(jobs, finish)
+        if report.errors:
+            raise next(iter(report.errors.values()))
+        return [found[number].mean(0).tolist() for number in range(len(jobs))] if first() else []
+
+    return run
+
+
+_runs = [0]
+
+
+def first() -> bool:
+    """Whether this is the run before all that are timed; only its states are looked at."""
+    _runs[0] += 1
+    return _runs[0] == 1
+
+
+if __name__ == "__main__":
+    work(prepare)
