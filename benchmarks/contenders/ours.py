@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from adapter_runtime import EngineConfig, open_engine
+from adapter_runtime.checkpoint.hub.fresh import new_adapter
 from adapter_runtime.engine.engine import LocalEngine
+from adapter_runtime.engine.extend import extend
 from adapter_runtime.engine.forward import Job as RowJob
 from adapter_runtime.engine.states import StreamStates
+from adapter_runtime.engine.versions import find_extension
 from adapter_runtime.methods.bottleneck import BottleneckSettings
 from adapter_runtime.methods.lora import LoraSettings
-from adapter_runtime.types import Adapter, Leaf, Part, PlugPoint, Row, Site
+from adapter_runtime.types import Adapter, Leaf, Part, PlugPoint, Row, RowExtension, Site
 from benchmarks.contenders.drawn import factors
 from benchmarks.contenders.worker import Job, Run, work
 
 
-def adapter(task: int, job: Job, engine: LocalEngine) -> Adapter:
-    """One task's adapter: LoRA on queries and values, or a bottleneck after each FFN."""
+def adapter(task: int, config: str, job: Job, engine: LocalEngine) -> Adapter:
+    """One task's adapter: drawn as for the peers, or any of the library's named configurations."""
+    if "size" in job:
+        return drawn_adapter(task, job, engine)
+    random = torch.Generator().manual_seed(task)
+    made = new_adapter(f"t{task}", config, engine.backbone.facts, random, engine.backbone.bases)
+    return replace(made, digest=f"t{task}")
+
+
+def drawn_adapter(task: int, job: Job, engine: LocalEngine) -> Adapter:
+    """LoRA on queries and values, or a bottleneck after each FFN."""
     facts, size, parts = engine.backbone.facts, job["size"], []
     for layer in range(facts.num_layers):
         if job["method"] == "lora":
@@ -39,10 +52,18 @@ def prepare(job: Job) -> Run:
     """The engine with the job's adapters on the device."""
     engine = open_engine(job["model"], EngineConfig(dtype=job["dtype"], streams=job["threads"]))
     tasks = job.get("tasks") or [None] * len(job["rows"])
+    method = job.get("method", "")
+    configs = [method] if isinstance(method, str) else method
+    extensions: dict[int | None, RowExtension | None] = {None: None}
     for task in sorted({task for task in tasks if task is not None}):
-        engine.slots.acquire(adapter(task, job, engine))
+        made = adapter(task, configs[task % len(configs)], job, engine)
+        engine.slots.acquire(made)
+        extensions[task] = find_extension([made.parts])
     jobs = [
-        RowJob(Row(tuple(row)), None if task is None else Leaf(f"t{task}"))
+        RowJob(
+            extend(Row(tuple(row)), extensions[task], engine.backbone.skipped_token),
+            None if task is None else Leaf(f"t{task}"),
+        )
         for row, task in zip(job["rows"], tasks, strict=True)
     ]
 
