@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 QUESTIONS, NOTES = HERE / "questions", HERE / "report_notes.yaml"
 ORDER = (
     "single_task",
-    "many_tasks",
-    "distinct_tasks",
+    "many_adapters",
+    "registered",
     "ranks",
     "methods",
     "lengths",

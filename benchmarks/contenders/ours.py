@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 
 import torch
 
@@ -49,25 +50,21 @@ def drawn_adapter(task: int, job: Job, engine: LocalEngine) -> Adapter:
 
 
 def prepare(job: Job) -> Run:
-    """The engine with the job's adapters on the device."""
+    """The engine with the job's adapters on the device; each run takes the next of its draws."""
     engine = open_engine(job["model"], EngineConfig(dtype=job["dtype"], streams=job["threads"]))
-    tasks = job.get("tasks") or [None] * len(job["rows"])
+    draws = job.get("draws") or [job.get("tasks") or [None] * len(job["rows"])]
+    tasks = {task for draw in draws for task in draw if task is not None}
     method = job.get("method", "")
     configs = [method] if isinstance(method, str) else method
     extensions: dict[int | None, RowExtension | None] = {None: None}
-    for task in sorted({task for task in tasks if task is not None}):
+    for task in sorted(tasks | set(range(job.get("registered", 0)))):
         made = adapter(task, configs[task % len(configs)], job, engine)
         engine.slots.acquire(made)
         extensions[task] = find_extension([made.parts])
-    jobs = [
-        RowJob(
-            extend(Row(tuple(row)), extensions[task], engine.backbone.skipped_token),
-            None if task is None else Leaf(f"t{task}"),
-        )
-        for row, task in zip(job["rows"], tasks, strict=True)
-    ]
+    batches = cycle([row_jobs(draw, job, engine, extensions) for draw in draws])
 
     def run() -> list[list[float]]:
+        jobs = next(batches)
         found: dict[int, torch.Tensor] = {}
 
         def finish(indices: Sequence[int], states: StreamStates) -> None:
@@ -80,6 +77,22 @@ def prepare(job: Job) -> Run:
         return [found[number].mean(0).tolist() for number in range(len(jobs))] if first() else []
 
     return run
+
+
+def row_jobs(
+    tasks: Sequence[int | None],
+    job: Job,
+    engine: LocalEngine,
+    extensions: Mapping[int | None, RowExtension | None],
+) -> list[RowJob]:
+    """The job's rows, each with its task's adapter."""
+    return [
+        RowJob(
+            extend(Row(tuple(row)), extensions[task], engine.backbone.skipped_token),
+            None if task is None else Leaf(f"t{task}"),
+        )
+        for row, task in zip(job["rows"], tasks, strict=True)
+    ]
 
 
 _runs = [0]
