@@ -97,7 +97,7 @@ def packed_attention(
         k, v = _after(sight.visible(prefix, q.shape[2]), k, v)
         bias = position_bias.row(number, q.shape[2], k.shape[2]) if position_bias else None
         if bias is not None:
-            mask, is_causal = _add(bias, mask, is_causal), False
+            mask, is_causal = _add(bias.to(q.dtype), mask, is_causal), False
         row = scaled_dot_product_attention(
             q, k, v, mask, scale=scaling, is_causal=is_causal, enable_gqa=is_grouped
         )

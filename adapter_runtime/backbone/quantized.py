@@ -117,5 +117,6 @@ def quantise(x: Tensor, steps: int) -> tuple[Tensor, Tensor, Tensor]:
     scales = x.amax(-1, keepdim=True).sub_(least).clamp_(min=_SMALLEST).div_(steps)
     # What is cut off behind the point rounds, for half a step is added before. The way to bytes
     # is by 16 bits because torch has no vector instructions for the direct one.
-    whole = x.sub(least - scales / 2).div_(scales)
+    # Where a step is less than a digit of the value, rounding would give one step too many.
+    whole = x.sub(least - scales / 2).div_(scales).clamp_(max=steps)
     return whole.to(torch.int16).to(torch.uint8), scales, least
