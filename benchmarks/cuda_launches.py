@@ -59,6 +59,7 @@ def leave(_indices: Sequence[int], _states: StreamStates) -> None:
 
 
 def main() -> None:
+    """Measure every size, and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=30)
     rounds = parser.parse_args().rounds

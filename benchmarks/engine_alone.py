@@ -57,6 +57,7 @@ def _rate(
     began_s = time.perf_counter()
 
     def go_on(caller: int) -> int:
+        """One caller's calls until the time is over; how many they were."""
         count, source = 0, islice(cycle(calls), caller * len(calls) // callers, None)
         while time.perf_counter() - began_s < seconds:
             run_batch(opened, list(islice(source, rows)), 1 if callers > 1 else None)

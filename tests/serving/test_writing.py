@@ -45,6 +45,19 @@ def test_a_head_and_its_body_are_one_write() -> None:
     assert asyncio.run(_turns(closes=False)) == ([b"head body", b"next"], False)
 
 
-def test_what_was_written_is_sent_before_the_end() -> None:
-    """An answer that closes its connection arrives."""
-    assert asyncio.run(_turns(closes=True)) == ([b"head body", "closed", b"next"], True)
+def test_what_was_written_is_sent_before_the_end_and_nothing_after_it() -> None:
+    """An answer that closes its connection arrives; to a client that has gone nothing is sent."""
+    assert asyncio.run(_turns(closes=True)) == ([b"head body", "closed"], True)
+
+
+def test_long_answers_do_not_wait_for_the_end_of_a_turn() -> None:
+    """The transport hears of them while they are written, and can slow the writer."""
+
+    async def write() -> list[bytes | str]:
+        sent = Sent()
+        own = OneWrite(cast(asyncio.Transport, sent), asyncio.get_running_loop())
+        for _ in range(3):
+            own.write(b"x" * 50_000)
+        return list(sent.seen)
+
+    assert [len(data) for data in asyncio.run(write())] == [100_000]
