@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +34,31 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     give_back()
     assert full - resident_bytes() > _BLOCKS * _BLOCK_BYTES // 2
     assert last
+
+
+_FAULTS = """
+import resource, sys, torch
+from adapter_runtime.memory import keep_freed
+keep_freed()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(6 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.parametrize(("threshold", "is_kept"), [(None, True), ("131072", False)])
+def test_what_a_forward_frees_is_kept_for_the_next_one(
+    threshold: str | None, is_kept: bool
+) -> None:
+    """A large tensor takes no new pages the second time, unless the operator set thresholds."""
+    if not hasattr(ctypes.CDLL(None), "mallopt"):
+        pytest.skip("this machine's C library keeps no freed memory")
+    given = {"MALLOC_TRIM_THRESHOLD_": threshold, "MALLOC_MMAP_THRESHOLD_": threshold}
+    environment = {key: value for key, value in os.environ.items() if key not in given}
+    environment |= {key: value for key, value in given.items() if value}
+    command = [sys.executable, "-c", _FAULTS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (int(done.stdout) < 100) == is_kept
