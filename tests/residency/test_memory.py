@@ -49,7 +49,7 @@ print(faults())
 """
 
 
-@pytest.mark.parametrize(("threshold", "is_kept"), [(None, True), ("131072", False)])
+@pytest.mark.parametrize(("threshold", "is_kept"), ((None, True), ("131072", False)))
 def test_what_a_forward_frees_is_kept_for_the_next_one(
     threshold: str | None, is_kept: bool
 ) -> None:
