@@ -20,6 +20,7 @@ class EngineConfig:
             layers compute in whole numbers, everything else in float32; CPU only. `auto` is
             bfloat16 on CUDA and float32 on CPU, but see `prefer_speed`.
         prefer_speed: `auto` is bfloat16 also on a CPU that multiplies it natively.
+        cuda_graphs: on CUDA, small batches without adapters are recorded and replayed.
         streams: single-threaded forwards side by side on CPU; 0 means one per core.
         max_slots: adapters on the device at once, at least 1.
         device_bytes: byte limit on the device: one half for adapters, the other for heads.
@@ -47,6 +48,7 @@ class EngineConfig:
     max_source_bytes: int = 4 << 30
     cache_dir: str | None = None
     prefer_speed: bool = False
+    cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:

@@ -23,7 +23,8 @@ class Settings(BaseSettings):
         host, port: where the server listens; port 0 takes a free one.
         strict: refuse to start when a task is broken.
         engine: what runs the server: `local`, this process; or a launcher that is installed.
-        device, dtype, streams, max_slots, device_bytes, host_bytes: see `EngineConfig`.
+        device, dtype, streams, max_slots, device_bytes, host_bytes, cuda_graphs: see
+            `EngineConfig`.
         max_requests: requests that may be inside at once; more get 429.
         max_rows: rows that may wait or run at once; more get 429.
         max_items: longest list of inputs in one request.
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     max_slots: int = Field(1024, ge=1)
     device_bytes: int = Field(2 << 30, ge=1)
     host_bytes: int = Field(4 << 30, ge=1)
+    cuda_graphs: bool = True
     max_requests: int = Field(512, ge=1)
     max_rows: int = Field(4096, ge=1)
     max_items: int = Field(256, ge=1)
@@ -131,6 +133,7 @@ class Settings(BaseSettings):
             max_slots=self.max_slots,
             device_bytes=self.device_bytes,
             host_bytes=self.host_bytes,
+            cuda_graphs=self.cuda_graphs,
             allowed_sources=self.allowed_sources,
             max_file_bytes=self.max_file_bytes,
             max_source_bytes=self.max_source_bytes,

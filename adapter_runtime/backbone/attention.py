@@ -69,7 +69,6 @@ def packed_attention(
     Shape: `[1, heads, tokens, width]`, with as many or fewer heads in key and value, to
     `[1, tokens, heads, width]`.
     """
-    lengths = routing.spans.lengths
     sight = Sight(_is_causal(module), sliding_window)
     if position_bias is None and attention_cuda.has_kernel(query, value, routing.spans, prefixes):
         return attention_cuda.attend(
@@ -78,7 +77,8 @@ def packed_attention(
             window=sight.window,
             scaling=scaling,
         ), None
-    dtype, is_grouped = query.dtype, key.shape[1] != query.shape[1]
+    lengths, dtype = routing.spans.lengths, query.dtype
+    is_grouped = key.shape[1] != query.shape[1]
     if query.device.type == "cpu":  # its kernel takes longer for halves than for their double
         query, key, value = query.float(), key.float(), value.float()
     if prefixes is None and position_bias is None:

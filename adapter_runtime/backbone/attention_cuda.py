@@ -35,7 +35,7 @@ def has_kernel(
         and width <= _MAX_WIDTH
         and width % _WIDTH_STEP == 0
         # Rows of one token with fewer heads in the keys take a kernel that looks at the batch.
-        and max(spans.lengths) > 1
+        and spans.longest > 1
         and not any(isinstance(prefix, CountedPrefix) for prefix in prefixes or ())
     )
 
@@ -67,21 +67,22 @@ def attend(
     # Imported here because only CUDA needs it, and it takes its time.
     from torch.nn.attention.varlen import varlen_attn
 
-    lengths = key_lengths = spans.lengths
+    # Lengths are read with prefixes alone: rows of a recorded forward have none on the host.
+    most_keys = spans.longest
     ends = key_ends = spans.on(query.device).bounds
     if prefixes is not None and any(prefix is not None for prefix in prefixes):
-        key_lengths = tuple(map(_num_keys, lengths, prefixes))
-        key_ends = bounds(key_lengths, query.device)
-        key = _after([prefix and prefix[0] for prefix in prefixes], key, lengths)
-        value = _after([prefix and prefix[1] for prefix in prefixes], value, lengths)
+        key_lengths = tuple(map(_num_keys, spans.lengths, prefixes))
+        most_keys, key_ends = max(key_lengths), bounds(key_lengths, query.device)
+        key = _after([prefix and prefix[0] for prefix in prefixes], key, spans.lengths)
+        value = _after([prefix and prefix[1] for prefix in prefixes], value, spans.lengths)
     attended = varlen_attn(
         _as_tokens(query),
         _as_tokens(key),
         _as_tokens(value),
         ends,
         key_ends,
-        max(lengths),
-        max(key_lengths),
+        spans.longest,
+        most_keys,
         scale=scaling,
         window_size=_window(is_causal, window),
         enable_gqa=key.shape[1] != query.shape[1],

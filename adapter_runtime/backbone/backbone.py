@@ -109,7 +109,13 @@ class Backbone:
         Raises:
             BackboneError: a row is longer than the position table.
         """
-        inputs = self._inputs(rows, routing)
+        return self.compute(self._inputs(rows, routing), routing)
+
+    def compute(self, inputs: Mapping[str, Tensor], routing: Routing) -> Tensor:
+        """Final hidden states of inputs that are on the device. Blocks the thread.
+
+        Shape: `[rows, tokens]` each, or `[1, tokens]` packed, to `[tokens, width]`.
+        """
         with self.scope.open(routing):
             states = self.architecture.call(self.model, inputs, routing.spans)
         return states.reshape(-1, states.shape[-1])
@@ -132,12 +138,8 @@ class Backbone:
 
     def _inputs(self, rows: Sequence[Row], routing: Routing) -> dict[str, Any]:
         spans = routing.spans
-        if (most := max(map(_num_positions, rows))) > self.max_tokens:
-            raise BackboneError(
-                f"A row has {most} tokens; {self.facts.model_name} takes {self.max_tokens} at most."
-            )
         shape = (1, -1) if routing.layout is Layout.PACKED else (len(rows), -1)
-        streams = self._streams(rows, spans)
+        streams = self.streams(rows, spans)
         # One tensor for all of them is one copy to the device.
         inputs = dict(zip(streams, from_host(list(streams.values()), self.device), strict=True))
         real_tokens = spans.on(self.device).real_tokens
@@ -145,8 +147,16 @@ class Backbone:
             inputs["attention_mask"] = real_tokens.long()
         return {name: value.view(shape) for name, value in inputs.items()}
 
-    def _streams(self, rows: Sequence[Row], spans: RowSpans) -> dict[str, list[int]]:
-        """Each input by its name, as one number for each token."""
+    def streams(self, rows: Sequence[Row], spans: RowSpans) -> dict[str, list[int]]:
+        """Each input by its name, as one number for each token; zeros where no row lies.
+
+        Raises:
+            BackboneError: a row is longer than the position table.
+        """
+        if (most := max(map(_num_positions, rows))) > self.max_tokens:
+            raise BackboneError(
+                f"A row has {most} tokens; {self.facts.model_name} takes {self.max_tokens} at most."
+            )
         ids = [row.input_ids for row in rows]
         streams = {"input_ids": _stream(ids, spans, self._padding_token or 0)}
         if self.architecture.positions.are_passed:

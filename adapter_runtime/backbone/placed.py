@@ -29,6 +29,17 @@ def to_device(values: Tensor, device: torch.device | None) -> Tensor:
     return values.pin_memory().to(device, non_blocking=True)
 
 
+def write(target: Tensor, values: Tensor) -> None:
+    """Write a tensor of the host into one on a device; the caller does not wait for it.
+
+    Args:
+        target: on any device.
+        values: in host memory, of the same shape.
+    """
+    locked = values.pin_memory() if target.device.type == "cuda" else values
+    target.copy_(locked, non_blocking=True)
+
+
 def from_host(
     values: Sequence[int] | Sequence[Sequence[int]],
     device: torch.device | None,

@@ -48,6 +48,11 @@ class RowSpans:
         return len(self.starts)
 
     @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest row, or more."""
+        return max(self.lengths)
+
+    @cached_property
     def alike(self) -> tuple[tuple[int, int], ...]:
         """Neighbours of one length: that length, and how many they are."""
         runs = groupby(self.lengths)

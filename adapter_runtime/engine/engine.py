@@ -73,7 +73,9 @@ class LocalEngine:
         self._pin_revision, self._at_hand = pin_revision, at_hand
         self._checking = threading.Lock()
         self._identity: str | None = None
-        self.runner = BatchRunner(backbone, self.slots, num_streams=config.streams)
+        self.runner = BatchRunner(
+            backbone, self.slots, config.streams, cuda_graphs=config.cuda_graphs
+        )
         self.compute = Compute(self.runner, self.library, self.slots, self.heads)
         self.info = EngineInfo(
             backbone=backbone.facts.model_name,

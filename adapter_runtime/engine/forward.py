@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.backbone.graphs import graphed
 from adapter_runtime.backbone.routing import Routing
 from adapter_runtime.engine.fast import FastRouter
 from adapter_runtime.engine.pack import Job, SharedRow, lay_out, plan_streams, share_rows
@@ -53,6 +54,7 @@ class BatchRunner:
         slots: the device's adapters; every leaf of a job is pinned by the caller.
         num_streams: forwards side by side on CPU; 0 means one per core.
         router: takes the place of the fast path over `slots`, such as the reference path.
+        cuda_graphs: whether small batches are recorded, where that can be done.
     """
 
     def __init__(
@@ -61,8 +63,11 @@ class BatchRunner:
         slots: SlotPool,
         num_streams: int = 0,
         router: Router | None = None,
+        *,
+        cuda_graphs: bool = False,
     ) -> None:
         self.backbone = backbone
+        self._forward = graphed(backbone) if cuda_graphs else backbone.forward
         self.router = router or FastRouter(slots)
         self.streams = open_streams(backbone.device, num_streams)
 
@@ -105,7 +110,7 @@ class BatchRunner:
         compositions = [shared.composition for shared in stream]
         work = self.router.route(compositions, spans)
         routing = Routing(self.backbone.layout, spans, work, beside(self.router, compositions))
-        hidden = self.backbone.forward([shared.row for shared in stream], routing)
+        hidden = self._forward([shared.row for shared in stream], routing)
         places = [(row, job) for row, shared in enumerate(stream) for job in shared.jobs]
         chosen = [row for row, _ in places]
         inputs = [row for shared in stream for row in shared.rows()]

@@ -1,8 +1,7 @@
 """How a stream is handed to the kernel that attends in all rows at once.
 
-The kernel itself needs a CUDA device. Here a plain loop that reads its arguments as its
-documentation tells stands in for it, so that what is handed over is held against the loop over
-rows that every other device takes.
+The kernel itself needs a CUDA device. Here a plain loop stands in for it, so that what is handed
+over is held against the loop over rows that every other device takes.
 """
 
 from types import SimpleNamespace
@@ -10,39 +9,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.attention.varlen
-from torch.nn.functional import scaled_dot_product_attention
 
 from adapter_runtime.backbone import attention_cuda
 from adapter_runtime.backbone.attention import packed_attention
 from adapter_runtime.backbone.routing import CountedPrefix, Layout, Routing, RowSpans
+from tests.backbone.by_hand import varlen_by_hand
 
 LENGTHS = (5, 1, 12, 7)
 SPANS = RowSpans((0, 5, 6, 18), LENGTHS, 25)
 WIDTH = 8
 TOLERANCE = 1e-6
-
-
-def varlen_by_hand(
-    q, k, v, ends, key_ends, longest, most_keys, *, scale, window_size, enable_gqa, num_splits
-):
-    """`varlen_attn` for float32 on CPU: windows count from the last token and the last key."""
-    assert ends.dtype == key_ends.dtype == torch.int32
-    assert num_splits == 1
-    ends, key_ends = ends.tolist(), key_ends.tolist()
-    before, after = (10**6 if size < 0 else size for size in window_size)
-    rows = []
-    for row in range(len(ends) - 1):
-        one, keys = slice(*ends[row : row + 2]), slice(*key_ends[row : row + 2])
-        num_tokens, num_keys = one.stop - one.start, keys.stop - keys.start
-        assert num_tokens <= longest
-        assert num_keys <= most_keys
-        place = torch.arange(num_tokens).unsqueeze(1) + num_keys - num_tokens
-        gap = torch.arange(num_keys) - place
-        mask = (-before <= gap) & (gap <= after)
-        states = (each.transpose(0, 1) for each in (q[one], k[keys], v[keys]))
-        found = scaled_dot_product_attention(*states, mask, scale=scale, enable_gqa=enable_gqa)
-        rows.append(found.transpose(0, 1))
-    return torch.cat(rows)
 
 
 @pytest.fixture(autouse=True)
