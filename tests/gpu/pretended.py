@@ -30,11 +30,17 @@ DEVICE = torch.device("meta")
 
 
 class Crossings(TorchDispatchMode):
-    """Writes down the copies between host and device that the host would wait for."""
+    """Writes down the copies between host and device that the host would wait for.
 
-    def __init__(self, waits: list[str]) -> None:
+    Args:
+        waits: where to.
+        is_recorded: copies that nobody waits for count too; a recording would repeat them.
+    """
+
+    def __init__(self, waits: list[str], *, is_recorded: bool = False) -> None:
         super().__init__()
         self.waits = waits
+        self.is_recorded = is_recorded
 
     def __torch_dispatch__(
         self,
@@ -44,12 +50,15 @@ class Crossings(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        target = kwargs.get("device")
-        if func is torch.ops.aten._to_copy.default and target is not None:
-            source = args[0].device.type
-            if source != target.type and not kwargs.get("non_blocking"):
-                self.waits.append(f"{source} to {target.type}, {tuple(args[0].shape)}")
+        if func is torch.ops.aten._to_copy.default and kwargs.get("device") is not None:
+            self._note(args[0], kwargs["device"], kwargs.get("non_blocking", False))
+        if func is torch.ops.aten.copy_.default:
+            self._note(args[1], args[0].device, kwargs.get("non_blocking", len(args) > 2))
         return func(*args, **kwargs)
+
+    def _note(self, source: Tensor, target: torch.device, is_beside: bool) -> None:
+        if source.device.type != target.type and (self.is_recorded or not is_beside):
+            self.waits.append(f"{source.device.type} to {target.type}, {tuple(source.shape)}")
 
 
 class Pretended:

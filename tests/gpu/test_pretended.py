@@ -1,10 +1,15 @@
 """The way of a batch on a CUDA device that is only pretended: every machine can run these."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from adapter_runtime import EngineConfig, WorkItem, open_engine
+from adapter_runtime.backbone import graphs
+from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.types import Row
 from serving.catalog.entries import read_spec
 from tests.goldens import replay
 from tests.gpu.pretended import DEVICE, Crossings, Pretended
@@ -40,6 +45,30 @@ def test_a_mixed_batch_leaves_its_device_only_for_answers(backbone, dtype, monke
     opened = open_engine(source, EngineConfig(dtype=dtype, device="cuda"))
     outcomes = opened.run(mixed_batch(opened, backbone)).outcomes
     assert [] == [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert [] == device.waits
+
+
+@pytest.mark.parametrize("backbone", ("bert", "llama", "modernbert"))
+def test_what_is_recorded_takes_nothing_from_the_host(backbone, monkeypatch):
+    """Numbers of one batch would come again with every other; nor is the device asked for any."""
+    device = Pretended(monkeypatch)
+    source = str(replay.saved_backbone(backbone))
+    opened = open_engine(source, EngineConfig(dtype="bfloat16", device="cuda"))
+    monkeypatch.setattr(graphs, "_OFTEN", 1)
+    outputs = []
+
+    def record(function):
+        with Crossings(device.waits, is_recorded=True):
+            outputs.append(function())
+        return SimpleNamespace(output=outputs[-1], replay=lambda: None)
+
+    rows = [Row((5, 6, 7)), Row((8,)), Row((9, 10, 11, 12))]
+    routing = Routing(Layout.PACKED, RowSpans((0, 3, 4), (3, 1, 4), 8), {})
+    with device.mode, torch.inference_mode():
+        states = graphs.GraphedForward(opened.backbone, record)(rows, routing)
+    width = opened.backbone.facts.hidden_size
+    assert [(32, width)] == [tuple(output.shape) for output in outputs]
+    assert (8, width) == tuple(states.shape)
     assert [] == device.waits
 
 
