@@ -62,7 +62,7 @@ class Table(Protocol):
         ...
 
     def clear(self, row: int) -> None:
-        """Make a row the identity again."""
+        """Free a row: nobody reads it, and `put` overwrites it whole."""
         ...
 
 
@@ -127,6 +127,11 @@ class AdapterMethod(Protocol):
     @property
     def first_only(self) -> bool:
         """Whether it acts for the first adapter of a composition only."""
+        ...
+
+    @property
+    def transposed(self) -> Sequence[str]:
+        """The names of tensors that its tables read transposed."""
         ...
 
     def extension(self, part: Part) -> RowExtension | None:
@@ -235,6 +240,7 @@ class CommonMethod:
     """
 
     first_only = False
+    transposed: Sequence[str] = ()
 
     def extension(self, part: Part) -> RowExtension | None:
         """Nothing is added to rows."""

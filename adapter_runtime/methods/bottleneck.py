@@ -101,7 +101,7 @@ def _open(
 
 
 class BottleneckTable(StackedParts):
-    """Stacked blocks, width padded to a bucket; scaling and `ln_before` are folded in."""
+    """Stacked blocks, width padded to a bucket; `ln_before` is folded in."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         self._settings = _settings(part)
@@ -118,7 +118,8 @@ class BottleneckTable(StackedParts):
             shapes |= {"gate_weight": (wide,), "gate_bias": (1,)}
         if self._settings.ln_after:
             shapes |= {"norm_after_weight": (wide,), "norm_after_bias": (wide,)}
-        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype))
+        factors, apart = factor_dtype(device, dtype), ("down_weight", "up_weight")
+        self._stacks = StackedTable(shapes, device, factors, apart=apart)
 
     def put(self, row: int, part: Part) -> None:
         """Write a Part's block into a row."""
@@ -127,16 +128,21 @@ class BottleneckTable(StackedParts):
         if "norm_before_weight" in tensors:
             down_bias = down_bias + down @ tensors["norm_before_bias"]
             down = down * tensors["norm_before_weight"]
+        up, scale = tensors["up_weight"].t(), 1.0
         scaling = tensors.get("scaling", torch.tensor(_settings(part).scaling))
+        if scaling.numel() == 1:
+            scale = scaling.item()
+        else:
+            up = up * scaling
         values = dict(tensors) | {
             "down_weight": down,
             "down_bias": down_bias,
-            "up_weight": tensors["up_weight"].t() * scaling,
+            "up_weight": up,
             "up_bias": tensors["up_bias"] * scaling,
         }
         if "gate_weight" in tensors:
             values["gate_weight"] = tensors["gate_weight"][0]
-        self._stacks.write(row, values)
+        self._stacks.write(row, values, {"up_weight": scale})
 
     def enter(self, groups: Groups, h: Tensor, residual: Tensor, norm: nn.Module) -> Entry:
         """What the blocks read by this table's flags."""
@@ -166,20 +172,20 @@ class BottleneckTable(StackedParts):
             applied = self.apply(groups, self.enter(groups, h, residual, norm))
             return self.finish(groups, applied.h, residual, norm, h)
         total, z = _open(settings, h, residual, norm)
-        add_grouped_up(groups, total, self._narrow(groups, z), stacks["up_weight"])
+        add_grouped_up(groups, total, self._narrow(groups, z), stacks.rows("up_weight"))
         total += groups.per_token(stacks["up_bias"])
         return cast(Tensor, norm(total)) if settings.original_ln_after else total
 
     def _narrow(self, groups: Groups, z: Tensor) -> Tensor:
         if self._settings.ln_before:
             z = functional.layer_norm(z, z.shape[-1:], eps=_INNER_NORM_EPS)
-        down = grouped_down(groups, z, self._stacks["down_weight"])
+        down = grouped_down(groups, z, self._stacks.rows("down_weight"))
         down += groups.per_token(self._stacks["down_bias"])
         activated: Tensor = self._activation(down)
         return activated
 
     def _up(self, groups: Groups, z: Tensor) -> Tensor:
-        up = grouped_up(groups, self._narrow(groups, z), self._stacks["up_weight"])
+        up = grouped_up(groups, self._narrow(groups, z), self._stacks.rows("up_weight"))
         up += groups.per_token(self._stacks["up_bias"])
         return up.to(z.dtype)
 
@@ -207,6 +213,7 @@ class Bottleneck(CommonMethod):
     """
 
     name = "bottleneck"
+    transposed = ("up_weight",)
 
     def table_key(self, part: Part) -> Hashable:
         """Flags, width bucket and hidden width; scaling is folded into the weights."""

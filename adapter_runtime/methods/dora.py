@@ -75,7 +75,7 @@ def _kept_bias(part: Part, base: nn.Module) -> Tensor | None:
 
 
 class DoraTable(StackedModuleParts):
-    """Stacked factors, rank padded to a bucket; scale and lengths are folded in."""
+    """Stacked factors, rank padded to a bucket; the lengths are folded in."""
 
     def __init__(
         self, part: Part, base: nn.Module, device: torch.device, dtype: torch.dtype
@@ -91,23 +91,24 @@ class DoraTable(StackedModuleParts):
         if _settings(part).use_gating:
             shapes |= {"gate_weight": (1, width_in), "gate_bias": (1,)}
         self._base = base
-        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype), {"factors": 1.0})
+        self._stacks = StackedTable(
+            shapes, device, factor_dtype(device, dtype), {"factors": 1.0}, apart=("down", "up")
+        )
 
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row; multiplies its matrices once."""
         tensors, factors = part.tensors, _factors(part, self._base)
         bias = _kept_bias(part, self._base)
         kept = torch.zeros_like(factors) if bias is None else bias.to(factors) * (1.0 - factors)
-        scaled = tensors["up"] * _settings(part).scale
-        self._stacks.write(
-            row, dict(tensors) | {"up": scaled.t(), "factors": factors, "kept": kept}
-        )
+        values = dict(tensors) | {"up": tensors["up"].t(), "factors": factors, "kept": kept}
+        self._stacks.write(row, values, {"up": _settings(part).scale})
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The low-rank product of the link before, or of x for the first."""
         stacks = self._stacks
         source = x if hidden is None else hidden
-        product = grouped_up(groups, grouped_down(groups, source, stacks["down"]), stacks["up"])
+        narrow = grouped_down(groups, source, stacks.rows("down"))
+        product = grouped_up(groups, narrow, stacks.rows("up"))
         if "gate_weight" in stacks:
             scores = gate_scores(groups, x, stacks["gate_weight"], stacks["gate_bias"])
             product *= row_gate(groups.spans, scores)
@@ -129,6 +130,7 @@ class Dora(CommonMethod):
 
     name = "dora"
     chain = "lora"
+    transposed = ("up",)
 
     def table_key(self, part: Part) -> Hashable:
         """Gate, rank bucket and widths; the rest is folded into the weights."""

@@ -77,7 +77,8 @@ class FusionTable(StackedParts):
         # It adds the same to the scores of all children, which the softmax does not see.
         names = part.tensors.keys() - {"key_bias"}
         shapes = {name: tuple(part.tensors[name].shape) for name in sorted(names)}
-        self._stacks = StackedTable(shapes, device, dtype)
+        apart = [f"{name}_weight" for name in PROJECTIONS]
+        self._stacks = StackedTable(shapes, device, dtype, apart=apart)
 
     def mix(self, groups: Groups, entry: Entry, ups: Sequence[Tensor]) -> Tensor:
         """What the children add, mixed, with the residual. Shape: `[tokens, width]` each.
@@ -87,7 +88,7 @@ class FusionTable(StackedParts):
         settings = self._settings
         query = self._project(groups, "query", self._query(entry))
         if settings.has_key:
-            query = grouped_up(groups, query, self._stacks["key_weight"])
+            query = grouped_up(groups, query, self._stacks.rows("key_weight"))
         values = _values(settings, ups, entry.residual)
         mixed = self._project(groups, "value", _attend(settings, query, values, values))
         return mixed if settings.residual_before else mixed + entry.residual
@@ -98,7 +99,7 @@ class FusionTable(StackedParts):
     def _project(self, groups: Groups, name: str, x: Tensor) -> Tensor:
         if name not in self._settings.projections:
             return x
-        projected = grouped_down(groups, x, self._stacks[f"{name}_weight"])
+        projected = grouped_down(groups, x, self._stacks.rows(f"{name}_weight"))
         if f"{name}_bias" in self._stacks:
             projected = projected + groups.per_token(self._stacks[f"{name}_bias"])
         return projected

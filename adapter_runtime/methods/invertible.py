@@ -57,7 +57,8 @@ class InvertibleTable(StackedModuleParts):
                 f"{net}_up_weight": (width_out, bucket(narrow)),
                 f"{net}_up_bias": (width_out,),
             }
-        self._stacks = StackedTable(shapes, device, dtype)
+        apart = [name for name in shapes if name.endswith("_weight")]
+        self._stacks = StackedTable(shapes, device, dtype, apart=apart)
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The changed states. Shape: `[tokens, embedding]`."""
@@ -66,7 +67,7 @@ class InvertibleTable(StackedModuleParts):
 
     def _net(self, groups: Groups, net: str, x: Tensor) -> Tensor:
         for layer in ("down", "up"):
-            x = grouped_down(groups, x.contiguous(), self._stacks[f"{net}_{layer}_weight"])
+            x = grouped_down(groups, x.contiguous(), self._stacks.rows(f"{net}_{layer}_weight"))
             x = x + groups.per_token(self._stacks[f"{net}_{layer}_bias"])
             x = self._activation(x) if layer == "down" else x
         return x.to(self._stacks["f_up_bias"].dtype)

@@ -50,7 +50,7 @@ def _settings(part: Part) -> LoraSettings:
 
 
 class LoraTable(StackedModuleParts):
-    """Stacked factors, rank padded to a bucket, the scale folded into the up-projection."""
+    """Stacked factors, rank padded to a bucket, the scale beside the up-projection or folded in."""
 
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         rank, width_in = part.tensors["down"].shape
@@ -64,23 +64,25 @@ class LoraTable(StackedModuleParts):
             shapes["bias"] = (width_out,)
         if settings.use_gating:
             shapes |= {name: tuple(part.tensors[name].shape) for name in GATES}
-        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype))
+        factors = factor_dtype(device, dtype)
+        self._stacks = StackedTable(shapes, device, factors, apart=("down", "up"))
 
     def put(self, row: int, part: Part) -> None:
         """Write a Part's factors into a row."""
         tensors, scale = part.tensors, _settings(part).scale
-        values = {"down": tensors["down"], "up": tensors["up"].t() * scale}
+        values = {"down": tensors["down"], "up": tensors["up"].t()}
         if "bias" in tensors:
             values["bias"] = tensors["bias"] * scale
         if "gate_weight" in tensors:
             values |= {name: tensors[name] for name in GATES}
-        self._stacks.write(row, values)
+        self._stacks.write(row, values, {"up": scale})
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The low-rank product of the link before, or of x for the first."""
         source = x if hidden is None else hidden
         stacks = self._stacks
-        product = grouped_up(groups, grouped_down(groups, source, stacks["down"]), stacks["up"])
+        narrow = grouped_down(groups, source, stacks.rows("down"))
+        product = grouped_up(groups, narrow, stacks.rows("up"))
         if "bias" in stacks:
             product += groups.per_token(stacks["bias"])
         if "gate_weight" in stacks:
@@ -96,8 +98,8 @@ class LoraTable(StackedModuleParts):
         """The linear's output plus the product; adds while it multiplies."""
         if "bias" in self._stacks or "gate_weight" in self._stacks:
             return super().alone(groups, x, y)
-        narrow = grouped_down(groups, x, self._stacks["down"])
-        return add_grouped_up(groups, y, narrow, self._stacks["up"])
+        narrow = grouped_down(groups, x, self._stacks.rows("down"))
+        return add_grouped_up(groups, y, narrow, self._stacks.rows("up"))
 
 
 class Lora(CommonMethod):
@@ -111,6 +113,7 @@ class Lora(CommonMethod):
 
     name = "lora"
     chain = "lora"
+    transposed = ("up",)
 
     def table_key(self, part: Part) -> Hashable:
         """Gates, bias, rank bucket and widths; the scale is folded into the weights."""

@@ -38,11 +38,11 @@ class PrefixTable(StackedParts):
     def __init__(self, part: Part, device: torch.device, dtype: torch.dtype) -> None:
         shapes = {name: tuple(tensor.shape) for name, tensor in part.tensors.items()}
         self._is_counted = _settings(part).is_counted
-        self._stacks = StackedTable(shapes, device, dtype)
+        self._stacks = StackedTable(shapes, device, dtype, apart=("keys", "values"))
 
     def prefixes(self, groups: Groups, x: Tensor) -> Sequence[Prefix]:
         """Keys and values of each row, times its gates. Shape: `[heads, length, width]` each."""
-        keys, values = self._stacks["keys"], self._stacks["values"]
+        keys, values = self._stacks.rows("keys"), self._stacks.rows("values")
         found = _prefixes(
             [(keys[row], values[row]) for row in groups.row_table_rows], self._is_counted
         )

@@ -97,9 +97,10 @@ class ReftTable(StackedModuleParts):
         shapes: dict[str, tuple[int, ...]] = {}
         for unit in _units(part):
             shapes |= {f"{name}_{unit}": wide for name in ("source_weight", "projection")}
-            shapes |= {f"source_bias_{unit}": (bucket(rank),)}
+        apart = tuple(shapes)
+        shapes |= {f"source_bias_{unit}": (bucket(rank),) for unit in _units(part)}
         self._last = _units(part)[-1]
-        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype))
+        self._stacks = StackedTable(shapes, device, factor_dtype(device, dtype), apart=apart)
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The edited states, those of the first unit before those of the second."""
@@ -127,12 +128,12 @@ class ReftTable(StackedModuleParts):
         ends = [bisect_right(sources, end - 1) for end in groups.ends]
         chosen = Groups(0, len(sources), groups.table_rows, ends, groups.spans, groups.device)
         stacks = self._stacks
-        source = grouped_down(chosen, states, stacks[f"source_weight_{unit}"])
+        source = grouped_down(chosen, states, stacks.rows(f"source_weight_{unit}"))
         source += chosen.per_token(stacks[f"source_bias_{unit}"])
         source = self._activation(source)
         if self._settings.subtracts:
-            source = source - grouped_down(chosen, states, stacks[f"projection_{unit}"])
-        return add_grouped_up(chosen, states, source, stacks[f"projection_{unit}"])
+            source = source - grouped_down(chosen, states, stacks.rows(f"projection_{unit}"))
+        return add_grouped_up(chosen, states, source, stacks.rows(f"projection_{unit}"))
 
 
 class Reft(CommonMethod):

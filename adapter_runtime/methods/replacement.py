@@ -71,19 +71,14 @@ class ReplacementTable(StackedModuleParts):
         self._base = base
         self._own = _values(base)
         shapes = {name: tuple(value.shape) for name, value in self._own.items()}
-        self._stacks = StackedTable(shapes, device, dtype)
+        apart = ("weight",) if is_linear(base) else ()
+        self._stacks = StackedTable(shapes, device, dtype, apart=apart)
         self._stacks.write(0, self._own)
-
-    def clear(self, row: int) -> None:
-        """Make a row the frozen module again."""
-        for name, stack in self._stacks.stacks.items():
-            if row < len(stack.data):
-                stack.put(row, self._own[name])
 
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """The replaced module's output; the last adapter of a Stack decides."""
         if is_linear(self._base):
-            y = grouped_down(groups, x, self._stacks["weight"])
+            y = grouped_down(groups, x, self._stacks.rows("weight"))
         else:
             y = _normed(self._base, x) * groups.per_token(self._stacks["weight"])
         return y + groups.per_token(self._stacks["bias"]) if "bias" in self._stacks else y

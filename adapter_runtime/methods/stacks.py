@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.apart import Apart, Rows
 from adapter_runtime.types import Part
 
 
@@ -99,8 +100,9 @@ class Stacked:
         """Bytes of the stack, free rows included."""
         return self.data.numel() * self.data.element_size()
 
-    def put(self, row: int, value: Tensor) -> None:
-        """Write a row, padding trailing widths; grows by replacing the tensor."""
+    def put(self, row: int, value: Tensor, scale: float = 1.0) -> None:
+        """Write a row times a scale, padding trailing widths; grows by replacing the tensor."""
+        value = value if scale == 1.0 else value * scale
         if row >= len(self.data):
             self._grow(row)
         target = self.data[row]
@@ -118,19 +120,15 @@ class Stacked:
         grown[len(self.data) : row] = self.identity
         self.data = grown
 
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        if row < len(self.data):
-            self.data[row].fill_(self.identity)
-
 
 class StackedTable:
-    """The stacked tensors of one table, written and cleared together.
+    """The stacked tensors of one table, written together.
 
     Args:
         shapes: the shape of one row of each stack, by name.
         device, dtype: of the stacks.
         identities: the fill value of empty rows where it is not zero, by name.
+        apart: what is read by `rows` only; on a CPU these rows share the host's memory.
     """
 
     def __init__(
@@ -139,12 +137,18 @@ class StackedTable:
         device: torch.device,
         dtype: torch.dtype,
         identities: Mapping[str, float] | None = None,
+        apart: Collection[str] = (),
     ) -> None:
         fill = identities or {}
-        self.stacks = {
-            name: Stacked(shape, device, dtype, fill.get(name, 0.0))
-            for name, shape in shapes.items()
-        }
+        self.stacks: dict[str, Stacked | Apart] = {}
+        for name, shape in shapes.items():
+            identity = fill.get(name, 0.0)
+            is_shared = device.type == "cpu" and name in apart
+            self.stacks[name] = (
+                Apart(shape, dtype, identity)
+                if is_shared
+                else Stacked(shape, device, dtype, identity)
+            )
 
     @property
     def num_bytes(self) -> int:
@@ -152,20 +156,31 @@ class StackedTable:
         return sum(stack.num_bytes for stack in self.stacks.values())
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.stacks[name].data
+        stack = self.stacks[name]
+        assert isinstance(stack, Stacked), f"{name} is read by rows only. This is a bug."
+        return stack.data
+
+    def rows(self, name: str) -> Rows:
+        """A stack for products, and whatever else reads it row by row."""
+        stack = self.stacks[name]
+        return stack if isinstance(stack, Apart) else stack.data
 
     def __contains__(self, name: str) -> bool:
         return name in self.stacks
 
-    def write(self, row: int, values: Mapping[str, Tensor]) -> None:
-        """Write one row of every stack."""
+    def write(
+        self, row: int, values: Mapping[str, Tensor], scales: Mapping[str, float] | None = None
+    ) -> None:
+        """Write one row of every stack, times a scale where there is one by its name."""
+        factors = scales or {}
         for name, stack in self.stacks.items():
-            stack.put(row, values[name])
+            stack.put(row, values[name], factors.get(name, 1.0))
 
     def clear(self, row: int) -> None:
-        """Make a row the identity again."""
+        """Let go of what a row shares; the rest is overwritten by whoever comes next."""
         for stack in self.stacks.values():
-            stack.clear(row)
+            if isinstance(stack, Apart):
+                stack.clear(row)
 
 
 class StackedParts:
@@ -186,7 +201,7 @@ class StackedParts:
         self._stacks.write(row, part.tensors)
 
     def clear(self, row: int) -> None:
-        """Make a row the identity again."""
+        """Free a row."""
         self._stacks.clear(row)
 
 

@@ -59,10 +59,6 @@ class TokenRowsTable(StackedModuleParts):
         self._stacks.write(row, {"vectors": part.tensors["vectors"] * embedding_scale(self._base)})
         self._ids.write(row, {"ids": torch.tensor(_settings(part).ids, dtype=torch.float64)})
 
-    def clear(self, row: int) -> None:
-        """Make a row the identity again."""
-        self._ids.clear(row)
-
     def step(self, groups: Groups, x: Tensor, hidden: Tensor | None) -> Tensor:
         """New vectors and zeros elsewhere, beside a mark of the former; the last link wins."""
         is_hit = groups.per_token(self._ids["ids"]) == x.unsqueeze(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -48,10 +47,8 @@ class _TableRows:
         return row
 
     def give_back(self, row: int) -> None:
-        """Make a row the identity and free it."""
-        # What cannot be cleared now is overwritten whole by whoever comes next.
-        with suppress(MemoryError, RuntimeError):
-            self.table.clear(row)
+        """Free a row."""
+        self.table.clear(row)
         self.used.remove(row)
         heapq.heappush(self._free, row)
 

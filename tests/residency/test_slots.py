@@ -4,7 +4,7 @@ import torch
 from adapter_runtime.errors import CapacityError
 from adapter_runtime.residency.slots import HeadPool
 from adapter_runtime.types import Adapter, HeadSpec, HeadWeights
-from tests.residency.fakes import CPU, HERE, THERE, FakeTable, adapter, pool
+from tests.residency.fakes import CPU, HERE, THERE, adapter, pool
 
 SEQUENCES = [
     # (operations, resident afterwards): +x acquires, -x releases, !x must find no room
@@ -105,24 +105,6 @@ def test_a_failed_upload_leaves_nothing_behind():
         slots.acquire(broken)
     assert (3, 0) == (slots.num_free, slots.table_bytes)
     slots.check_integrity()
-
-
-def test_rows_that_cannot_be_cleared_are_free_all_the_same(monkeypatch):
-    """Clearing a row may run out of memory too; neither slot nor row is lost, nor their next."""
-
-    def fail(self, row):
-        self.rows.pop(row, None)
-        raise MemoryError
-
-    slots = pool()
-    slots.acquire(adapter("a"))
-    slots.release("a")
-    with monkeypatch.context() as patched:
-        patched.setattr(FakeTable, "clear", fail)
-        assert slots.drop("a")
-    slots.check_integrity()
-    assert (3, 0) == (slots.num_free, slots.table_bytes)
-    assert slots.acquire(adapter("b")).number
 
 
 def test_heads_are_pinned_and_evicted_like_adapters():
