@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.methods.apart import Apart
 from adapter_runtime.methods.base import Applied, CommonMethod, Entry
 from adapter_runtime.methods.products import add_grouped_up, grouped_down, grouped_up
 from adapter_runtime.methods.stacks import (
@@ -130,7 +131,8 @@ class BottleneckTable(StackedParts):
             down = down * tensors["norm_before_weight"]
         up, scale = tensors["up_weight"].t(), 1.0
         scaling = tensors.get("scaling", torch.tensor(_settings(part).scaling))
-        if scaling.numel() == 1:
+        # Elsewhere the number would be asked of the device.
+        if scaling.numel() == 1 and isinstance(self._stacks.rows("up_weight"), Apart):
             scale = scaling.item()
         else:
             up = up * scaling
