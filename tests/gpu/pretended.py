@@ -114,5 +114,5 @@ def _to_device(values: Tensor, device: torch.device | None) -> Tensor:
     return values.to(device, non_blocking=True)
 
 
-def _is_grouped(groups: Groups, x: Tensor, stacked: Tensor) -> bool:
+def _is_grouped(stacked: Tensor, groups: Groups, x: Tensor) -> bool:
     return x.dtype == torch.bfloat16 and all(size % 8 == 0 for size in stacked.shape[1:])

@@ -1,4 +1,7 @@
-"""What only a CUDA device can show: `make test TESTS=tests/gpu` on a machine that has one."""
+"""What only a CUDA device can show: `make test TESTS=tests/gpu` on a machine that has one.
+
+Forwards that are recorded as CUDA graphs are in `test_cuda_graphs`.
+"""
 
 import threading
 
