@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.errors import PolyheadError, RejectedAdapter, SourceError
+from adapter_runtime.methods.table import METHODS
+from adapter_runtime.residency.layout import laid_out
 from adapter_runtime.residency.store import AdapterStore
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Adapter, HeadWeights, Note
@@ -61,10 +63,11 @@ class Library:
             CapacityError: it is larger than the store.
         """
         digest = digest_of(item)
-        self.store.put(digest, item)
+        kept = _laid_out(item)
+        self.store.put(digest, kept)
         with self._lock:
             origins = self._known.setdefault(digest, {})
-            origins.setdefault(origin, _Origin(reload or (lambda: item))).uses += 1
+            origins.setdefault(origin, _Origin(reload or (lambda: kept))).uses += 1
         return Use(digest, origin)
 
     def give_back(self, uses: Iterable[Use]) -> list[str]:
@@ -132,6 +135,10 @@ class Library:
             return len(self._known)
 
 
+def _laid_out(item: Item) -> Item:
+    return laid_out(item, METHODS) if isinstance(item, Adapter) else item
+
+
 def digest_of(item: Item) -> str:
     """The digest of an item's content."""
     return item.digest if isinstance(item, Adapter) else item.spec.digest
@@ -143,7 +150,7 @@ def _unchanged(reload: Reload, digest: str, origin: str) -> Item:
     try:
         item = reload()
         if item is not None and digest_of(item) == digest:
-            return item
+            return _laid_out(item)
     except RejectedAdapter as error:
         reasons = error.problems
     message = (

@@ -48,9 +48,14 @@ def brought(adapter: Adapter, device: torch.device) -> Adapter:
 
 def fits(tensors: Sequence[Tensor]) -> bool:
     """Whether tensors are float32 and few enough for page-locked memory."""
-    num_bytes = sum(_sizes(tensors)) * torch.float32.itemsize
+    num_bytes = block(tensors) * torch.float32.itemsize
     is_plain = all(tensor.dtype == torch.float32 for tensor in tensors)
     return is_plain and 0 < num_bytes <= _MAX_LOCKED
+
+
+def block(tensors: Sequence[Tensor]) -> int:
+    """Numbers that tensors take one after another."""
+    return sum(_sizes(tensors))
 
 
 def _sizes(tensors: Sequence[Tensor]) -> list[int]:
@@ -73,7 +78,7 @@ def pieces(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _uploaded(tensors: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-    locked = torch.empty(sum(_sizes(tensors)), pin_memory=True)
+    locked = torch.empty(block(tensors), pin_memory=True)
     fill(locked, tensors)
     with torch.cuda.stream(_copies(device)):
         landed = locked.to(device, non_blocking=True)
