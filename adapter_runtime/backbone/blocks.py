@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from adapter_runtime.backbone.direct import Direct
 from adapter_runtime.backbone.points import (
     ActivatedLinear,
     OuterNorm,
@@ -49,7 +50,7 @@ MakeBlock = Callable[[Any, Close], nn.Module]
 """Makes the replacement of a Hugging Face module."""
 
 
-class OutputBlock(nn.Module):
+class OutputBlock(Direct):
     """`LayerNorm(dense(x) + residual)`, as BERT and its kin end a sublayer."""
 
     def __init__(self, dense: nn.Module, close: RoutedSum) -> None:
@@ -63,7 +64,7 @@ class OutputBlock(nn.Module):
         return closed
 
 
-class DistilBertBlock(nn.Module):
+class DistilBertBlock(Direct):
     """A DistilBERT layer, which writes both residual sums inline."""
 
     def __init__(
@@ -85,7 +86,7 @@ class DistilBertBlock(nn.Module):
         return closed
 
 
-class MPNetAttention(nn.Module):
+class MPNetAttention(Direct):
     """MPNet's attention sublayer, which writes its residual sum inline."""
 
     def __init__(self, attn: nn.Module, close: RoutedSum) -> None:

@@ -17,6 +17,8 @@ from torch.nn import functional
 from transformers.activations import GELUActivation, GELUTanh, NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
+from adapter_runtime.backbone.direct import Direct
+
 _PRODUCTS = ("_reorder_linear_weight", "_linear_pointwise")
 _PACKED = (torch.float32, torch.bfloat16)
 
@@ -25,7 +27,7 @@ Packing = Callable[[nn.Module], nn.Module]
 """The module on packed weights where that is possible; else the module itself."""
 
 
-class PackedLinear(nn.Linear):
+class PackedLinear(Direct, nn.Linear):
     """A linear on packed weights in inference mode, the plain one where gradients may flow.
 
     Args:
@@ -70,22 +72,19 @@ class FusedLinear(PackedLinear):
 
     def __init__(self, base: nn.Linear | Conv1D) -> None:
         super().__init__(base)
-        # No buffer: it is a copy of the weight, not state of the model.
+        # No buffers: they are copies and views, not state of the model.
         self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
+        bias: Tensor | None = base.bias
+        self._shift = None if bias is None else bias.detach()
+        self._multiply = torch.ops.mkldnn._linear_pointwise.default
 
     def product(self, x: Tensor) -> Tensor:
         """`x W + b` on the packed weights."""
-        return self._pointwise(x, "none", "")
+        return cast(Tensor, self._multiply(x, self._packed, self._shift, "none", [], ""))
 
     def gelu_product(self, x: Tensor, form: str) -> Tensor:
         """`gelu(x W + b)` on the packed weights."""
-        return self._pointwise(x, "gelu", form)
-
-    def _pointwise(self, x: Tensor, after: str, algorithm: str) -> Tensor:
-        product = torch.ops.mkldnn._linear_pointwise.default(
-            x, self._packed, self.bias, after, [], algorithm
-        )
-        return cast(Tensor, product)
+        return cast(Tensor, self._multiply(x, self._packed, self._shift, "gelu", [], form))
 
 
 def is_linear(module: nn.Module) -> bool:

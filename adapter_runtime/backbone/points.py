@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from adapter_runtime.backbone.direct import Direct
 from adapter_runtime.backbone.linears import PackedLinear, gelu_form
 from adapter_runtime.backbone.routing import (
     AttentionWork,
@@ -17,7 +18,7 @@ from adapter_runtime.backbone.routing import (
 from adapter_runtime.sites import PlugPoint
 
 
-class Routed(nn.Module):
+class Routed(Direct):
     """A frozen module at a plug point; what it does not know itself, the module answers.
 
     Args:
@@ -124,7 +125,7 @@ class RoutedAttention(Routed):
         return self.base(hidden_states, *inputs, **options)
 
 
-class ActivatedLinear(nn.Module):
+class ActivatedLinear(Direct):
     """A plug point and the activation after it, in one product where no Part comes between.
 
     Args:
@@ -146,7 +147,7 @@ class ActivatedLinear(nn.Module):
         return cast(Tensor, self.activation(self.linear(x)))
 
 
-class RoutedSum(nn.Module):
+class RoutedSum(Direct):
     """The end of a sublayer, `norm(h + residual)`, where bottlenecks sit.
 
     Args:
@@ -174,7 +175,7 @@ class RoutedSum(nn.Module):
         return work(h.reshape(-1, width), residual.reshape(-1, width), norm).view(h.shape)
 
 
-class OuterNorm(nn.Module):
+class OuterNorm(Direct):
     """The norm of a hooked sublayer: blocks may read it, the sum around it is the model's own.
 
     Args:
@@ -190,7 +191,7 @@ class OuterNorm(nn.Module):
         return x if self.norm is None else cast(Tensor, self.norm(x))
 
 
-class RoutedHook(nn.Module):
+class RoutedHook(Direct):
     """The output of a sublayer's last projection, where bottlenecks of hooked models sit.
 
     Residual sum and norm remain the model's, so work gives a new `h` and nothing is closed.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from adapter_runtime.backbone.blocks import intermediate_block, mpnet_attention, output_block
+from adapter_runtime.backbone.blocks_bert import bert_layer, call_bert
 from adapter_runtime.backbone.routing import Layout
 from adapter_runtime.backbone.rows import Architecture, Layers, Positions, numbered
 from adapter_runtime.sites import Site
@@ -38,6 +41,7 @@ BERT_LAYERS = Layers(
     adapter_paths={Site.ATTENTION: "attention.output", Site.FFN: "output"},
     attentions={Site.KEYS_VALUES: "attention.self"},
 )
+_PLAIN_LAYERS = (replace(BERT_LAYERS, blocks={**BERT_LAYERS.blocks, "": bert_layer}),)
 BERT_OUTSIDE = {
     Site.WORD_EMBEDDINGS: "embeddings.word_embeddings",
     Site.POSITION_EMBEDDINGS: "embeddings.position_embeddings",
@@ -67,14 +71,15 @@ _MPNET_LAYERS = Layers(
 )
 
 BERT = (
-    Architecture(("bert",), "bert", (BERT_LAYERS,), BERT_OUTSIDE),
-    Architecture(("electra",), "electra", (BERT_LAYERS,), BERT_OUTSIDE),
+    Architecture(("bert",), "bert", _PLAIN_LAYERS, BERT_OUTSIDE, call=call_bert),
+    Architecture(("electra",), "electra", _PLAIN_LAYERS, BERT_OUTSIDE, call=call_bert),
     Architecture(
         ("roberta", "xlm-roberta", "camembert"),
         "roberta",
-        (BERT_LAYERS,),
+        _PLAIN_LAYERS,
         BERT_OUTSIDE,
         positions=Positions(after_pad=True),
+        call=call_bert,
     ),
     Architecture(
         ("mpnet",),
