@@ -174,8 +174,8 @@ class BottleneckTable(StackedParts):
             applied = self.apply(groups, self.enter(groups, h, residual, norm))
             return self.finish(groups, applied.h, residual, norm, h)
         total, z = _open(settings, h, residual, norm)
-        add_grouped_up(groups, total, self._narrow(groups, z), stacks.rows("up_weight"))
-        total += groups.per_token(stacks["up_bias"])
+        narrow = self._narrow(groups, z)
+        add_grouped_up(groups, total, narrow, stacks.rows("up_weight"), stacks["up_bias"])
         return cast(Tensor, norm(total)) if settings.original_ln_after else total
 
     def _narrow(self, groups: Groups, z: Tensor) -> Tensor:

@@ -96,10 +96,13 @@ class LoraTable(StackedModuleParts):
 
     def alone(self, groups: Groups, x: Tensor, y: Tensor) -> Tensor:
         """The linear's output plus the product; adds while it multiplies."""
-        if "bias" in self._stacks or "gate_weight" in self._stacks:
+        stacks = self._stacks
+        if "gate_weight" in stacks:
             return super().alone(groups, x, y)
-        narrow = grouped_down(groups, x, self._stacks.rows("down"))
-        return add_grouped_up(groups, y, narrow, self._stacks.rows("up"))
+        narrow = grouped_down(groups, x, stacks.rows("down"))
+        has_bias = "bias" in stacks
+        biases = stacks["bias"] if has_bias else None
+        return add_grouped_up(groups, y, narrow, stacks.rows("up"), biases)
 
 
 class Lora(CommonMethod):

@@ -57,25 +57,34 @@ def grouped_up(groups: Groups, x: Tensor, stacked: Rows) -> Tensor:
 def _scaled(groups: Groups, x: Tensor, stacked: Apart) -> Tensor:
     """The narrow states times their segments' scales."""
     scales = [stacked.scale(row) for row in groups.table_rows]
-    if set(scales) == {1.0}:
-        return x
-    sources = zip(x.split_with_sizes(groups.sizes), scales, strict=True)
-    return torch.cat([source * scale for source, scale in sources])
+    if len(set(scales)) == 1:
+        return x if scales[0] == 1.0 else x * scales[0]
+    sizes = torch.tensor(groups.sizes)
+    return x * torch.tensor(scales, dtype=x.dtype).repeat_interleave(sizes).unsqueeze(1)
 
 
-def add_grouped_up(groups: Groups, y: Tensor, x: Tensor, stacked: Rows) -> Tensor:
+def add_grouped_up(
+    groups: Groups, y: Tensor, x: Tensor, stacked: Rows, biases: Tensor | None = None
+) -> Tensor:
     """Adds each segment's product with its own narrow-to-wide matrix to y, in place.
 
-    Shape: `[tokens, out]`, `[tokens, in]` and `[table, in, out]` to `[tokens, out]`.
+    Where y has fewer digits than the stack, the sum is rounded once.
+
+    Shape: `[tokens, out]`, `[tokens, in]`, `[table, in, out]` and biases of `[table, out]` to
+    `[tokens, out]`.
     """
-    if y.device.type != "cpu" or not y.dtype == x.dtype == stacked.dtype == torch.float32:
-        return y.add_(grouped_up(groups, x, stacked))
-    sizes = groups.sizes
-    spans = zip(y.split_with_sizes(sizes), x.split_with_sizes(sizes), strict=True)
+    if y.device.type != "cpu":
+        product = grouped_up(groups, x, stacked)
+        return y.add_(product if biases is None else product.add_(groups.per_token(biases)))
+    # A sum of two dtypes takes several times as long as to change one and back.
+    total, sizes = y.to(stacked.dtype), groups.sizes
+    spans = zip(total.split_with_sizes(sizes), x.split_with_sizes(sizes), strict=True)
     for row, (target, narrow) in zip(groups.table_rows, spans, strict=True):
         scale = stacked.scale(row) if isinstance(stacked, Apart) else 1.0
         target.addmm_(narrow, stacked[row], alpha=scale)
-    return y
+        if biases is not None:
+            target.add_(biases[row])
+    return y if total is y else y.copy_(total)
 
 
 def _each(groups: Groups, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
