@@ -2,9 +2,10 @@
 
     python -m benchmarks.cuda_launches [--rounds 30]
 
-Where the host takes longer, the device waits for it, and the difference is what capturing the
-forward as a CUDA graph could save. Bare backbone, all-MiniLM-L6-v2 in bfloat16; needs the extras
-`demo` and `bench`, and a CUDA device.
+Where the host takes longer, the device waits for it. Each batch is measured both ways, launched
+kernel by kernel and recorded as a CUDA graph; larger ones than are recorded run the first way
+twice. Bare backbone, all-MiniLM-L6-v2 in bfloat16; needs the extras `demo` and `bench`, and a
+CUDA device.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -28,7 +30,7 @@ from adapter_runtime.types import Row
 from benchmarks.rows import MINILM, ORDINARY, make_rows
 
 SIZES = (1, 2, 4, 8, 16, 32)
-WARM_UPS = 3
+WARM_UPS = 12  # more than it takes until a size is recorded
 AHEAD = 8192  # a product of this width keeps the device busy while the host runs ahead
 
 
@@ -54,6 +56,20 @@ def measured(run: Callable[[], object], ahead: torch.Tensor) -> Times:
     return Times(1000 * host_s, start.elapsed_time(end))
 
 
+def medians(
+    runners: Sequence[BatchRunner], batch: Sequence[Job], rounds: int, ahead: torch.Tensor
+) -> list[Times]:
+    """Each runner's times of a batch that it has seen often enough, the runners in turn."""
+    for runner in runners:
+        for _ in range(WARM_UPS):
+            runner.run(batch, leave)
+    found: list[list[Times]] = [[] for _ in runners]
+    for _ in range(rounds):
+        for runner, times in zip(runners, found, strict=True):
+            times.append(measured(partial(runner.run, batch, leave), ahead))
+    return [Times(*map(statistics.median, zip(*times, strict=True))) for times in found]
+
+
 def leave(_indices: Sequence[int], _states: StreamStates) -> None:
     """Answers stay on the device: to fetch them would be to wait for them."""
 
@@ -69,19 +85,18 @@ def main() -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     backbone = load_backbone(Folder(MINILM, "all-MiniLM-L6-v2"), device, torch.bfloat16)
     slots = SlotPool(METHODS, backbone.bases, backbone.device, backbone.dtype)
-    runner = BatchRunner(backbone, slots)
+    runners = [BatchRunner(backbone, slots, cuda_graphs=each) for each in (False, True)]
     jobs = [Job(Row(tuple(row)), None) for row in make_rows(ORDINARY)]
     ahead = torch.randn(AHEAD, AHEAD, device=device)
     print(f"{torch.cuda.get_device_name(device)}, milliseconds, medians of {rounds}")
-    print(f"{'rows':>5} {'host':>8} {'device':>8} {'host / device':>14}")
+    print(f"{'':>13} {'launched':>17} {'recorded':>17}")
+    print(f"{'rows':>5} {'tokens':>7}" + f" {'host':>8} {'device':>8}" * 2)
     for size in SIZES:
         batch = list(islice(jobs, size))
-        found = [
-            measured(lambda batch=batch: runner.run(batch, leave), ahead)
-            for _ in range(WARM_UPS + rounds)
-        ][WARM_UPS:]
-        host, busy = (statistics.median(each) for each in zip(*found, strict=True))
-        print(f"{size:>5} {host:>8.2f} {busy:>8.2f} {host / busy:>14.2f}")
+        times = medians(runners, batch, rounds, ahead)
+        tokens = sum(len(job.row.input_ids) for job in batch)
+        columns = "".join(f" {each.host:>8.2f} {each.device:>8.2f}" for each in times)
+        print(f"{size:>5} {tokens:>7}{columns}")
 
 
 if __name__ == "__main__":
