@@ -110,18 +110,15 @@ class RecordedForward:
         bounds = torch.empty(size.rows + 1, device=backbone.device, dtype=torch.int32)
         self._bounds = bounds
         self._routing = Routing(Layout.PACKED, RecordedRows(size, bounds), {})
-        self._write(numbers)
+        write(self._numbers, numbers)
         self._recording = record(self._compute)
 
     def __call__(self, numbers: Tensor, num_tokens: int) -> Tensor:
         """The final states of a stream's first tokens. Shape: `[num_tokens, width]`."""
-        self._write(numbers)
+        write(self._numbers, numbers)
         self._recording.replay()
         # The next stream of this size is written over them.
         return self._recording.output[:num_tokens].clone()
-
-    def _write(self, numbers: Tensor) -> None:
-        write(self._numbers, numbers)
 
     def _compute(self) -> Tensor:
         num_inputs = len(self._names) * self._size.tokens
@@ -182,24 +179,23 @@ class GraphedForward:
             wide = RowSpans(spans.starts, spans.lengths, size.tokens)
             streams = self._backbone.streams(rows, wide)
             numbers = numbers_of([*streams.values()], spans, size)
-            key = size, tuple(streams)
-            found = self._recorded.get(key) or self._try(key, numbers)
-            return None if found is None else found(numbers, spans.num_tokens)
+            return self._recorded_states((size, tuple(streams)), numbers, spans.num_tokens)
 
-    def _try(self, key: _Key, numbers: Tensor) -> RecordedForward | None:
-        """Record a size; the first that fails is the last, for the others compute the same."""
+    def _recorded_states(self, key: _Key, numbers: Tensor, num_tokens: int) -> Tensor | None:
+        """The states by a recording, made at first; what fails once is not tried again."""
         if self._record is None:
             return None
         try:
-            found = RecordedForward(self._backbone, *key, numbers, self._record)
+            if key not in self._recorded:
+                found = RecordedForward(self._backbone, *key, numbers, self._record)
+                self._recorded[key] = found
+            return self._recorded[key](numbers, num_tokens)
         except Exception as error:  # whatever it is, forwards run without recordings
             level = logging.INFO if isinstance(error, RowsUnknown) else logging.WARNING
             _log.log(level, "small batches are not recorded as CUDA graphs: %s", error)
             self._record = None
             self._recorded.clear()
             return None
-        self._recorded[key] = found
-        return found
 
 
 def graphed(backbone: Backbone) -> Forward:
