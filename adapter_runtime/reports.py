@@ -35,6 +35,8 @@ class EngineStats:
 
     Args:
         pinned: adapters and heads that pinned versions hold now.
+        shared_bytes: of the resident bytes, those that are no copy: a CPU computes with the
+            host's own tensors.
         device_evictions, host_evictions: adapters and heads that lost their place so far.
         host_loads, failed_loads: times that evicted weights were read again, and could not be.
     """
@@ -49,6 +51,7 @@ class EngineStats:
     pinned: int = 0
     host_loads: int = 0
     failed_loads: int = 0
+    shared_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,6 +280,7 @@ class LocalEngine:
         return EngineStats(
             resident_adapters=len(self.slots),
             resident_bytes=self.slots.num_bytes + self.heads.num_bytes,
+            shared_bytes=self.slots.shared_bytes + self.heads.shared_bytes,
             host_adapters=len(store),
             host_bytes=store.num_bytes,
             free_slots=self.slots.num_free,

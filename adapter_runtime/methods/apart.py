@@ -23,11 +23,17 @@ class Apart:
         self._identity = torch.full(shape, identity, dtype=dtype)
         self._rows: dict[int, Tensor] = {}
         self._scales: dict[int, float] = {}
+        self._shared: set[int] = set()
 
     @property
     def num_bytes(self) -> int:
         """Bytes of the rows, shared ones included."""
         return (len(self._rows) + 1) * self._identity.nbytes
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of the rows that are shared."""
+        return len(self._shared) * self._identity.nbytes
 
     def __getitem__(self, row: int) -> Tensor:
         """One row, without its scale."""
@@ -40,8 +46,12 @@ class Apart:
     def put(self, row: int, value: Tensor, scale: float = 1.0) -> None:
         """Write a row: the value itself, or a copy that is padded."""
         self._scales[row] = scale
+        self._shared.discard(row)
         if value.shape == self._identity.shape:
-            self._rows[row] = value.to(self.dtype).contiguous()
+            self._rows[row] = own = value.to(self.dtype).contiguous()
+            # Row 0, where it is written, is the backbone's.
+            if row and own.data_ptr() == value.data_ptr():
+                self._shared.add(row)
             return
         padded = self._identity.clone()
         padded[tuple(slice(0, size) for size in value.shape)] = value.to(padded)
@@ -51,6 +61,7 @@ class Apart:
         """Let go of a row's tensor."""
         self._rows.pop(row, None)
         self._scales.pop(row, None)
+        self._shared.discard(row)
 
 
 Rows = Tensor | Apart

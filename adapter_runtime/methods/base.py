@@ -54,6 +54,11 @@ class Table(Protocol):
         """Bytes on the device, free rows included."""
         ...
 
+    @property
+    def shared_bytes(self) -> int:
+        """Of these, what is the host's own memory: the tensors of Parts, as they were put."""
+        ...
+
     def put(self, row: int, part: Part) -> None:
         """Write a Part into a row, growing the table when needed. Blocks on the device copy.
 

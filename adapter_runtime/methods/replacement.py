@@ -99,18 +99,28 @@ class EmbeddingReplacementTable:
     def __init__(self, base: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         self._base, self._device, self._dtype = base, device, dtype
         self._weights: dict[int, Tensor] = {}
+        self._shared: set[int] = set()
 
     @property
     def num_bytes(self) -> int:
         """Bytes on the device."""
         return sum(weight.numel() * weight.element_size() for weight in self._weights.values())
 
+    @property
+    def shared_bytes(self) -> int:
+        """Of these, what is the host's own memory."""
+        return sum(self._weights[row].nbytes for row in self._shared)
+
     def put(self, row: int, part: Part) -> None:
         """Bring a Part's table to the device."""
-        self._weights[row] = part.tensors["weight"].to(self._device, self._dtype)
+        own = part.tensors["weight"]
+        self._weights[row] = weight = own.to(self._device, self._dtype)
+        if weight.data_ptr() == own.data_ptr():
+            self._shared.add(row)
 
     def clear(self, row: int) -> None:
         """Let a row's table go."""
+        self._shared.discard(row)
         self._weights.pop(row, None)
 
     def before(self, groups: Groups, x: Tensor) -> Tensor:

@@ -155,6 +155,12 @@ class StackedTable:
         """Bytes of all stacks, free rows included."""
         return sum(stack.num_bytes for stack in self.stacks.values())
 
+    @property
+    def shared_bytes(self) -> int:
+        """Of these, what is the host's own memory."""
+        found = self.stacks.values()
+        return sum(stack.shared_bytes for stack in found if isinstance(stack, Apart))
+
     def __getitem__(self, name: str) -> Tensor:
         stack = self.stacks[name]
         assert isinstance(stack, Stacked), f"{name} is read by rows only. This is a bug."
@@ -195,6 +201,11 @@ class StackedParts:
     def num_bytes(self) -> int:
         """Bytes on the device, free rows included."""
         return self._stacks.num_bytes
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of these, what is the host's own memory."""
+        return self._stacks.shared_bytes
 
     def put(self, row: int, part: Part) -> None:
         """Write a Part's tensors into a row."""

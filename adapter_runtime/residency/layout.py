@@ -5,14 +5,54 @@ On a CPU these tables then share the block. Elsewhere it is copied as well as an
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from adapter_runtime.residency.tables import Methods
-from adapter_runtime.residency.uploads import block, fill, fits, pieces
-from adapter_runtime.types import Adapter
+from adapter_runtime.residency.uploads import block, fill, fits
+from adapter_runtime.types import Adapter, Part
+
+
+class _Place(NamedTuple):
+    """One tensor's, in numbers from its Part's first one."""
+
+    start: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+Places = Mapping[str, _Place]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lying(Mapping[str, Tensor]):
+    """A Part's tensors in a block: views that are made when asked, for the objects of hundreds of
+    small adapters take memory too.
+
+    Args:
+        flat: the block of the whole adapter.
+        start: the Part's first number in it.
+        places: where its tensors lie; Parts of equal shapes have the same.
+    """
+
+    flat: Tensor
+    start: int
+    places: Places
+
+    def __getitem__(self, name: str) -> Tensor:
+        place = self.places[name]
+        return self.flat.as_strided(place.shape, place.strides, self.start + place.start)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 def laid_out(adapter: Adapter, methods: Methods) -> Adapter:
@@ -22,27 +62,52 @@ def laid_out(adapter: Adapter, methods: Methods) -> Adapter:
         adapter: as it was read; too large for one block, it gets one for each tensor.
         methods: the method table.
     """
-    places = [
-        (number, name, name in methods[part.method].transposed)
-        for number, part in enumerate(adapter.parts)
-        for name in part.tensors
-    ]
-    own = [adapter.parts[number].tensors[name] for number, name, _ in places]
     # Weights outlive the thread that reads them, so they are no inference tensors.
     with torch.inference_mode(False), torch.no_grad():
-        read = [
-            tensor.t() if turned else tensor
-            for tensor, (*_, turned) in zip(own, places, strict=True)
-        ]
-        lying = _in_block(read) if fits(read) else [tensor.contiguous() for tensor in read]
-        tensors: list[dict[str, Tensor]] = [{} for _ in adapter.parts]
-        for tensor, (number, name, turned) in zip(lying, places, strict=True):
-            tensors[number][name] = tensor.t() if turned else tensor
-    pairs = zip(adapter.parts, tensors, strict=True)
+        read = [_as_read(part, methods[part.method].transposed) for part in adapter.parts]
+        tensors = [tensor for each in read for tensor in each]
+        found = _in_block(adapter, read, methods) if fits(tensors) else _apart(adapter, methods)
+    pairs = zip(adapter.parts, found, strict=True)
     return replace(adapter, parts=tuple(replace(part, tensors=each) for part, each in pairs))
 
 
-def _in_block(tensors: list[Tensor]) -> list[Tensor]:
+def _as_read(part: Part, transposed: Sequence[str]) -> list[Tensor]:
+    return [tensor.t() if name in transposed else tensor for name, tensor in part.tensors.items()]
+
+
+def _apart(adapter: Adapter, methods: Methods) -> list[Mapping[str, Tensor]]:
+    return [
+        {
+            name: tensor.t().contiguous().t()
+            if name in methods[part.method].transposed
+            else tensor.contiguous()
+            for name, tensor in part.tensors.items()
+        }
+        for part in adapter.parts
+    ]
+
+
+def _in_block(
+    adapter: Adapter, read: Sequence[Sequence[Tensor]], methods: Methods
+) -> list[Mapping[str, Tensor]]:
+    tensors = [tensor for each in read for tensor in each]
     flat = torch.empty(block(tensors))
     fill(flat, tensors)
-    return pieces(flat, tensors)
+    found: list[Mapping[str, Tensor]] = []
+    start = 0
+    for part, each in zip(adapter.parts, read, strict=True):
+        shapes = tuple((name, tuple(tensor.shape)) for name, tensor in part.tensors.items())
+        found.append(Lying(flat, start, _places(shapes, tuple(methods[part.method].transposed))))
+        start += block(each)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _places(shapes: tuple[tuple[str, tuple[int, ...]], ...], transposed: tuple[str, ...]) -> Places:
+    places, start = {}, 0
+    for name, shape in shapes:
+        empty = torch.empty(shape[::-1] if name in transposed else shape, device="meta")
+        strides = empty.t().stride() if name in transposed else empty.stride()
+        places[name] = _Place(start, shape, tuple(strides))
+        start += block([empty])
+    return places

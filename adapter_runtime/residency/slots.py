@@ -111,6 +111,11 @@ class SlotPool(DevicePool[Adapter, Slot]):
         with self._copying:
             return self._tables.num_bytes
 
+    @property
+    def shared_bytes(self) -> int:
+        """Device bytes that are the host's own memory; waits for nobody."""
+        return self._tables.shared_bytes
+
     def check_integrity(self) -> None:
         """Assert that slots, rows, bytes and pins agree. Waits for an upload under way."""
         super().check_integrity()
@@ -159,6 +164,11 @@ class HeadPool(DevicePool[HeadWeights, Mapping[str, Tensor]]):
             CapacityError: everything that could make room is pinned, or memory is full.
         """
         return self._acquire(head.spec.digest, head)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Device bytes that are the host's own memory."""
+        return self.num_bytes if self._device.type == "cpu" else 0
 
     def bytes_of(self, item: HeadWeights) -> int:
         """Bytes that a head counts on the device."""

@@ -82,6 +82,11 @@ class DeviceTables:
         """Device bytes of all tables, free rows included."""
         return sum(rows.table.num_bytes for rows in self._tables.values())
 
+    @property
+    def shared_bytes(self) -> int:
+        """Of these, what is the host's own memory; what is under way counts or not."""
+        return sum(rows.table.shared_bytes for rows in list(self._tables.values()))
+
     def place(self, adapter: Adapter) -> Placements:
         """Copy all Parts to the device, in the order of the method table. Blocks."""
         order = {name: number for number, name in enumerate(self._methods)}

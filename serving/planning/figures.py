@@ -45,6 +45,7 @@ class TaskFigures(_Value):
         slots: distinct adapters.
         host_bytes: its own tensors as they were read.
         adapter_bytes, head_bytes: on the device.
+        shared_bytes: of these, those that are the host's own tensors, as on a CPU.
         admit_s: the first read, with all checks.
         load_s: from files to the device when it had been evicted; the system may cache the files.
     """
@@ -55,6 +56,7 @@ class TaskFigures(_Value):
     host_bytes: Bytes
     adapter_bytes: Bytes
     head_bytes: Bytes
+    shared_bytes: Bytes = 0
     admit_s: Amount
     load_s: Amount
 

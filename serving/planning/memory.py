@@ -47,8 +47,8 @@ def task_memory(figures: Figures) -> TaskMemory:
     adapter, head = _mean(figures, "adapter_bytes"), _mean(figures, "head_bytes")
     growth = figures.growth or ASSUMED_GROWTH
     if not has_own_memory(figures):
-        counted, most = host + adapter + head, host + STACK_GROWTH * adapter + head
-        real = counted * growth
+        copied = adapter + head - _mean(figures, "shared_bytes")
+        real, most = (host + copied) * growth, host + STACK_GROWTH * copied
         gpu = 0.0
     else:
         real, most = host * growth, host * growth

@@ -128,9 +128,15 @@ def _weigh_one(opened: Opened, name: str) -> tuple[TaskVersion, TaskFigures]:
         host_bytes=host_bytes,
         adapter_bytes=adapters,
         head_bytes=head_bytes,
+        shared_bytes=_shared(after, adapters + head_bytes),
         admit_s=admit_s,
         load_s=_load_s(engine, version),
     )
+
+
+def _shared(stats: EngineStats, device_bytes: int) -> int:
+    """Of a task's bytes on the device, those without a copy, as with all that is there."""
+    return device_bytes * stats.shared_bytes // max(1, stats.resident_bytes)
 
 
 def _come_in(engine: Engine, version: TaskVersion) -> None:
@@ -161,4 +167,5 @@ def _growth(
     counted = after.host_bytes - before.host_bytes
     if engine.info.device.startswith("cpu"):
         counted += after.resident_bytes - before.resident_bytes
+        counted -= after.shared_bytes - before.shared_bytes
     return max(1.0, grown_bytes / counted) if counted >= _LEAST_TOLD else None

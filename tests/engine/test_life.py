@@ -188,3 +188,18 @@ def test_verdicts_depend_on_the_backbone_and_how_it_runs(opened, tmp_path):
     two.backbone.__dict__.pop("digest")
     assert two.identity() != one.identity()
     assert opened(dtype="bfloat16").identity() != one.identity()
+
+
+def test_on_a_cpu_the_device_has_no_copy_of_the_host_s_tensors(opened, tasks):
+    """All but small vectors are counted once; evicted and loaded again it is the same."""
+    engine = opened()
+    version = engine.prepare(tasks[0])
+    before = answer(engine, version)
+    for _ in range(2):
+        stats = engine.stats()
+        assert 0.9 * stats.host_bytes < stats.shared_bytes <= stats.resident_bytes
+        engine.evict(version)
+        assert engine.stats().shared_bytes == 0
+        engine.hold(version)
+        engine.release(version)
+        assert answer(engine, version) == before

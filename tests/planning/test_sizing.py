@@ -127,6 +127,13 @@ def test_a_device_with_memory_of_its_own_is_counted_by_itself() -> None:
     assert any("own memory" in note for note in found.notes)
 
 
+def test_what_device_and_host_share_is_counted_once() -> None:
+    """On a CPU a task whose tensors on the device are the host's own takes half as much."""
+    copied = make_plan(figures(), wishes(), SETTINGS).task
+    shared = make_plan(figures(tasks=(task(shared_bytes=MIB),)), wishes(), SETTINGS).task
+    assert copied.real_bytes == 2 * shared.real_bytes == 4 * MIB
+
+
 def test_kinds_that_were_sampled_stand_for_all_of_their_kind() -> None:
     """One large task of a kind of nine and one small of a kind of one: the mean is weighted."""
     tasks = (task("a", host_bytes=10), task("b", kind="fill-mask", host_bytes=110))

@@ -20,6 +20,7 @@ class FakeTable:
     """Remembers what lies in which row; parts of the settings `broken` cannot be copied."""
 
     num_bytes = 100
+    shared_bytes = 0
 
     def __init__(self, on_put: Callable[[Part], None]) -> None:
         self.rows: dict[int, Part] = {}
