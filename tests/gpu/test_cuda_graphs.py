@@ -22,7 +22,7 @@ pytestmark = pytest.mark.gpu
 
 DTYPE = torch.bfloat16
 TOLERANCE = 0.05  # bfloat16: products of other heights may add up in another order
-BACKBONES = ("bert", "roberta", "distilbert", "albert", "modernbert", "llama", "gpt2")
+BACKBONES = ("bert", "roberta", "distilbert", "albert", "modernbert", "llama", "gpt2", "nomic")
 
 
 @pytest.fixture(autouse=True)
