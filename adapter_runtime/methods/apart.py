@@ -21,23 +21,29 @@ class Apart:
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, identity: float = 0.0) -> None:
         self.dtype = dtype
         self._identity = torch.full(shape, identity, dtype=dtype)
-        self._rows: dict[int, Tensor] = {}
+        # Lists, for hundreds of tables have thousands of rows; what is as in most is left out.
+        self._rows = [self._identity]
         self._scales: dict[int, float] = {}
-        self._shared: set[int] = set()
+        self._copied: set[int] = set()
 
     @property
     def num_bytes(self) -> int:
         """Bytes of the rows, shared ones included."""
-        return (len(self._rows) + 1) * self._identity.nbytes
+        return (1 + self._num_written) * self._identity.nbytes
 
     @property
     def shared_bytes(self) -> int:
         """Bytes of the rows that are shared."""
-        return len(self._shared) * self._identity.nbytes
+        return (self._num_written - len(self._copied)) * self._identity.nbytes
+
+    @property
+    def _num_written(self) -> int:
+        # Row 0, where it is written, is the backbone's.
+        return sum(row is not self._identity for row in self._rows[1:])
 
     def __getitem__(self, row: int) -> Tensor:
         """One row, without its scale."""
-        return self._rows.get(row, self._identity)
+        return self._rows[row]
 
     def scale(self, row: int) -> float:
         """What a row's products are multiplied by."""
@@ -45,23 +51,23 @@ class Apart:
 
     def put(self, row: int, value: Tensor, scale: float = 1.0) -> None:
         """Write a row: the value itself, or a copy that is padded."""
-        self._scales[row] = scale
-        self._shared.discard(row)
-        if value.shape == self._identity.shape:
-            self._rows[row] = own = value.to(self.dtype).contiguous()
-            # Row 0, where it is written, is the backbone's.
-            if row and own.data_ptr() == value.data_ptr():
-                self._shared.add(row)
-            return
-        padded = self._identity.clone()
-        padded[tuple(slice(0, size) for size in value.shape)] = value.to(padded)
-        self._rows[row] = padded
+        self.clear(row)
+        own = value.to(self.dtype).contiguous()
+        if value.shape != self._identity.shape:
+            own = self._identity.clone()
+            own[tuple(slice(0, size) for size in value.shape)] = value.to(own)
+        if row and own.data_ptr() != value.data_ptr():
+            self._copied.add(row)
+        if scale != 1.0:
+            self._scales[row] = scale
+        self._rows[row] = own
 
     def clear(self, row: int) -> None:
         """Let go of a row's tensor."""
-        self._rows.pop(row, None)
+        self._rows += [self._identity] * (row + 1 - len(self._rows))
+        self._rows[row] = self._identity
         self._scales.pop(row, None)
-        self._shared.discard(row)
+        self._copied.discard(row)
 
 
 Rows = Tensor | Apart

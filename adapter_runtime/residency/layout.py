@@ -5,7 +5,7 @@ On a CPU these tables then share the block. Elsewhere it is copied as well as an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -68,7 +68,18 @@ def laid_out(adapter: Adapter, methods: Methods) -> Adapter:
         tensors = [tensor for each in read for tensor in each]
         found = _in_block(adapter, read, methods) if fits(tensors) else _apart(adapter, methods)
     pairs = zip(adapter.parts, found, strict=True)
-    return replace(adapter, parts=tuple(replace(part, tensors=each) for part, each in pairs))
+    return replace(
+        adapter,
+        parts=tuple(
+            replace(part, settings=_same(part.settings), tensors=each) for part, each in pairs
+        ),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _same(settings: Hashable) -> Hashable:
+    """One object for all settings that are equal."""
+    return settings
 
 
 def _as_read(part: Part, transposed: Sequence[str]) -> list[Tensor]:

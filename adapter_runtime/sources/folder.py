@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,8 @@ class Folder:
         if self.path(name).stat().st_size > MAX_JSON_BYTES:
             raise SourceError(f"{self.source}: {name} is too large for a configuration file.")
         try:
-            return json.loads(self.read_bytes(name).decode("utf-8"))
+            content = self.read_bytes(name).decode("utf-8")
+            return json.loads(content, object_pairs_hook=_with_shared_names)
         except (ValueError, RecursionError) as error:
             message = f"{self.source}: {name} is not valid JSON ({error}); save it again."
             raise SourceError(message) from error
@@ -186,3 +188,8 @@ class Folder:
 
     def _unreadable(self, error: OSError) -> SourceError:
         return SourceError(f"{self.source}: its files cannot be read ({error.strerror}); check it.")
+
+
+def _with_shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Hundreds of adapters are kept with configs that name the same settings."""
+    return {sys.intern(name): value for name, value in pairs}
