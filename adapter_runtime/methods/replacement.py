@@ -40,10 +40,18 @@ def _values(base: nn.Module) -> dict[str, Tensor]:
 
 def _normed(base: nn.Module, x: Tensor) -> Tensor:
     """The states as a norm leaves them before its weight."""
-    eps = float(getattr(base, "eps", None) or getattr(base, "variance_epsilon", None) or 1e-6)
-    if isinstance(base, nn.LayerNorm) or isinstance(getattr(base, "bias", None), Tensor):
-        return functional.layer_norm(x.float(), x.shape[-1:], eps=eps).to(x)
-    return functional.rms_norm(x.float(), x.shape[-1:], eps=eps).to(x)
+    if _has_mean(base):
+        return functional.layer_norm(x.float(), x.shape[-1:], eps=_eps(base)).to(x)
+    return functional.rms_norm(x.float(), x.shape[-1:], eps=_eps(base)).to(x)
+
+
+def _has_mean(base: nn.Module) -> bool:
+    """Whether a norm takes the mean off, as LayerNorm does and RMSNorm does not."""
+    return isinstance(base, nn.LayerNorm) or isinstance(getattr(base, "bias", None), Tensor)
+
+
+def _eps(base: nn.Module) -> float:
+    return float(getattr(base, "eps", None) or getattr(base, "variance_epsilon", None) or 1e-6)
 
 
 def _embedded(base: nn.Module, ids: Tensor, weight: Tensor) -> Tensor:
@@ -79,9 +87,23 @@ class ReplacementTable(StackedModuleParts):
         """The replaced module's output; the last adapter of a Stack decides."""
         if is_linear(self._base):
             y = grouped_down(groups, x, self._stacks.rows("weight"))
+        elif x.device.type == "cpu" and _has_mean(self._base):
+            return self._layer_norms(groups, x)
         else:
             y = _normed(self._base, x) * groups.per_token(self._stacks["weight"])
         return y + groups.per_token(self._stacks["bias"]) if "bias" in self._stacks else y
+
+    def _layer_norms(self, groups: Groups, x: Tensor) -> Tensor:
+        """Each segment's own norm, rounded once, as the frozen one is."""
+        weights, width, eps = self._stacks["weight"], x.shape[-1:], _eps(self._base)
+        biases = self._stacks["bias"] if "bias" in self._own else [None] * len(weights)
+        spans = zip(groups.table_rows, x.split_with_sizes(groups.sizes), strict=True)
+        return torch.cat(
+            [
+                functional.layer_norm(span, width, weights[row], biases[row], eps)
+                for row, span in spans
+            ]
+        )
 
     def finish(self, groups: Groups, y: Tensor, hidden: Tensor) -> Tensor:
         """The replaced module's output."""
