@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from adapter_runtime.backbone.routing import Groups, RowSpans
 from adapter_runtime.methods.base import CommonMethod
-from adapter_runtime.methods.products import grouped_down, grouped_up
+from adapter_runtime.methods.products import add_grouped_up, grouped_down, grouped_up
 from adapter_runtime.methods.stacks import (
     StackedModuleParts,
     StackedTable,
@@ -118,6 +118,16 @@ class DoraTable(StackedModuleParts):
         """The linear's output plus the chain's product, over the length; writes into y."""
         y.add_(hidden).mul_(groups.per_token(self._stacks["factors"]))
         return y.add_(groups.per_token(self._stacks["kept"]))
+
+    def alone(self, groups: Groups, x: Tensor, y: Tensor) -> Tensor:
+        """The same for one link; adds while it multiplies."""
+        stacks = self._stacks
+        if "gate_weight" in stacks:
+            return super().alone(groups, x, y)
+        narrow = grouped_down(groups, x, stacks.rows("down"))
+        return add_grouped_up(
+            groups, y, narrow, stacks.rows("up"), stacks["kept"], stacks["factors"]
+        )
 
 
 class Dora(CommonMethod):

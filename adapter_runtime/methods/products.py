@@ -64,24 +64,33 @@ def _scaled(groups: Groups, x: Tensor, stacked: Apart) -> Tensor:
 
 
 def add_grouped_up(
-    groups: Groups, y: Tensor, x: Tensor, stacked: Rows, biases: Tensor | None = None
+    groups: Groups,
+    y: Tensor,
+    x: Tensor,
+    stacked: Rows,
+    biases: Tensor | None = None,
+    factors: Tensor | None = None,
 ) -> Tensor:
     """Adds each segment's product with its own narrow-to-wide matrix to y, in place.
 
-    Where y has fewer digits than the stack, the sum is rounded once.
+    The sum is multiplied by the factors before the biases join. Where y has fewer digits than the
+    stack, all of it is rounded once.
 
-    Shape: `[tokens, out]`, `[tokens, in]`, `[table, in, out]` and biases of `[table, out]` to
+    Shape: `[tokens, out]`, `[tokens, in]`, `[table, in, out]` and two of `[table, out]` to
     `[tokens, out]`.
     """
     if y.device.type != "cpu":
-        product = grouped_up(groups, x, stacked)
-        return y.add_(product if biases is None else product.add_(groups.per_token(biases)))
+        y.add_(grouped_up(groups, x, stacked))
+        y = y if factors is None else y.mul_(groups.per_token(factors))
+        return y if biases is None else y.add_(groups.per_token(biases))
     # A sum of two dtypes takes several times as long as to change one and back.
     total, sizes = y.to(stacked.dtype), groups.sizes
     spans = zip(total.split_with_sizes(sizes), x.split_with_sizes(sizes), strict=True)
     for row, (target, narrow) in zip(groups.table_rows, spans, strict=True):
         scale = stacked.scale(row) if isinstance(stacked, Apart) else 1.0
         target.addmm_(narrow, stacked[row], alpha=scale)
+        if factors is not None:
+            target.mul_(factors[row])
         if biases is not None:
             target.add_(biases[row])
     return y if total is y else y.copy_(total)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from adapter_runtime.methods.dora import DoraSettings
 from adapter_runtime.methods.replacement import ReplacementSettings
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import Part, PlugPoint, Site
@@ -13,6 +14,7 @@ from tests.goldens.filling import draw
 from tests.methods.test_fast_path import (
     BOTTLENECKS,
     CPU,
+    POINT,
     TABLE_ROWS,
     bottleneck_part,
     filled_table,
@@ -33,6 +35,20 @@ def test_a_sum_has_the_digits_of_float32_before_it_is_rounded(kind):
     y = draw("y", (rows.num_tokens, 48), 1.0).bfloat16()
     exact = table.alone(groups, x.float(), y.float())
     assert torch.equal(table.alone(groups, x, y.clone()), exact.bfloat16())
+
+
+def test_a_lone_dora_equals_one_that_is_walked_step_by_step():
+    """Product, length and kept bias in one walk are those one after another."""
+    rows, base = spans("packed"), frozen_linear(32, 48)
+    settings, parts = DoraSettings(1.5, is_bias_scaled=False), []
+    for seed in range(3):
+        magnitude = 1 + draw(f"magnitude {seed}", (48,), 0.2).abs()
+        tensors = module_part("lora", seed, 32, 48).tensors
+        parts.append(Part("dora", POINT, settings, {**tensors, "magnitude": magnitude}))
+    table, groups = filled_table(parts, base), groups_of(rows)
+    x, y = draw("x", (rows.num_tokens, 32), 1.0), draw("y", (rows.num_tokens, 48), 1.0)
+    expected = table.finish(groups, y.clone(), table.step(groups, x, None))
+    assert torch.allclose(table.alone(groups, x, y), expected, atol=2e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("flags", ("plain", "pfeiffer", "parallel", "plus", "post_add"))
