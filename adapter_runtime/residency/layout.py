@@ -15,7 +15,7 @@ from torch import Tensor
 
 from adapter_runtime.residency.tables import Methods
 from adapter_runtime.residency.uploads import block, fill, fits
-from adapter_runtime.types import Adapter, Part
+from adapter_runtime.types import Adapter
 
 
 class _Place(NamedTuple):
@@ -26,7 +26,12 @@ class _Place(NamedTuple):
     strides: tuple[int, ...]
 
 
-Places = Mapping[str, _Place]
+class _Layout(NamedTuple):
+    """How a Part's tensors lie; equal for Parts of equal shapes, which share it."""
+
+    places: Mapping[str, _Place]
+    length: int
+    num_bytes: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,22 +42,27 @@ class Lying(Mapping[str, Tensor]):
     Args:
         flat: the block of the whole adapter.
         start: the Part's first number in it.
-        places: where its tensors lie; Parts of equal shapes have the same.
+        layout: of its tensors from there on.
     """
 
     flat: Tensor
     start: int
-    places: Places
+    layout: _Layout
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the tensors."""
+        return self.layout.num_bytes
 
     def __getitem__(self, name: str) -> Tensor:
-        place = self.places[name]
+        place = self.layout.places[name]
         return self.flat.as_strided(place.shape, place.strides, self.start + place.start)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.places)
+        return iter(self.layout.places)
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.layout.places)
 
 
 def laid_out(adapter: Adapter, methods: Methods) -> Adapter:
@@ -64,9 +74,12 @@ def laid_out(adapter: Adapter, methods: Methods) -> Adapter:
     """
     # Weights outlive the thread that reads them, so they are no inference tensors.
     with torch.inference_mode(False), torch.no_grad():
-        read = [_as_read(part, methods[part.method].transposed) for part in adapter.parts]
-        tensors = [tensor for each in read for tensor in each]
-        found = _in_block(adapter, read, methods) if fits(tensors) else _apart(adapter, methods)
+        tensors = [
+            tensor.t() if name in methods[part.method].transposed else tensor
+            for part in adapter.parts
+            for name, tensor in part.tensors.items()
+        ]
+        found = _in_block(adapter, tensors, methods) if fits(tensors) else _apart(adapter, methods)
     pairs = zip(adapter.parts, found, strict=True)
     return replace(
         adapter,
@@ -82,10 +95,6 @@ def _same(settings: Hashable) -> Hashable:
     return settings
 
 
-def _as_read(part: Part, transposed: Sequence[str]) -> list[Tensor]:
-    return [tensor.t() if name in transposed else tensor for name, tensor in part.tensors.items()]
-
-
 def _apart(adapter: Adapter, methods: Methods) -> list[Mapping[str, Tensor]]:
     return [
         {
@@ -99,26 +108,29 @@ def _apart(adapter: Adapter, methods: Methods) -> list[Mapping[str, Tensor]]:
 
 
 def _in_block(
-    adapter: Adapter, read: Sequence[Sequence[Tensor]], methods: Methods
+    adapter: Adapter, tensors: Sequence[Tensor], methods: Methods
 ) -> list[Mapping[str, Tensor]]:
-    tensors = [tensor for each in read for tensor in each]
     flat = torch.empty(block(tensors))
     fill(flat, tensors)
     found: list[Mapping[str, Tensor]] = []
     start = 0
-    for part, each in zip(adapter.parts, read, strict=True):
+    for part in adapter.parts:
         shapes = tuple((name, tuple(tensor.shape)) for name, tensor in part.tensors.items())
-        found.append(Lying(flat, start, _places(shapes, tuple(methods[part.method].transposed))))
-        start += block(each)
+        layout = _layout(shapes, tuple(methods[part.method].transposed))
+        found.append(Lying(flat, start, layout))
+        start += layout.length
     return found
 
 
 @lru_cache(maxsize=4096)
-def _places(shapes: tuple[tuple[str, tuple[int, ...]], ...], transposed: tuple[str, ...]) -> Places:
-    places, start = {}, 0
+def _layout(
+    shapes: tuple[tuple[str, tuple[int, ...]], ...], transposed: tuple[str, ...]
+) -> _Layout:
+    places, start, count = {}, 0, 0
     for name, shape in shapes:
         empty = torch.empty(shape[::-1] if name in transposed else shape, device="meta")
         strides = empty.t().stride() if name in transposed else empty.stride()
         places[name] = _Place(start, shape, tuple(strides))
         start += block([empty])
-    return places
+        count += empty.numel()
+    return _Layout(places, start, count * torch.float32.itemsize)

@@ -76,7 +76,7 @@ class SlotPool(DevicePool[Adapter, Slot]):
 
     def bytes_of(self, item: Adapter) -> int:
         """Bytes that an adapter counts on the device."""
-        return sum(_elements(part.tensors) for part in item.parts) * self._item_bytes
+        return item.num_bytes // torch.float32.itemsize * self._item_bytes
 
     def _place(self, item: Adapter) -> Slot:
         # Tables outlive the forward that first needs them, so they are no inference tensors.

@@ -68,6 +68,7 @@ class AdapterStore(Generic[Value]):
         self._loading: dict[str, Future[Value]] = {}
         self._failures: dict[str, Failure] = {}
         self._kept: Counter[str] = Counter()
+        self._sizes: dict[str, int] = {}
         self._num_bytes = 0
 
     def __contains__(self, key: str) -> bool:
@@ -189,12 +190,13 @@ class AdapterStore(Generic[Value]):
             )
         self._failures.pop(key, None)
         self._values[key] = value
-        self._num_bytes += value.num_bytes
+        self._sizes[key] = value.num_bytes
+        self._num_bytes += self._sizes[key]
         self._use(key)
         self._make_room(key)
 
     def _use(self, key: str) -> None:
-        num_bytes = self._values[key].num_bytes
+        num_bytes = self._sizes[key]
         self._worth.use(key, num_bytes, max(num_bytes, 1) / self.max_bytes)
 
     def _make_room(self, newest: str) -> None:
@@ -212,7 +214,8 @@ class AdapterStore(Generic[Value]):
         self.num_evicted += 1
 
     def _remove(self, key: str) -> None:
-        self._num_bytes -= self._values.pop(key).num_bytes
+        del self._values[key]
+        self._num_bytes -= self._sizes.pop(key)
         self._worth.forget(key)
 
     def keep(self, key: str) -> None:

@@ -41,6 +41,8 @@ def bring(weights: Sequence[Weights], device: torch.device) -> Sequence[Weights]
 
 def brought(adapter: Adapter, device: torch.device) -> Adapter:
     """An adapter whose Parts lie on the device, to be written into tables. Blocks."""
+    if device.type != "cuda":
+        return adapter
     found = bring([part.tensors for part in adapter.parts], device)
     pairs = zip(adapter.parts, found, strict=True)
     return replace(adapter, parts=tuple(replace(part, tensors=each) for part, each in pairs))

@@ -4,7 +4,8 @@
 
 A process of its own for each kind of adapter admits so many tasks, each with weights of its own,
 and looks twice: at the device bytes that the engine counts, and at the resident memory of the
-process, which also has the host's copies, the bookkeeping and what the allocator keeps.
+process, which also has what the host keeps, the bookkeeping and what the allocator does not give
+back. On a CPU host and device are one memory, and the matrices lie in it once.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def result(found: Mapping[str, dict[str, float]], options: argparse.Namespace) -
                 )
     note = (
         f"Tasks {options.first} to {options.last} in {options.dtype}, each with an adapter and a "
-        "head of its own. On a CPU the process holds the host's copy and the device's."
+        "head of its own. On a CPU host and device share one copy of the matrices."
     )
     return Result("resident_bytes", 1, found, ratios, targets, notes=[note])
 
