@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar, cast
@@ -21,6 +22,9 @@ from serving.workers import Chore, Deliveries, Workers
 
 _SHARE = 8
 """Answers that a worker decodes before it delivers them."""
+
+_LET_GO_S = 1e-6
+"""As short as the system can."""
 
 Thing = TypeVar("Thing")
 Hear = Callable[[Callable[[Sequence[Entry]], None]], Listener]
@@ -138,6 +142,8 @@ class Pipeline:
         """
         if len(entries) == len(entries[0].outcomes) == 1 and not self.loop.num_rows:
             self._decode(entries)
+            # Else the event loop would wait for the interpreter's lock until the lane has ended.
+            time.sleep(_LET_GO_S)
             return
         for some in _shares(entries):
             self._workers.do(partial(self._decode, some))
