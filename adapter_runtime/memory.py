@@ -11,6 +11,8 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # numbers of glibc's malloc.h
 _KEPT_BYTES, _LARGEST_KEPT = 128 << 20, 32 << 20
 _SETTINGS = ("GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+_KERNELS = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+_MOST_KERNELS = "128"
 _WORDS = ("not enough memory", "out of memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -36,6 +38,17 @@ def keep_freed() -> None:
         return
     _LIBC.mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
     _LIBC.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def bound_kernels() -> None:
+    """Let oneDNN and torch's layer over it keep fewer kernels; to be called before the first.
+
+    A kernel serves one number of tokens and takes up to half a MiB. Each of both keeps 1,024 by
+    itself, so batches of ever new lengths would fill a GiB. Who has set the bounds in the
+    environment knows better.
+    """
+    for name in _KERNELS:
+        os.environ.setdefault(name, _MOST_KERNELS)
 
 
 def give_back() -> None:

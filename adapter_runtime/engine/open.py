@@ -10,7 +10,7 @@ from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.engine import LocalEngine
 from adapter_runtime.errors import SettingsError
-from adapter_runtime.memory import keep_freed
+from adapter_runtime.memory import bound_kernels, keep_freed
 from adapter_runtime.sources.resolve import at_hand, pin_revision, resolve
 from adapter_runtime.sources.rules import SourceRules
 
@@ -32,6 +32,7 @@ def open_engine(backbone: str, config: EngineConfig | None = None) -> LocalEngin
     """
     config = config or EngineConfig()
     keep_freed()
+    bound_kernels()
     device = pick_device(config.device)
     rules = SourceRules(
         config.allowed_sources, config.max_file_bytes, config.max_source_bytes, config.cache_dir
