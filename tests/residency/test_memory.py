@@ -85,7 +85,7 @@ print(resident() - before)
 
 
 def test_batches_of_ever_new_lengths_do_not_fill_memory_with_kernels() -> None:
-    """oneDNN keeps a kernel for each length, and by itself a thousand of them."""
+    """Each length has a kernel, and oneDNN keeps a thousand of them by itself."""
     if not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
         pytest.skip("this machine's torch is built without oneDNN")
     grown = {}
