@@ -15,7 +15,14 @@ from adapter_runtime.methods.table import METHODS
 from adapter_runtime.methods.token_rows import TokenRowsSettings
 from adapter_runtime.types import MODEL_LEVEL, Part, PlugPoint, Site
 from tests.goldens.filling import draw, fill_backbone
-from tests.methods.test_fast_path import bounds, filled_table, groups_of, spans, token_bounds
+from tests.methods.test_fast_path import (
+    TABLE_ROWS,
+    bounds,
+    filled_table,
+    groups_of,
+    spans,
+    token_bounds,
+)
 
 WORDS = PlugPoint(MODEL_LEVEL, Site.WORD_EMBEDDINGS)
 TOLERANCE = 3e-6  # fp32, on outputs of size one to three
@@ -107,15 +114,28 @@ def test_the_fast_path_equals_the_reference(kind):
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_cleared_rows_are_the_frozen_module(kind):
-    """Row 0, and a row that was cleared, change nothing."""
+def test_the_first_row_is_the_frozen_module(kind):
+    """Row 0 changes nothing."""
     base, parts = CASES[kind]()
     rows = spans("packed")
-    x, groups, table = inputs(base, rows), groups_of(rows, (0, 1, 4)), filled_table(parts, base)
-    table.clear(1)
-    table.clear(4)
+    x, groups, table = inputs(base, rows), groups_of(rows, (0, 0, 0)), filled_table(parts, base)
     found = table.finish(groups, base(x), table.step(groups, x, None))
     torch.testing.assert_close(found, base(x), atol=TOLERANCE, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_rows_that_change_hands_hold_nothing_of_the_adapter_before(kind):
+    """A freed row is overwritten whole by the next that takes it."""
+    base, parts = CASES[kind]()
+    rows = spans("packed")
+    x, groups = inputs(base, rows), groups_of(rows)
+    outputs = []
+    for table in (filled_table(parts, base), filled_table(parts[::-1], base)):
+        for row, part in zip(TABLE_ROWS, parts, strict=True):
+            table.clear(row)
+            table.put(row, part)
+        outputs.append(table.finish(groups, base(x), table.step(groups, x, None)))
+    assert torch.equal(*outputs)
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -158,11 +158,12 @@ def test_invertible_blocks_equal_their_equations_and_undo_themselves(
         assert (reference - expected).abs().max() < TOLERANCE
 
 
-def test_cleared_rows_add_nothing_of_the_adapter_before():
-    """A slot that another adapter takes holds nothing of the one that left."""
-    method, parts = Invertible(), [invertible_part(0, 6, 3, "relu")]
-    table, spans = filled(method, parts), RowSpans((0,), (4,), 4)
-    table.clear(1)
-    x = draw("x", (4, 6), 1.0)
-    assert torch.equal(table.step(groups_of(spans, (1,)), x, None), x)
-    assert table.num_bytes > 0
+def test_rows_that_change_hands_hold_nothing_of_the_adapter_before():
+    """A freed row is overwritten whole by the next that takes it."""
+    method, parts = Invertible(), [invertible_part(number, 6, 3, "relu") for number in range(2)]
+    used, new, spans = filled(method, parts), filled(method, parts[1:]), RowSpans((0,), (4,), 4)
+    used.clear(1)
+    used.put(1, parts[1])
+    x, groups = draw("x", (4, 6), 1.0), groups_of(spans, (1,))
+    assert torch.equal(used.step(groups, x, None), new.step(groups, x, None))
+    assert used.num_bytes > 0
