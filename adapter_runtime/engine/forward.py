@@ -90,7 +90,8 @@ class BatchRunner:
         backbone = self.backbone
         rows = share_rows(jobs, backbone.architecture.has_types)
         count = num_streams or self.streams.num_threads
-        plan = plan_streams(rows, backbone.layout, count, self.router.order)
+        width = backbone.facts.hidden_size
+        plan = plan_streams(rows, backbone.layout, count, self.router.order, width)
         outcomes = self.streams.run([partial(self._run_stream, stream, finish) for stream in plan])
         errors = {
             job: _as_error(error)

@@ -60,15 +60,22 @@ def share_rows(jobs: Sequence[Job], has_types: bool) -> list[SharedRow]:
 
 
 def plan_streams(
-    rows: Sequence[SharedRow], layout: Layout, num_streams: int, order: Order
+    rows: Sequence[SharedRow], layout: Layout, num_streams: int, order: Order, width: int
 ) -> list[list[SharedRow]]:
     """Deal rows to streams and sort each stream by composition; the costliest stream first.
 
-    Packed rows go to at most `num_streams` streams of like size. Padded rows go to as many as it
+    Packed rows go to at most `num_streams` streams of like cost. Padded rows go to as many as it
     takes for each to hold rows of like lengths.
+
+    Args:
+        rows: what is to run.
+        layout: how rows lie.
+        num_streams: streams at most, where rows are packed.
+        order: where compositions stand in a stream.
+        width: of the backbone's states.
     """
     if layout is Layout.PACKED:
-        streams = _deal(rows, num_streams)
+        streams = _deal(rows, num_streams, width)
     else:
         streams = _group_lengths(rows, num_streams)
     for stream in streams:
@@ -77,14 +84,15 @@ def plan_streams(
     return streams
 
 
-def _deal(rows: Sequence[SharedRow], num_streams: int) -> list[list[SharedRow]]:
+def _deal(rows: Sequence[SharedRow], num_streams: int, width: int) -> list[list[SharedRow]]:
     streams: list[list[SharedRow]] = [[] for _ in range(num_streams)]
-    loads = [0] * num_streams
-    # Longest first onto the least loaded leaves the streams level to within a short row.
+    loads = [0.0] * num_streams
+    # Longest first onto the least loaded leaves the streams level to within a short row. A token's
+    # products cost what the width says, its attention what the length of its row says.
     for shared in sorted(rows, key=lambda shared: -shared.length):
         lightest = loads.index(min(loads))
         streams[lightest].append(shared)
-        loads[lightest] += shared.length
+        loads[lightest] += shared.length * (1 + shared.length / width)
     return [stream for stream in streams if stream]
 
 

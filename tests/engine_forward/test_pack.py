@@ -4,6 +4,9 @@ from adapter_runtime.backbone.routing import Layout
 from adapter_runtime.engine.pack import Job, SharedRow, lay_out, plan_streams, share_rows
 from adapter_runtime.types import Leaf, Row
 
+WIDE = 10**6
+"""States so wide that attention costs nothing beside the products."""
+
 
 def shared(lengths, compositions=None):
     """Rows of these lengths; the first token tells them apart."""
@@ -36,7 +39,7 @@ def test_rows_are_shared_by_tokens_types_and_composition():
     ("lengths", "num_streams", "expected"),
     (
         ((8, 7, 6, 5, 4), 1, [30]),
-        ((8, 7, 6, 5, 4), 2, [17, 13]),
+        ((8, 7, 6, 5, 4), 2, [13, 17]),
         ((100, 1, 1), 2, [100, 2]),
         ((3,), 2, [3]),
         ((5, 5, 5, 5, 5, 5), 3, [10, 10, 10]),
@@ -44,14 +47,20 @@ def test_rows_are_shared_by_tokens_types_and_composition():
 )
 def test_packed_rows_are_dealt_level_by_tokens(lengths, num_streams, expected):
     """No stream waits long for another, and none is empty."""
-    streams = plan_streams(shared(lengths), Layout.PACKED, num_streams, by_name)
+    streams = plan_streams(shared(lengths), Layout.PACKED, num_streams, by_name, WIDE)
     assert expected == [sum(row.length for row in stream) for stream in streams]
+
+
+def test_a_long_row_counts_for_its_attention_too():
+    """Beside a row as long as the states are wide, the other stream takes more tokens."""
+    streams = plan_streams(shared((64, 16, 16, 16, 16, 16)), Layout.PACKED, 2, by_name, 64)
+    assert [64, 80] == [sum(row.length for row in stream) for stream in streams]
 
 
 def test_a_stream_is_sorted_by_composition():
     """What shares device tables stands together."""
     rows = shared((4, 4, 4, 4), [Leaf("b"), None, Leaf("a"), Leaf("b")])
-    (stream,) = plan_streams(rows, Layout.PACKED, 1, by_name)
+    (stream,) = plan_streams(rows, Layout.PACKED, 1, by_name, WIDE)
     assert [None, Leaf("a"), Leaf("b"), Leaf("b")] == [row.composition for row in stream]
 
 
@@ -59,7 +68,7 @@ def test_a_stream_is_sorted_by_composition():
 @pytest.mark.parametrize("lengths", ((5, 5, 5, 5), (2, 3, 30, 31, 8, 9), tuple(range(1, 40))))
 def test_padded_streams_hold_little_padding_and_every_row(lengths, num_streams):
     """Rows of like lengths run together, at most an eighth of a stream is padding."""
-    streams = plan_streams(shared(lengths), Layout.PADDED, num_streams, by_name)
+    streams = plan_streams(shared(lengths), Layout.PADDED, num_streams, by_name, WIDE)
     assert sorted(lengths) == sorted(row.length for stream in streams for row in stream)
     for stream in streams:
         real = sum(row.length for row in stream)
@@ -68,7 +77,7 @@ def test_padded_streams_hold_little_padding_and_every_row(lengths, num_streams):
 
 def test_equal_lengths_are_spread_over_the_padded_streams():
     """One long group never leaves a thread idle."""
-    streams = plan_streams(shared((10,) * 8), Layout.PADDED, 2, by_name)
+    streams = plan_streams(shared((10,) * 8), Layout.PADDED, 2, by_name, WIDE)
     assert [4, 4] == sorted(len(stream) for stream in streams)
 
 
