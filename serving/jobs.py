@@ -88,6 +88,7 @@ class Job:
             batch_tokens=slowest.batch_tokens,
             batch_tasks=slowest.batch_tasks,
             truncated=any(entry.encoded.truncated for entry in self.entries),
+            num_tokens=sum(entry.num_tokens for entry in self.entries),
         )
 
 

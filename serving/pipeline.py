@@ -131,8 +131,16 @@ class Pipeline:
             encoded = self._engine.encode(job.version, job.call.items[index], job.call.parameters)
         except Exception as error:
             raise job.placed(error, index) from error
-        owner = (job, index)
-        return Entry(job.version, encoded, 0.0, job.deadline_s, owner=owner, is_low=job.is_low)
+        return Entry(
+            job.version,
+            encoded,
+            0.0,
+            job.deadline_s,
+            owner=(job, index),
+            is_low=job.is_low,
+            caller=job.call.caller,
+            priority=job.call.priority,
+        )
 
     def _finished(self, entries: Sequence[Entry]) -> None:
         """Hand finished entries to workers at once, so that the device is not kept waiting.

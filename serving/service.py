@@ -23,6 +23,8 @@ class Call:
         is_list: whether the client sent a list; says how errors name an item.
         waits: whether to wait for weights that are not in memory.
         version: id of the version that is to answer; None leaves it to the task.
+        caller: who asks, by the name of their key; empty where nobody needs one.
+        priority: of the caller's choice: 1 before 0 before -1.
     """
 
     task: str
@@ -33,6 +35,8 @@ class Call:
     is_list: bool = False
     waits: bool = True
     version: str | None = None
+    caller: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Answer:
         timing: of the slowest item.
         batch_tokens, batch_tasks: of the last forward that took part.
         truncated: whether any input was cut.
+        num_tokens: tokens that its rows have, special ones included.
     """
 
     outputs: tuple[Any, ...]
@@ -57,6 +62,7 @@ class Answer:
     batch_tokens: int = 0
     batch_tasks: int = 0
     truncated: bool = False
+    num_tokens: int = 0
 
 
 class LifeCycle(Protocol):

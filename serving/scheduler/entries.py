@@ -31,6 +31,7 @@ class Entry:
         raw: whether the head also gives raw arrays.
         owner: who asked; the scheduler never looks at it.
         is_low: an example or a copy that no client waits for; runs when there is time.
+        caller, priority: as the Call's.
     """
 
     version: TaskVersion
@@ -40,6 +41,8 @@ class Entry:
     raw: bool = False
     owner: object = None
     is_low: bool = False
+    caller: str = ""
+    priority: int = 0
     adapters: frozenset[str] = field(init=False)
     outcomes: list[Arrays | None] = field(init=False)
     waiting: deque[int] = field(init=False)
@@ -77,6 +80,11 @@ class Entry:
     def waiting_tokens(self) -> int:
         """Tokens of the rows that wait for a batch."""
         return self.tokens_of(self.waiting)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all its rows."""
+        return self.tokens_of(range(len(self.outcomes)))
 
     def tokens_of(self, rows: Sequence[int]) -> int:
         """Tokens of some rows."""
