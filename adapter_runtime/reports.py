@@ -17,6 +17,7 @@ class Timing:
     queue_s: float = 0.0
     load_s: float = 0.0
     compute_s: float = 0.0
+    decode_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

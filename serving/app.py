@@ -19,6 +19,7 @@ from serving.errors import Refusal
 from serving.metrics import ShownRecorder
 from serving.observing import Observer
 from serving.protocols.admin import AdminProtocol
+from serving.protocols.debug import DebugProtocol
 from serving.protocols.hub import DirectPredict, HubProtocol
 from serving.protocols.oip import OipProtocol
 from serving.protocols.oip_repository import OipRepository
@@ -78,6 +79,7 @@ def create_app(
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
     app.include_router(AdminProtocol(service, recorder.exposition, shown).routes())
+    app.include_router(DebugProtocol(service, settings).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_error)  # else the framework answers plain text

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from adapter_runtime import InvalidInput, Residency, TaskVersion, Timing
 from serving.admission.deadlines import late
 from serving.admission.permits import Permit
+from serving.recent import Batch
 from serving.scheduler.entries import Entry
-from serving.service import Answer, Call
+from serving.service import Answer, Call, Course
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +28,7 @@ class Job:
         deadline_s: on the service's clock.
         version_id: what clients call the version.
         is_low: no client waits for it; it runs when there is time.
+        admission_s: how long it waited for its version to be read and checked, in seconds.
     """
 
     call: Call
@@ -36,7 +39,9 @@ class Job:
     deadline_s: float
     version_id: str
     is_low: bool = False
+    admission_s: float = 0.0
     encode_s: float = 0.0
+    decode_s: float = 0.0
     is_abandoned: bool = False
     entries: list[Entry] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
@@ -74,22 +79,46 @@ class Job:
         for entry in self.entries:
             entry.is_cancelled = True
 
-    def answer(self) -> Answer:
-        """The Answer of a job whose outputs are complete."""
+    def answer(self, now_s: float) -> Answer:
+        """The Answer of a job whose outputs are complete.
+
+        Args:
+            now_s: the time on the service's clock.
+        """
         slowest = max(self.entries, key=lambda entry: entry.started_s)
         queue_s = max(0.0, slowest.started_s - slowest.queued_s - slowest.load_s)
-        timing = Timing(self.encode_s, queue_s, slowest.load_s, slowest.compute_s)
+        times = (self.encode_s, queue_s, slowest.load_s, slowest.compute_s, self.decode_s)
         return Answer(
             outputs=tuple(self.outputs),
             kind=self.version.kind,
             version=self.version_id,
             residency=self.residency,
-            timing=timing,
+            timing=Timing(*times),
             batch_tokens=slowest.batch_tokens,
             batch_tasks=slowest.batch_tasks,
             truncated=any(entry.encoded.truncated for entry in self.entries),
             num_tokens=sum(entry.num_tokens for entry in self.entries),
+            course=self._course(slowest, now_s),
         )
+
+    def _course(self, slowest: Entry, now_s: float) -> Course:
+        ended_s = time.time()
+        to_unix_s = ended_s - now_s
+        queued_s = slowest.queued_s + to_unix_s
+        return Course(
+            began_s=queued_s - self.encode_s,
+            queued_s=queued_s,
+            loaded_s=slowest.loaded_s + to_unix_s if slowest.loaded_s else 0.0,
+            ended_s=ended_s,
+            admission_s=self.admission_s,
+            batches=self._batches(),
+        )
+
+    def _batches(self) -> tuple[Batch, ...]:
+        """Those that its rows were in, each once."""
+        if len(self.entries) == 1:
+            return self.entries[0].batches
+        return tuple({one.id: one for entry in self.entries for one in entry.batches}.values())
 
 
 def name_item(error: Exception, index: int) -> Exception:

@@ -20,6 +20,7 @@ from serving.lifecycle.live.tasks import Tasks
 from serving.lifecycle.live.version import Version
 from serving.observing import FROM_HOST, Observer
 from serving.origins import source_kind
+from serving.recent import RecentBatches
 from serving.scheduler.entries import Entry, Loaded
 from serving.scheduler.running import Listener
 
@@ -38,6 +39,7 @@ class Ears:
         tasks: the live tasks.
         admitter: is listened to, and moves versions that failed.
         observer: takes the measurements.
+        recent: keeps the last batches.
 
     Attributes:
         fail_waiting: ends the rows of a version that wait; set once there is a batch loop.
@@ -45,16 +47,19 @@ class Ears:
 
     fail_waiting: Callable[[TaskVersion, Exception], None]
 
-    def __init__(self, tasks: Tasks, admitter: Admitter, observer: Observer) -> None:
+    def __init__(
+        self, tasks: Tasks, admitter: Admitter, observer: Observer, recent: RecentBatches
+    ) -> None:
         self._tasks = tasks
         self._outcomes = admitter.outcomes
         self._observer = observer
+        self.recent = recent
         self._loads = Estimates()
         admitter.heard = self._admitted
 
     def listener(self, finished: Callable[[Sequence[Entry]], None]) -> Listener:
         """Who hears of the batch loop's work."""
-        return Listener(finished, self._observer.ran, self._loaded, self._guilty)
+        return Listener(finished, self._observer.ran, self._loaded, self._guilty, self.recent.add)
 
     def estimate_s(self, version: TaskVersion) -> float:
         """How long bringing an admitted version back will take, in seconds."""

@@ -24,6 +24,7 @@ from serving.metrics import Recorder
 from serving.observing import UNKNOWN, Observer
 from serving.pipeline import Pipeline
 from serving.pulse import Pulse
+from serving.recent import Batch, RecentBatches
 from serving.scheduler.loop import WARM
 from serving.service import Answer, Call, LifeCycle
 from serving.settings import Settings
@@ -74,7 +75,7 @@ class LocalService:
         self.is_warm_by: Callable[[], bool] = lambda: True
         self.is_writable = False
         self._observer = observer = Observer(recorder)
-        self._ears = Ears(tasks, admitter, observer)
+        self._ears = Ears(tasks, admitter, observer, RecentBatches(settings.keep_batches))
         self._pipeline = Pipeline(engine, settings, clock, self._ears.listener)
         self._ears.fail_waiting = self._pipeline.loop.fail_waiting
         self._pulse = Pulse(engine, self._pipeline.loop, clock)
@@ -249,6 +250,10 @@ class LocalService:
         self._observer.resident(self._engine.stats(), self._tasks.count_by_state())
         self._observer.waiting(loop.num_rows, loop.num_tokens, self.num_inside)
         self._observer.present(self._ears.residency_by_task(self._engine.residency))
+
+    async def batches(self, last: int) -> Sequence[Batch]:
+        """The last batches that ran, the newest first."""
+        return self._ears.recent.last(last)
 
     async def tasks(self) -> Sequence[TaskView]:
         """All tasks, ready or not."""

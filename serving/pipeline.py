@@ -140,6 +140,7 @@ class Pipeline:
             is_low=job.is_low,
             caller=job.call.caller,
             priority=job.call.priority,
+            request_id=job.call.request_id,
         )
 
     def _finished(self, entries: Sequence[Entry]) -> None:
@@ -168,11 +169,14 @@ class Pipeline:
         try:
             if entry.error is not None:
                 raise entry.error
+            began_s = self._clock()
             job.outputs[index] = self._engine.decode(job.version, entry.encoded, entry.answers())
+            now_s = self._clock()
             with self._counting:
+                job.decode_s += now_s - began_s
                 job.num_open -= 1
                 is_complete = job.num_open == 0
-            return partial(job.resolve, job.answer()) if is_complete else None
+            return partial(job.resolve, job.answer(now_s)) if is_complete else None
         except Exception as error:  # of one entry; its share's others are delivered
             return partial(job.fail, job.placed(error, index))
 

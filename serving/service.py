@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from adapter_runtime import Kind, Residency, Timing
+from serving.recent import Batch
 from serving.views import TaskView
 
 
@@ -40,6 +41,27 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """When a Call's slowest item was where, in seconds of Unix time; picklable.
+
+    Args:
+        began_s: its encoding began.
+        queued_s: its rows were ready to run.
+        loaded_s: the weights that it waited for had come in; 0 where it waited for none.
+        ended_s: its answer was decoded.
+        admission_s: seconds that the Call had waited for its version to be read and checked.
+        batches: the forwards that its Call took part in.
+    """
+
+    began_s: float
+    queued_s: float
+    loaded_s: float
+    ended_s: float
+    admission_s: float = 0.0
+    batches: tuple[Batch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a Call gets: one output per item, and how it came about; picklable.
 
@@ -52,6 +74,7 @@ class Answer:
         batch_tokens, batch_tasks: of the last forward that took part.
         truncated: whether any input was cut.
         num_tokens: tokens that its rows have, special ones included.
+        course: when what happened; None where nobody knows.
     """
 
     outputs: tuple[Any, ...]
@@ -63,6 +86,7 @@ class Answer:
     batch_tasks: int = 0
     truncated: bool = False
     num_tokens: int = 0
+    course: Course | None = None
 
 
 class LifeCycle(Protocol):
@@ -192,6 +216,14 @@ class Service(Protocol):
 
     def stop(self) -> None:
         """Answer what is inside, then end. Blocks."""
+        ...
+
+    async def batches(self, last: int) -> Sequence[Batch]:
+        """The last batches that ran, the newest first.
+
+        Args:
+            last: how many at most.
+        """
         ...
 
     def measure(self) -> None:

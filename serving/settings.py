@@ -53,6 +53,7 @@ class Settings(BaseSettings):
         drain_notice_s: how long new requests are refused with 503 before the port closes.
         log_format: `text`, `json`, or `auto`: text on a terminal.
         access_log: write one line per request.
+        keep_batches: the last batches that `/debug/batches` can show.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     access_log: bool = False
+    keep_batches: int = Field(100, ge=0, le=10_000)
 
     @field_validator("allowed_sources", mode="before")
     @classmethod

@@ -17,10 +17,11 @@ from deploy.ray_serve.merging import merge, merge_all
 from deploy.ray_serve.relaying import ReplicaLost, unpack
 from deploy.ray_serve.retrying import Lost, Patience, again
 from serving.admission.deadlines import late
-from serving.errors import Draining, Refusal, StillLoading
+from serving.errors import Draining, Refusal, ServerBusy, StillLoading
 from serving.lifecycle.admitting.waiting import draining
 from serving.metrics import Recorder
 from serving.observing import UNKNOWN, Observer
+from serving.recent import Batch
 from serving.service import Answer, Call, LifeCycle
 from serving.views import TaskView
 
@@ -173,6 +174,16 @@ class RemoteService:
             return merge(views)
         view: TaskView = unpack(told[0]) if told else await self._ask("task", name)
         return view
+
+    async def batches(self, last: int) -> Sequence[Batch]:
+        """The last batches of all replicas, the newest first; lanes say which replica's."""
+        told = await self._replicas.ask_all("batches", last, within_s=_VIEW_S)
+        if told is None:
+            raise ServerBusy("A replica took too long to tell; try again.", _RETRY_AFTER_S)
+        if not told:
+            raise no_replicas()
+        found = sorted((each for some in told for each in some), key=lambda each: -each.began_s)
+        return found[:last]
 
     async def _ask(self, method: str, *args: Any) -> Any:
         """One replica's answer, with tries and a limit."""

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from deploy.ray_serve.engine_recorder import EngineRecorder
@@ -18,6 +18,7 @@ from serving.errors import Refusal
 from serving.hot_service import HotService
 from serving.logs import request_id_var, set_up_logs
 from serving.opening import Opened, Opener, open_backbone, open_catalog, open_tasks
+from serving.recent import Batch
 from serving.service import Answer, Call
 from serving.settings import Settings
 from serving.views import TaskView
@@ -52,6 +53,7 @@ class Replica:
         await wait_until_warm(self._service)
         self._measuring = asyncio.ensure_future(keep_measuring(self._service))
         self._is_stopped = False
+        self._name = _name()
 
     def __del__(self) -> None:
         """Ray calls it when nothing is inside any more."""
@@ -80,6 +82,11 @@ class Replica:
     async def task(self, name: str) -> TaskView | Refusal:
         """As `Service.task`."""
         return await told(self._service.task(name))
+
+    async def batches(self, last: int) -> list[Batch]:
+        """As `Service.batches`, each lane with the replica's own name before it."""
+        found = await self._service.batches(last)
+        return [replace(each, lane=f"{self._name}/{each.lane}") for each in found]
 
     async def names(self) -> list[str]:
         """Names of all tasks."""
@@ -142,6 +149,17 @@ class Replica:
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Tokens that wait for the device; see `QueuedTokensPolicy`."""
         return {QUEUED_TOKENS: float(self._service.queued_tokens)}
+
+
+def _name() -> str:
+    """What Ray calls this replica."""
+    from ray import serve
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        return str(serve.get_replica_context().replica_id.unique_id)
+    except RayServeException:  # called outside Ray
+        return "replica"
 
 
 def _open(settings: Settings, opener: Opener) -> Opened:

@@ -55,11 +55,16 @@ async def answer_while_connected(service: Service, call: Call, request: Request)
 def answer_headers(answer: Answer) -> dict[str, str]:
     """How the answer came about; times in milliseconds."""
     timing = answer.timing
+    encode, queue, load = 1000 * timing.encode_s, 1000 * timing.queue_s, 1000 * timing.load_s
+    compute, decode = 1000 * timing.compute_s, 1000 * timing.decode_s
     headers = {
         "x-task-version": answer.version,
         "x-adapter-residency": answer.residency,
-        "x-queue-time": f"{1000 * timing.queue_s:.1f}",
-        "x-inference-time": f"{1000 * timing.compute_s:.1f}",
+        "x-encode-time": f"{encode:.1f}",
+        "x-queue-time": f"{queue:.1f}",
+        "x-inference-time": f"{compute:.1f}",
+        "server-timing": f"encode;dur={encode:.2f}, queue;dur={queue:.2f}, load;dur={load:.2f}, "
+        f"forward;dur={compute:.2f}, decode;dur={decode:.2f}",
         "x-batch-tokens": str(answer.batch_tokens),
         "x-batch-tasks": str(answer.batch_tasks),
     }

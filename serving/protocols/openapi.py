@@ -103,8 +103,11 @@ PREDICT: dict[str, Any] = {
 _ANSWER_HEADERS = (
     ("x-task-version", "Version that answered."),
     ("x-adapter-residency", "Where its weights were: device, host or absent."),
+    ("x-encode-time", "Milliseconds to turn inputs into rows."),
     ("x-queue-time", "Milliseconds in the queue."),
     ("x-inference-time", "Milliseconds of computation."),
+    ("x-total-time", "Milliseconds from the request to the beginning of its answer."),
+    ("server-timing", "The times of all stages, as browsers' developer tools show them."),
     ("x-batch-tokens", "Tokens in the forward that answered."),
     ("x-batch-tasks", "Distinct tasks in that forward."),
     ("x-truncated", "`true` when an input was cut."),

@@ -163,7 +163,7 @@ class RequestIds:
 
 
 class _Seen:
-    """A send that adds the request id and remembers the status."""
+    """A send that adds the request id and the time so far, and remembers the status."""
 
     def __init__(self, send: Send, scope: MutableMapping[str, Any], name: str) -> None:
         self._send = send
@@ -176,14 +176,19 @@ class _Seen:
         """Send a message on, and remember what it says."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID] = self._name
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID] = self._name
+            headers.append("x-total-time", f"{self.took_ms:.1f}")
         await self._send(message)
         is_body = message["type"] == "http.response.body"
         self.is_whole = is_body and not message.get("more_body", False)
 
+    @property
+    def took_ms(self) -> float:
+        return 1000 * (time.perf_counter() - self._started_s)
+
     def facts(self) -> dict[str, Any]:
-        took_ms = 1000 * (time.perf_counter() - self._started_s)
-        return {"status": self.status, "took_ms": round(took_ms, 2)}
+        return {"status": self.status, "took_ms": round(self.took_ms, 2)}
 
 
 def request_id(given: str | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from adapter_runtime import Arrays, Encoded, Residency, TaskVersion, WorkItem, leaves
+from serving.recent import Batch
 
 Key = tuple[str, str]
 """A version's task and digest: tasks with equal files have equal digests, each its own Source."""
@@ -31,7 +32,7 @@ class Entry:
         raw: whether the head also gives raw arrays.
         owner: who asked; the scheduler never looks at it.
         is_low: an example or a copy that no client waits for; runs when there is time.
-        caller, priority: as the Call's.
+        caller, priority, request_id: as the Call's.
     """
 
     version: TaskVersion
@@ -43,6 +44,7 @@ class Entry:
     is_low: bool = False
     caller: str = ""
     priority: int = 0
+    request_id: str = ""
     adapters: frozenset[str] = field(init=False)
     outcomes: list[Arrays | None] = field(init=False)
     waiting: deque[int] = field(init=False)
@@ -52,9 +54,11 @@ class Entry:
     is_cancelled: bool = False
     started_s: float = 0.0
     load_s: float = 0.0
+    loaded_s: float = 0.0
     compute_s: float = 0.0
     batch_tokens: int = 0
     batch_tasks: int = 0
+    batches: tuple[Batch, ...] = ()
 
     def __post_init__(self) -> None:
         self.adapters = frozenset(leaf.ref for leaf in leaves(self.version.composition))

@@ -155,6 +155,7 @@ class Loader:
             for entry in self._queue:
                 if key_of(entry.version) == key:
                     entry.load_s += min(loaded.took_s, now_s - entry.queued_s)
+                    entry.loaded_s = now_s
             is_awaited = self._queue.is_waiting(key)
             is_held = self.loads.came(version, is_awaited=is_awaited)
             self.start()

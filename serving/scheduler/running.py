@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from adapter_runtime import Engine, RunResult, RunStats, TaskVersion
 from serving.errors import DeviceFailed
+from serving.recent import Batch
 from serving.scheduler.attempts import Part, run_apart
 from serving.scheduler.control import is_broken
 from serving.scheduler.drafts import Draft
 from serving.scheduler.entries import Entry, Key, Loaded, Pick, key_of
 from serving.scheduler.low import LowRun
-from serving.scheduler.settling import settle
+from serving.scheduler.settling import batch_of, settle
 from serving.scheduler.speed import Speed
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,10 @@ _RETRY_S = 5.0
 
 
 def _ignore(version: TaskVersion, error: Exception) -> None:
+    pass
+
+
+def _forget(batch: Batch) -> None:
     pass
 
 
@@ -36,12 +41,14 @@ class Listener:
         loaded: one cold version came in, or could not.
         guilty: a version raised by itself or gave no finite numbers, with the error; once for each
             batch, before its entries are told; never for rows of `run_low`; must return fast.
+        batched: one forward, whether it ran or failed.
     """
 
     finished: Callable[[Sequence[Entry]], None]
     ran: Callable[[RunStats], None]
     loaded: Callable[[Loaded], None]
     guilty: Callable[[TaskVersion, Exception], None] = _ignore
+    batched: Callable[[Batch], None] = _forget
 
 
 class Runner:
@@ -113,14 +120,16 @@ class Runner:
         return result
 
     def _settle(self, draft: Draft, part: Part, started_s: float) -> None:
+        batch = batch_of(part, started_s, self._clock())
         with self._changed:
-            settled = settle(part, started_s)
+            settled = settle(part, started_s, batch)
             for entry, rows in settled.returned.items():
                 draft.returned.add(key_of(entry.version))
                 self._put_back(entry, rows)
         self.tell(settled.finished)
         if part.result is not None:
             self._listener.ran(part.result.stats)
+        self._listener.batched(batch)
 
     def fail(self, entries: Sequence[Entry], error: Exception) -> None:
         """End entries that have not ended yet."""

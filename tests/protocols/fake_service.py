@@ -9,6 +9,7 @@ from typing import Any
 
 from adapter_runtime import Kind, LabelScore, Note, RejectedAdapter, Residency, Timing, UnknownTask
 from serving.errors import CatalogReadOnly, UnknownVersion, VersionConflict, VersionRetired
+from serving.recent import Batch
 from serving.service import Answer, Call
 from serving.views import Event, TaskView, TrafficView, VersionView
 
@@ -81,6 +82,10 @@ class FakeService:
             Residency.DEVICE,
             Timing(),
         )
+
+    async def batches(self, last: int) -> Sequence[Batch]:
+        """None has run."""
+        return []
 
     async def check(self) -> None:
         """Whatever it raises."""

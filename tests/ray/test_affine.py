@@ -22,7 +22,9 @@ pytestmark = pytest.mark.timeout(300)  # a start takes long where many tests run
 EXAMPLES = ROOT / "examples"
 TASKS: list[dict[str, Any]] = yaml.safe_load((EXAMPLES / "tasks.yaml").read_text())["tasks"]
 START_S, STOP_S = 90.0, 30.0
-_VARYING = {"date", "content-length", "x-request-id", "x-queue-time", "x-inference-time"}
+_VARYING = {"date", "content-length", "x-request-id", "server-timing"} | {
+    f"x-{stage}-time" for stage in ("encode", "queue", "inference", "total")
+}
 _VARYING |= {"x-batch-tokens", "x-batch-tasks", "x-adapter-residency", "server"}
 
 

@@ -23,12 +23,28 @@ from serving.errors import (
     refusal,
 )
 from serving.metrics import PrometheusRecorder
+from serving.recent import Batch
 from serving.service import Call
 from tests.protocols.fake_service import FakeService
 from tests.ray.fake_replicas import FakeReplicas
 
 QUICK = Patience(tries=3, wait_s=0.001)
 CALL = Call("topic", ["x"], deadline_s=5.0)
+
+
+class Recent(FakeService):
+    """A replica that has run some batches, which began then."""
+
+    def __init__(self, began_s: list[float]) -> None:
+        super().__init__()
+        self.began_s = began_s
+
+    async def batches(self, last: int) -> list[Batch]:
+        """All."""
+        return [
+            Batch("0" * 32, began_s, 0.0, 0.01, 0.0, 1, 2, 1, 1, 0, ("a",), "r/compute-0")
+            for began_s in self.began_s
+        ]
 
 
 @asynccontextmanager
@@ -215,3 +231,19 @@ async def test_replicas_that_are_too_busy_to_tell_have_not_gone() -> None:
         replicas.services.clear()
         await service.look_around(1.0)
         assert not service.is_warm
+
+
+async def test_batches_of_all_replicas_stand_in_one_list() -> None:
+    """The newest first, and no more than were asked for."""
+    early, late = Recent([1.0, 4.0]), Recent([2.0, 3.0])
+    async with remote(FakeReplicas([early, late])) as (service, _):
+        found = await service.batches(3)
+    assert [batch.began_s for batch in found] == [4.0, 3.0, 2.0]
+
+
+@pytest.mark.parametrize("replicas", (FakeReplicas([]), FakeReplicas([FakeService()], hangs=True)))
+async def test_batches_that_cannot_be_had_are_refused(replicas: FakeReplicas) -> None:
+    """No replica, or one that takes too long: neither is an empty list."""
+    async with remote(replicas) as (service, _):
+        with pytest.raises(ServerBusy, match="try again"):
+            await service.batches(3)

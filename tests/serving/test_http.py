@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -80,6 +81,9 @@ def test_answer_headers_say_how_it_came_about(server: Server) -> None:
     assert headers["x-adapter-residency"] == "device"
     assert float(headers["x-queue-time"]) >= 0
     assert float(headers["x-inference-time"]) >= 0
+    assert float(headers["x-encode-time"]) <= float(headers["x-total-time"])
+    stages = re.findall(r"(\w+);dur=\d+\.\d\d", headers["server-timing"])
+    assert stages == ["encode", "queue", "load", "forward", "decode"]
     assert (headers["x-batch-tokens"], headers["x-batch-tasks"]) == ("2", "1")
     assert headers["x-truncated"] == "true"
 
