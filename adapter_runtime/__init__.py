@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from adapter_runtime.sources.resolve import resolve as resolve
     from adapter_runtime.sources.rules import SourceRules as SourceRules
     from adapter_runtime.types import Adapter as Adapter
+    from adapter_runtime.types import Aggregation as Aggregation
     from adapter_runtime.types import Arrays as Arrays
     from adapter_runtime.types import Average as Average
     from adapter_runtime.types import Composition as Composition
@@ -103,6 +104,7 @@ _WHERE = {
     "sources.rules": ("SourceRules",),
     "types": (
         "Adapter",
+        "Aggregation",
         "Arrays",
         "Average",
         "Composition",

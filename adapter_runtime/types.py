@@ -17,6 +17,9 @@ from adapter_runtime.compositions import Stack as Stack
 from adapter_runtime.compositions import first_leaf as first_leaf
 from adapter_runtime.compositions import leaves as leaves
 from adapter_runtime.compositions import map_leaves as map_leaves
+from adapter_runtime.limits import Aggregation as Aggregation
+from adapter_runtime.limits import Limits as Limits
+from adapter_runtime.limits import Overflow as Overflow
 from adapter_runtime.sites import ATTENTION_SITES as ATTENTION_SITES
 from adapter_runtime.sites import MODEL_LEVEL as MODEL_LEVEL
 from adapter_runtime.sites import SUBLAYER_SITES as SUBLAYER_SITES
@@ -101,22 +104,6 @@ class Adapter:
         return tuple(dict.fromkeys(part.method for part in self.parts))
 
 
-class Overflow(StrEnum):
-    """What happens to an input longer than the task's token limit."""
-
-    TRUNCATE = "truncate"
-    WINDOW = "window"
-    REJECT = "reject"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """A task's length rule; None means the backbone's own limit and the head kind's own rule."""
-
-    max_tokens: int | None = None
-    overflow: Overflow | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Example:
     """A request that admission tries; `expect` None means that any answer will do."""
@@ -134,7 +121,7 @@ class TaskSpec:
     head: str | None = None
     kind: Kind | None = None
     labels: tuple[str, ...] | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING, hash=False)
     pinned: bool = False
     examples: tuple[Example, ...] = field(default=(), hash=False)

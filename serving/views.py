@@ -99,6 +99,8 @@ class TaskView:
     residency: str | None = None
     max_tokens: int | None = None
     overflow: str | None = None
+    stride: int | None = None
+    aggregation: str | None = None
     reason: str | None = None
     etag: str | None = None
     is_writable: bool = False

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 PRODUCT = ("adapter_runtime", "serving", "deploy")
 LEVELS = {
     "sites": 0,
+    "limits": 0,
     "compositions": 0,
     "types": 0,
     "errors": 0,

@@ -7,7 +7,7 @@ tokenizer. How a folder becomes a tokenizer is `tokenizer_files`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tokenizers import Encoding, models
@@ -16,18 +16,19 @@ from tokenizers import Tokenizer as Backend
 from adapter_runtime.backbone.tokenizer_files import TokenizerFiles, read_tokenizer
 from adapter_runtime.backbone.tokenizer_rows import Tokens as Tokens
 from adapter_runtime.backbone.tokenizer_rows import (
-    clean_up,
     cut,
     longest_first,
     pair_type,
     word_starts,
 )
+from adapter_runtime.backbone.tokenizer_texts import Vocabulary
+from adapter_runtime.backbone.tokenizer_windows import Check, Stride, cut_windows
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Row
 
 
-class Tokenizer:
+class Tokenizer(Vocabulary):
     """A backbone's tokenizer. Every method may run on any thread.
 
     Args:
@@ -44,23 +45,17 @@ class Tokenizer:
         has_types: bool,
         vocab_size: int | None = None,
     ) -> None:
+        super().__init__(files)
         self.max_tokens = min(max_tokens, files.max_tokens or max_tokens)
         self.has_types = has_types
         self._vocab_size = vocab_size or files.backend.get_vocab_size()
-        self._backend = files.backend
         # A post-processor that trims offsets would trim twice if `encode` ran it as well.
         self._template = Backend(models.WordLevel({}, unk_token=""))
         if files.backend.post_processor is not None:
             self._template.post_processor = files.backend.post_processor
             self._backend.post_processor = None
         self._side = files.truncation_side
-        self.unk_id = files.token_id("unk_token")
-        self.cls_id = files.token_id("cls_token")
-        self.mask_id = files.token_id("mask_token")
-        self.pad_id = files.token_id("pad_token")
-        self._cleans_up = files.cleans_up
         self._spaces_words = "ByteLevel" in _parts(self._backend.pre_tokenizer)
-        self.marks_subwords = bool(getattr(self._backend.model, "continuing_subword_prefix", None))
 
     @classmethod
     def from_folder(
@@ -148,31 +143,61 @@ class Tokenizer:
         text: str,
         pair: str | None,
         max_tokens: int,
-        stride: int,
-        check: Callable[[int], None] | None = None,
+        stride: Stride,
+        check: Check | None = None,
+        *,
+        longer: bool = False,
+        with_offsets: bool = True,
     ) -> list[Tokens]:
         """Rows of at most `max_tokens` that together cover the last text given, `text` or `pair`.
 
         Args:
-            text, pair: with a pair, every row repeats the text and shows a window of the pair.
-            max_tokens: most tokens of a row; must leave `room` for more than `stride` tokens.
+            text, pair: with a pair, every row repeats the one and shows a window of the other.
+            max_tokens: most tokens of a row; must leave room for more than `stride` tokens.
             stride: tokens that neighbouring windows share.
             check: hears how many rows there will be, and may raise, before they are made.
+            longer: it is the longer text that is covered, be it the first.
+            with_offsets: as for `encode`.
         """
-        first, second = self._content(text), None if pair is None else self._content(pair)
-        target = first if second is None else second
-        room = max_tokens - self.num_specials(pair is not None)
-        room -= 0 if second is None else len(first)
-        if check is not None:
-            check(1 + max(0, -((room - len(target)) // max(1, room - stride))))
-        surplus = max(len(target) - room, 0) if self._side == "left" else 0
-        if len(target) > room:
-            target.truncate(room, stride=stride, direction=self._side)
+        read = self._content if with_offsets else self._bare_content
+        first, second = read(text), None if pair is None else read(pair)
+        target, repeated = first, 0
+        if second is not None:
+            is_first = longer and len(first) > len(second)
+            target, repeated = (first, len(second)) if is_first else (second, len(first))
+        room = max_tokens - self.num_specials(pair is not None) - repeated
+        windows = cut_windows(target, room, stride, self._side, check)
         whole = self._template.post_process(first, second, True)
-        kind = pair_type(whole) if second is not None and whole.overflowing else None
-        step = stride - room if self._side == "left" else room - stride
-        rows = enumerate([whole, *whole.overflowing])
-        return [Tokens(row, max(surplus + number * step, 0), kind) for number, row in rows]
+        return windows.rows(whole, max_tokens, has_pair=target is second)
+
+    def windows_of_pairs(
+        self,
+        text: str,
+        pairs: Sequence[str],
+        max_tokens: int,
+        stride: Stride,
+        check: Check | None = None,
+    ) -> list[list[Tokens]]:
+        """The same windows of the text with each of many pairs, without offsets.
+
+        The longest pair says how much of the text a window shows.
+
+        Args:
+            text, pairs: the text, which is read only once, and the second texts.
+            max_tokens, stride, check: as for `windows`.
+        """
+        first, others = self._bare_content(text), [self._bare_content(pair) for pair in pairs]
+        longest = max(map(len, others))
+        room = max_tokens - self.num_specials(True) - longest
+        windows = cut_windows(first, room, stride, self._side, check, len(others))
+        return [
+            windows.rows(
+                self._template.post_process(first, second, True),
+                max_tokens - longest + len(second),
+                has_pair=False,
+            )
+            for second in others
+        ]
 
     def first_window(self, text: str, pair: str, max_tokens: int) -> tuple[Tokens, int]:
         """The first of `windows`, and the tokens of the whole row that it was cut from.
@@ -233,35 +258,6 @@ class Tokenizer:
             )
         types = tokens.types if with_types and self.has_types else ()
         return Row(tokens.ids, types if any(types) else None)
-
-    def token(self, token_id: int) -> str:
-        """The vocabulary's text of a token."""
-        return str(self._backend.id_to_token(token_id))
-
-    def first_id(self, text: str) -> int | None:
-        """The id of a text that is a token, else of its first token; None where it has none."""
-        found: int | None = self._backend.token_to_id(text)
-        if found is not None:
-            return found
-        return next(iter(self._content(text).ids), None)
-
-    def text(self, ids: Sequence[int], *, skip_specials: bool = False) -> str:
-        """Token ids as running text."""
-        found = str(self._backend.decode(list(ids), skip_special_tokens=skip_specials))
-        return clean_up(found) if self._cleans_up else found
-
-    def join(self, tokens: Sequence[str]) -> str:
-        """Vocabulary texts as running text, by the tokenizer's own decoder."""
-        decoder = self._backend.decoder
-        return " ".join(tokens) if decoder is None else str(decoder.decode(list(tokens)))
-
-    def _content(self, text: str) -> Encoding:
-        # Unlike `encode`, the batch call lets go of the interpreter's lock while it works.
-        return self._backend.encode_batch([text], add_special_tokens=False)[0]
-
-    def _bare_content(self, text: str) -> Encoding:
-        """Without offsets and words, which are a quarter of the work."""
-        return self._backend.encode_batch_fast([text], add_special_tokens=False)[0]
 
 
 def _parts(component: Any) -> frozenset[str]:

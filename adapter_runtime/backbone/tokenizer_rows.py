@@ -18,11 +18,13 @@ class Tokens:
         encoding: the fast tokenizer's encoding of the row.
         first: how many content tokens of the windowed text lie before this row.
         pair_type: the type id of the pair's tokens, where the encoding does not say.
+        shown: how many content tokens of the windowed text this row holds.
     """
 
     encoding: Encoding
     first: int = 0
     pair_type: int | None = None
+    shown: int = 0
 
     def __len__(self) -> int:
         return len(self.encoding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from adapter_runtime.checkpoint.hub import adapterhub, fusions
@@ -131,7 +131,7 @@ def _version_problems(
         "kind": version.kind,
         "digest": version.digest,
         "labels": list(version.labels),
-        "limits": {"max_tokens": version.limits.max_tokens, "overflow": version.limits.overflow},
+        "limits": asdict(version.limits),
         "head": about_head(head),
         "cost": about_cost(adapters, head, engine),
     }

@@ -11,8 +11,9 @@ from adapter_runtime.checkpoint.hub.fusions import read_config as read_fusion_co
 from adapter_runtime.checkpoint.outlines import HeadOutline, outline_head
 from adapter_runtime.checkpoint.reader import check_config
 from adapter_runtime.compositions import members, nesting_problem
+from adapter_runtime.engine.length_rule import find_limits
 from adapter_runtime.engine.task_head import EMBEDDING_KINDS, head_sources, missing_head
-from adapter_runtime.engine.versions import find_kind, find_limits
+from adapter_runtime.engine.versions import find_kind
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.reports import Outline
 from adapter_runtime.sources.folder import Folder

@@ -10,8 +10,9 @@ from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.engine.composing import describe, read_composition
+from adapter_runtime.engine.length_rule import find_limits
 from adapter_runtime.engine.reading import Reading
-from adapter_runtime.engine.task_head import EMBEDDING_KINDS, find_head
+from adapter_runtime.engine.task_head import find_head
 from adapter_runtime.errors import RejectedAdapter
 from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
@@ -170,40 +171,6 @@ def _room(spec: TaskSpec, backbone: Backbone, extension: RowExtension | None) ->
         )
         raise RejectedAdapter(spec.name, [Note("limit_out_of_range", message)])
     return backbone.max_tokens - taken
-
-
-def find_limits(
-    spec: TaskSpec, kind: Kind, head_type: str, backbone: Backbone, most: int
-) -> Limits:
-    """The length rule of a task with such a head.
-
-    Args:
-        spec, kind, head_type, backbone: of the task.
-        most: tokens of one input.
-
-    Raises:
-        RejectedAdapter: not what the task says.
-    """
-    overflows = HEADS[head_type].overflows
-    overflow = spec.limits.overflow or overflows[0]
-    if overflow not in overflows:
-        able = ", ".join(overflows)
-        problem = Note("unsupported_overflow", f"{kind} can {able} long inputs, not {overflow}.")
-        raise RejectedAdapter(spec.name, [problem])
-    return Limits(_max_tokens(spec, kind, backbone, most), overflow)
-
-
-def _max_tokens(spec: TaskSpec, kind: Kind, backbone: Backbone, most: int) -> int:
-    if spec.limits.max_tokens is None:
-        sentence = backbone.sentence if kind in EMBEDDING_KINDS else None
-        own = sentence.max_tokens if sentence else None
-        return min(own or most, most)
-    if not 1 <= spec.limits.max_tokens <= most:
-        taken = backbone.max_tokens - most
-        why = f": its adapter takes {taken} of {backbone.max_tokens} positions" if taken else ""
-        message = f"limits.max_tokens must be between 1 and {most}{why}."
-        raise RejectedAdapter(spec.name, [Note("limit_out_of_range", message)])
-    return spec.limits.max_tokens
 
 
 def _digest(

@@ -14,7 +14,16 @@ from torch import Tensor
 
 from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.tokenizer import Tokenizer
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow, Row
+from adapter_runtime.types import (
+    Aggregation,
+    Arrays,
+    Encoded,
+    HeadSpec,
+    Kind,
+    Limits,
+    Overflow,
+    Row,
+)
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,11 @@ class HeadKind(Protocol):
     @property
     def overflows(self) -> tuple[Overflow, ...]:
         """The length rules that it can keep, default first: what `Limits.overflow` None means."""
+        ...
+
+    @property
+    def aggregations(self) -> tuple[Aggregation, ...]:
+        """What it can make of windows, default first; empty where it makes none."""
         ...
 
     def encode(

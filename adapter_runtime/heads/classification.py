@@ -18,7 +18,8 @@ from adapter_runtime.heads.answers import LabelScore
 from adapter_runtime.heads.base import HeadStates
 from adapter_runtime.heads.inputs import fit_row, one_of, read_parameters, read_texts, whole_number
 from adapter_runtime.heads.layers import Stacks, StackSettings, row_logits, softmax
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.heads.windows import Shown, fit_windows, is_windowed
+from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -48,7 +49,8 @@ class ClassificationHead:
 
     is_multilabel: bool = False
     kinds: tuple[Kind, ...] = (Kind.TEXT_CLASSIFICATION,)
-    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT, Overflow.WINDOW)
+    aggregations: tuple[Aggregation, ...] = (Aggregation.MEAN, Aggregation.MAX, Aggregation.FIRST)
 
     def encode(
         self,
@@ -58,9 +60,14 @@ class ClassificationHead:
         tokenizer: Tokenizer,
         limits: Limits,
     ) -> Encoded:
-        """One row for a text or a pair; see `HeadKind.encode`."""
+        """One row for a text or a pair, or one per window; see `HeadKind.encode`."""
         text, pair = read_texts(inputs)
         known = read_parameters(parameters, _PARAMETERS)
+        if is_windowed(limits):
+            windows, shown = fit_windows(tokenizer, text, pair, limits)
+            is_cut = shown.aggregation is Aggregation.FIRST and len(windows) > 1
+            rows = tuple(tokenizer.row(tokens) for tokens in windows[: 1 if is_cut else None])
+            return Encoded(rows, shown, known, is_cut)
         tokens, is_cut = fit_row(tokenizer, text, pair, limits)
         return Encoded((tokenizer.row(tokens),), parameters=known, truncated=is_cut)
 
@@ -79,9 +86,11 @@ class ClassificationHead:
     def decode(
         self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]
     ) -> list[LabelScore]:
-        """All labels, or the `top_k` best, best first."""
+        """All labels, or the `top_k` best, best first; windows' scores are pooled."""
         name = encoded.parameters.get("function_to_apply") or self._function(spec)
-        scores = FUNCTIONS[name](outcomes[0]["logits"]).tolist()
+        pooled = FUNCTIONS[name](np.stack([outcome["logits"] for outcome in outcomes]))
+        shown: Shown | None = encoded.context
+        scores = (pooled[0] if shown is None else shown.pool(pooled)).tolist()
         found = [LabelScore(label, score) for label, score in zip(spec.labels, scores, strict=True)]
         found.sort(key=lambda item: item.score, reverse=True)
         return found[: encoded.parameters.get("top_k")]

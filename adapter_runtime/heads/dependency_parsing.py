@@ -31,7 +31,16 @@ from adapter_runtime.heads.inputs import (
     row_limit,
 )
 from adapter_runtime.heads.layers import as_array, softmax
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow, Row
+from adapter_runtime.types import (
+    Aggregation,
+    Arrays,
+    Encoded,
+    HeadSpec,
+    Kind,
+    Limits,
+    Overflow,
+    Row,
+)
 
 ARCS, RELATIONS = "arcs.weight", "rels.weight"
 
@@ -63,6 +72,7 @@ class ParsingHead:
 
     kinds: tuple[Kind, ...] = (Kind.DEPENDENCY_PARSING,)
     overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+    aggregations: tuple[Aggregation, ...] = ()
 
     def encode(
         self,

@@ -27,7 +27,7 @@ from adapter_runtime.heads.inputs import (
     yes_or_no,
 )
 from adapter_runtime.heads.layers import as_array
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 POOLINGS = ("cls", "mean", "last")
 
@@ -61,6 +61,7 @@ class EmbeddingHead:
 
     kinds: tuple[Kind, ...] = (Kind.FEATURE_EXTRACTION, Kind.SENTENCE_SIMILARITY)
     overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+    aggregations: tuple[Aggregation, ...] = ()
 
     def encode(
         self,

@@ -17,7 +17,7 @@ from adapter_runtime.heads.answers import MaskFill
 from adapter_runtime.heads.inputs import fit_row, read_parameters, read_text, whole_number, words
 from adapter_runtime.heads.language import LanguageHead
 from adapter_runtime.heads.layers import softmax
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 _MAX_FILLS = 10_000
 
@@ -55,6 +55,7 @@ class FillMaskHead(LanguageHead):
 
     kinds: tuple[Kind, ...] = (Kind.FILL_MASK,)
     overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+    aggregations: tuple[Aggregation, ...] = ()
 
     def encode(
         self,

@@ -28,7 +28,7 @@ from adapter_runtime.heads.inputs import (
     whole_number,
 )
 from adapter_runtime.heads.layers import Stacks, StackSettings, row_logits
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 _PARAMETERS = {"top_k": whole_number(1)}
 
@@ -39,6 +39,7 @@ class MultipleChoiceHead:
 
     kinds: tuple[Kind, ...] = (Kind.MULTIPLE_CHOICE,)
     overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+    aggregations: tuple[Aggregation, ...] = ()
 
     def encode(
         self,

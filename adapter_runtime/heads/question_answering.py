@@ -28,7 +28,7 @@ from adapter_runtime.heads.inputs import (
 )
 from adapter_runtime.heads.layers import Stacks, StackSettings, token_logits
 from adapter_runtime.heads.spans import QuestionContext, best_answers
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 _PARAMETERS = {
     "top_k": whole_number(1, 1000),
@@ -48,6 +48,7 @@ class QuestionAnsweringHead:
 
     kinds: tuple[Kind, ...] = (Kind.QUESTION_ANSWERING,)
     overflows: tuple[Overflow, ...] = (Overflow.WINDOW, Overflow.TRUNCATE, Overflow.REJECT)
+    aggregations: tuple[Aggregation, ...] = (Aggregation.BEST,)
 
     def encode(
         self,
@@ -116,7 +117,8 @@ def _window(
     size = known.get("max_seq_len", usual)
     if size > most:
         raise InvalidInput(f"at most {most} tokens fit this task.", "parameters.max_seq_len")
-    stride = known.get("doc_stride", min(size // 2, _STRIDE_TOKENS))
+    usual = _STRIDE_TOKENS if limits.stride is None else limits.stride
+    stride = known.get("doc_stride", min(size // 2, usual))
     if stride > size:
         raise InvalidInput(f"must not exceed max_seq_len ({size}).", "parameters.doc_stride")
     room = size - tokenizer.num_specials(True) - tokenizer.length(question)

@@ -33,14 +33,14 @@ from adapter_runtime.heads.inputs import (
     words,
 )
 from adapter_runtime.heads.layers import Stacks, StackSettings, token_logits
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.heads.windows import overlap
+from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 _PARAMETERS = {
     "aggregation_strategy": one_of(*STRATEGIES),
     "ignore_labels": words,
     "stride": whole_number(0),
 }
-_DEFAULT_STRIDE = 64
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class TaggingHead:
 
     kinds: tuple[Kind, ...] = (Kind.TOKEN_CLASSIFICATION,)
     overflows: tuple[Overflow, ...] = (Overflow.WINDOW, Overflow.TRUNCATE, Overflow.REJECT)
+    aggregations: tuple[Aggregation, ...] = (Aggregation.STITCH,)
 
     def encode(
         self,
@@ -122,9 +123,8 @@ def _windows(
 ) -> tuple[Tokens, ...]:
     most = row_limit(tokenizer, limits)
     parameter = None if stride is None else "stride"
-    if stride is None:
-        stride = min(_DEFAULT_STRIDE, (most - tokenizer.num_specials(False)) // 4)
-    return tuple(tokenizer.windows(text, None, most, stride, window_check("inputs", parameter)))
+    shared = overlap(limits, "inputs") if stride is None else stride
+    return tuple(tokenizer.windows(text, None, most, shared, window_check("inputs", parameter)))
 
 
 def _check_stride(stride: int, known: Mapping[str, Any], most: int, tokenizer: Tokenizer) -> None:

@@ -23,7 +23,7 @@ from adapter_runtime.heads.inputs import (
     yes_or_no,
 )
 from adapter_runtime.heads.language import LanguageHead
-from adapter_runtime.types import Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 
 def _one(value: Any, field: str) -> int:
@@ -58,6 +58,7 @@ class GenerationHead(LanguageHead):
     is_seq2seq: bool = False
     kinds: tuple[Kind, ...] = (Kind.TEXT_GENERATION,)
     overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
+    aggregations: tuple[Aggregation, ...] = ()
 
     def encode(
         self,

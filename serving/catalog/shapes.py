@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from adapter_runtime import Kind, Overflow
+from adapter_runtime import Aggregation, Kind, Overflow
 from serving.errors import TaskFileError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -63,6 +63,8 @@ class OptionsEntry(Strict):
     token_types: bool | None = None
     mlm_inverse: bool | None = None
     head_gelu: Literal["as_trained", "adapters"] | None = None
+    stride: int | None = Field(default=None, ge=0, strict=True)
+    aggregation: Aggregation | None = None
     fusion_temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 

@@ -54,7 +54,12 @@ def outline(view: TaskView) -> dict[str, Any]:
         "version": view.version,
         "digest": view.digest,
         "residency": view.residency,
-        "limits": {"max_tokens": view.max_tokens, "overflow": view.overflow},
+        "limits": {
+            "max_tokens": view.max_tokens,
+            "overflow": view.overflow,
+            "stride": view.stride,
+            "aggregation": view.aggregation,
+        },
         "reason": view.reason,
         "etag": view.etag,
         "writable": view.is_writable,

@@ -148,12 +148,17 @@ def test_residency_follows_the_weights(bert):
     assert bert.engine.stats().resident_adapters == 1
 
 
+WINDOWS = Limits(8, Overflow.WINDOW)
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     (
         ({"kind": Kind.QUESTION_ANSWERING}, "kind_mismatch"),
         ({"limits": Limits(65)}, "limit_out_of_range"),
-        ({"limits": Limits(8, Overflow.WINDOW)}, "unsupported_overflow"),
+        ({"options": {"stride": 4}}, "unused_option"),
+        ({"limits": WINDOWS, "options": {"stride": 8}}, "limit_out_of_range"),
+        ({"limits": WINDOWS, "options": {"aggregation": "stitch"}}, "unsupported_aggregation"),
     ),
 )
 def test_a_task_that_contradicts_its_head_or_backbone_is_rejected(bert, changes, code):

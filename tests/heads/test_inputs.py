@@ -113,10 +113,11 @@ def test_a_task_that_rejects_long_texts_does(head_type: str) -> None:
 
 
 def test_a_kind_without_windows_says_so() -> None:
-    """A classifier that is told to make windows refuses long texts, and takes short ones."""
-    assert 1 == len(encode("classification", "short", Limits(None, Overflow.WINDOW)).rows)
+    """One that is told to make windows refuses long texts, and takes short ones."""
+    inputs = {"context": "short", "choices": ["a"]}
+    assert 1 == len(encode("multiple_choice", inputs, Limits(None, Overflow.WINDOW)).rows)
     with pytest.raises(TooLong, match="no windows"):
-        encode("classification", LONG, Limits(None, Overflow.WINDOW))
+        encode("multiple_choice", inputs | {"context": LONG}, Limits(None, Overflow.WINDOW))
 
 
 @pytest.mark.parametrize("head_type", ("tagging", "question_answering"))

@@ -29,7 +29,7 @@ def test_task_describes_itself(server: Server, tail: str) -> None:
     assert found["version"] == "v1"
     assert found["digest"] == "digest-topic"
     assert found["residency"] == "device"
-    assert set(found["limits"]) == {"max_tokens", "overflow"}
+    assert set(found["limits"]) == {"max_tokens", "overflow", "stride", "aggregation"}
 
 
 PROBES = (

@@ -42,6 +42,8 @@ def view_of(task: Task, engine: Engine, now_s: float, is_writable: bool) -> Task
         residency=shown.residency,
         max_tokens=limits.max_tokens if limits else None,
         overflow=limits.overflow if limits else None,
+        stride=limits.stride if limits else None,
+        aggregation=limits.aggregation if limits else None,
         reason=_reason(task, shown),
         etag=task.etag or None,
         is_writable=is_writable,
