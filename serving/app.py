@@ -28,6 +28,7 @@ from serving.protocols.versions import VersionsProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
 from serving.service import Service
 from serving.settings import Settings
+from serving.visits import visited
 
 _TITLE = "Polyhead"
 _TEXT = "One frozen backbone, many tasks, any mix of them in one forward pass."
@@ -69,6 +70,8 @@ def create_app(
         title=_TITLE, description=_TEXT, version=release(), redoc_url=None, lifespan=lifespan
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they named
+    if settings.access_log:
+        service = visited(service)
     base: dict[str, object] = {"name": "polyhead", "version": release()}
     shown = ChainMap({} if facts is None else facts, base)
     observer = Observer(recorder)

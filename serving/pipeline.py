@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 from adapter_runtime import Engine
 from serving.admission.permits import Permits
 from serving.jobs import Job
+from serving.logs import About
 from serving.scheduler.entries import Entry
 from serving.scheduler.loop import BatchLimits, BatchLoop
 from serving.scheduler.running import Listener
@@ -92,7 +93,8 @@ class Pipeline:
 
     def _encode(self, job: Job) -> None:
         """Turn a Job's inputs into queued rows. On a worker."""
-        entries = self._encoded(job)
+        with About(job.call.request_id, job.call.trace_id):
+            entries = self._encoded(job)
         if entries:
             self.loop.submit([entry for entry in entries if not entry.is_finished])
             self._decode([entry for entry in entries if entry.is_finished])
@@ -166,6 +168,10 @@ class Pipeline:
         job, index = cast("tuple[Job, int]", entry.owner)
         if job.is_abandoned:
             return None
+        with About(job.call.request_id, job.call.trace_id):
+            return self._decoded(job, index, entry)
+
+    def _decoded(self, job: Job, index: int, entry: Entry) -> Chore | None:
         try:
             if entry.error is not None:
                 raise entry.error

@@ -26,6 +26,7 @@ class Call:
         version: id of the version that is to answer; None leaves it to the task.
         caller: who asks, by the name of their key; empty where nobody needs one.
         priority: of the caller's choice: 1 before 0 before -1.
+        trace_id: of its trace, for logs; empty where nobody traces.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Call:
     version: str | None = None
     caller: str = ""
     priority: int = 0
+    trace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

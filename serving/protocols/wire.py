@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adapter_runtime import InvalidInput, Note
 from serving.errors import BodyTooLarge, Draining, Refusal, refusal
 from serving.logs import request_id_var
+from serving.visits import Visit, visit_var
 
 log = logging.getLogger(__name__)
 REQUEST_ID = "x-request-id"
@@ -141,6 +142,8 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         request_id_var.set(request_id(Headers(scope=scope).get(REQUEST_ID)))
+        if self._logs_access:
+            visit_var.set(Visit())
         seen = _Seen(send, scope, request_id_var.get())
         try:
             await self._app(scope, receive, seen.send)
@@ -188,7 +191,9 @@ class _Seen:
         return 1000 * (time.perf_counter() - self._started_s)
 
     def facts(self) -> dict[str, Any]:
-        return {"status": self.status, "took_ms": round(self.took_ms, 2)}
+        visit = visit_var.get()
+        told = {"status": self.status, "took_ms": round(self.took_ms, 2)}
+        return told if visit is None else told | visit.facts()
 
 
 def request_id(given: str | None) -> str:

@@ -7,9 +7,11 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from adapter_runtime import Engine, RunResult, RunStats, TaskVersion
 from serving.errors import DeviceFailed
+from serving.logs import AboutBatch
 from serving.recent import Batch
 from serving.scheduler.attempts import Part, run_apart
 from serving.scheduler.control import is_broken
@@ -85,6 +87,10 @@ class Runner:
 
     def run(self, draft: Draft) -> None:
         """Run a batch, apart where it raises. Blocks."""
+        with AboutBatch(partial(_request_ids, draft.picks)):
+            self._run(draft)
+
+    def _run(self, draft: Draft) -> None:
         started_s = self._clock()
         blamed: set[Key] = set()
         for part in self._judged(run_apart(self._attempt, draft.picks)):
@@ -146,6 +152,10 @@ class Runner:
         others = [entry for entry in entries if not isinstance(entry.owner, LowRun)]
         if others:
             self._listener.finished(others)
+
+
+def _request_ids(picks: Sequence[Pick]) -> Iterator[str]:
+    return (pick.entry.request_id for pick in picks)
 
 
 def _device_failed() -> DeviceFailed:
