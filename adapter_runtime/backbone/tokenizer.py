@@ -7,6 +7,7 @@ tokenizer. How a folder becomes a tokenizer is `tokenizer_files`.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -226,6 +227,23 @@ class Tokenizer(Vocabulary):
         Raises:
             InvalidInput: a word makes no token; names it.
         """
+        content = self._words(words)
+        specials = self.num_specials(False)
+        total = len(content) + specials
+        cut(content, min(len(content), max(max_tokens - specials, 0)), "right")
+        tokens = Tokens(self._template.post_process(content, None, True))
+        return tokens, word_starts(tokens), total
+
+    def word_lengths(self, words: Sequence[str]) -> list[int]:
+        """Tokens of each given word.
+
+        Raises:
+            InvalidInput: a word makes none; names it.
+        """
+        counts = Counter(self._words(words).word_ids)
+        return [counts[number] for number in range(len(words))]
+
+    def _words(self, words: Sequence[str]) -> Encoding:
         spaced = [f" {word}" for word in words] if self._spaces_words else list(words)
         content = self._backend.encode_batch(
             [spaced], is_pretokenized=True, add_special_tokens=False
@@ -233,11 +251,7 @@ class Tokenizer(Vocabulary):
         lost = sorted(set(range(len(words))) - set(content.word_ids))
         if lost:
             raise InvalidInput("the tokenizer reads nothing in it.", f"inputs.words[{lost[0]}]")
-        specials = self.num_specials(False)
-        total = len(content) + specials
-        cut(content, min(len(content), max(max_tokens - specials, 0)), "right")
-        tokens = Tokens(self._template.post_process(content, None, True))
-        return tokens, word_starts(tokens), total
+        return content
 
     def length(self, text: str) -> int:
         """Tokens of a text alone, without special tokens."""

@@ -31,6 +31,8 @@ from adapter_runtime.heads.inputs import (
     row_limit,
 )
 from adapter_runtime.heads.layers import as_array, softmax
+from adapter_runtime.heads.sentences import split_sentences
+from adapter_runtime.heads.windows import is_windowed
 from adapter_runtime.types import (
     Aggregation,
     Arrays,
@@ -71,8 +73,8 @@ class ParsingHead:
     """Heads and relations of the words of a sentence."""
 
     kinds: tuple[Kind, ...] = (Kind.DEPENDENCY_PARSING,)
-    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
-    aggregations: tuple[Aggregation, ...] = ()
+    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT, Overflow.WINDOW)
+    aggregations: tuple[Aggregation, ...] = (Aggregation.SENTENCES,)
 
     def encode(
         self,
@@ -82,15 +84,26 @@ class ParsingHead:
         tokenizer: Tokenizer,
         limits: Limits,
     ) -> Encoded:
-        """One row with the starts of its words; a text is split at its blanks."""
+        """One row with the starts of its words, or one for as many whole sentences as fit.
+
+        A text is split at its blanks; see `HeadKind.encode`.
+        """
         read_parameters(parameters, {})
         words = _read_words(inputs)
         most = row_limit(tokenizer, limits)
-        tokens, starts, total = tokenizer.encode_words(words, most)
-        if total > most:
-            refuse_unless_truncating(limits, total, most, "inputs")
-        row = tokenizer.row(tokens)._replace(word_starts=starts)
-        return Encoded((row,), words[: len(starts) - 1], {}, total > most)
+        parts = [words]
+        if is_windowed(limits):
+            room = most - tokenizer.num_specials(False)
+            parts = split_sentences(words, tokenizer.word_lengths(words), room)
+        rows, known, is_cut = [], [], False
+        for part in parts:
+            tokens, starts, total = tokenizer.encode_words(part, most)
+            if total > most:
+                refuse_unless_truncating(limits, total, most, "inputs")
+                is_cut = True
+            rows.append(tokenizer.row(tokens)._replace(word_starts=starts))
+            known.append(part[: len(starts) - 1])
+        return Encoded(tuple(rows), tuple(known), {}, is_cut)
 
     def forward(
         self, spec: HeadSpec, weights: Mapping[str, Tensor], states: HeadStates, raw: Sequence[bool]
@@ -111,22 +124,35 @@ class ParsingHead:
     def decode(
         self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]
     ) -> list[ParsedWord]:
-        """Each word's likeliest head among the words and the root, and its relation to it."""
-        words: Sequence[str] = encoded.context
-        arcs, relations = outcomes[0]["arcs"], outcomes[0]["rels"]
-        count = min(len(words), len(arcs))
-        found = []
-        for number, word in enumerate(words[:count]):
-            heads = softmax(arcs[number, : count + 1])
-            head = int(heads.argmax())
-            labels = softmax(relations[number, head])
-            score = float(heads[head] * labels.max())
-            found.append(ParsedWord(word, head, spec.labels[int(labels.argmax())], score))
+        """Each word's likeliest head among the words of its row and the root, and its relation.
+
+        Words are numbered through the whole input.
+        """
+        found: list[ParsedWord] = []
+        for words, outcome in zip(encoded.context, outcomes, strict=True):
+            found += _parsed(words, outcome, spec.labels, len(found))
         return found
 
     def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
         """`arcs [tokens][tokens + 1]` and `rels [tokens][tokens + 1][labels]`."""
         return {"logits": {name: outcomes[0][name].tolist() for name in ("arcs", "rels")}}
+
+
+def _parsed(
+    words: Sequence[str], outcome: Arrays, labels: Sequence[str], before: int
+) -> list[ParsedWord]:
+    """The words of one row, of which so many were before."""
+    arcs, relations = outcome["arcs"], outcome["rels"]
+    count = min(len(words), len(arcs))
+    found = []
+    for number, word in enumerate(words[:count]):
+        heads = softmax(arcs[number, : count + 1])
+        head = int(heads.argmax())
+        scores = softmax(relations[number, head])
+        score = float(heads[head] * scores.max())
+        numbered = head + before if head else 0
+        found.append(ParsedWord(word, numbered, labels[int(scores.argmax())], score))
+    return found
 
 
 def _read_words(inputs: Any) -> tuple[str, ...]:

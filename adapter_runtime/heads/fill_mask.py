@@ -6,18 +6,37 @@ Source: `adapters` 1.3.0 `BertStyleMaskedLMHead`; answers as transformers 5 `Fil
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from adapter_runtime.backbone.tokenizer import Tokenizer
+from adapter_runtime.backbone.tokenizer import Tokenizer, Tokens
 from adapter_runtime.errors import InvalidInput
 from adapter_runtime.heads.answers import MaskFill
-from adapter_runtime.heads.inputs import fit_row, read_parameters, read_text, whole_number, words
+from adapter_runtime.heads.inputs import (
+    fit_row,
+    read_parameters,
+    read_text,
+    row_limit,
+    whole_number,
+    window_check,
+    words,
+)
 from adapter_runtime.heads.language import LanguageHead
 from adapter_runtime.heads.layers import softmax
-from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
+from adapter_runtime.heads.windows import is_windowed, overlap
+from adapter_runtime.types import (
+    Aggregation,
+    Arrays,
+    Encoded,
+    HeadSpec,
+    Kind,
+    Limits,
+    Overflow,
+    Row,
+)
 
 _MAX_FILLS = 10_000
 
@@ -32,19 +51,27 @@ def _targets(value: Any, field: str) -> tuple[str, ...]:
 _PARAMETERS = {"top_k": whole_number(1, _MAX_FILLS), "targets": _targets}
 
 
+class Place(NamedTuple):
+    """A masked token: the row that fills it, where it is in that row, and its turn there."""
+
+    row: int
+    token: int
+    turn: int
+
+
 @dataclass(frozen=True)
 class MaskedText:
     """What decode needs of a request.
 
     Args:
-        ids: the row's tokens.
-        places: its masked tokens.
+        rows: each row's tokens.
+        places: the masks in the order of the text.
         targets: the only token ids to choose from; None allows the whole vocabulary.
         tokenizer: turns ids into text.
     """
 
-    ids: tuple[int, ...]
-    places: tuple[int, ...]
+    rows: tuple[tuple[int, ...], ...]
+    places: tuple[Place, ...]
     targets: tuple[int, ...] | None
     tokenizer: Tokenizer
 
@@ -54,8 +81,8 @@ class FillMaskHead(LanguageHead):
     """The likeliest tokens at each mask of a text."""
 
     kinds: tuple[Kind, ...] = (Kind.FILL_MASK,)
-    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
-    aggregations: tuple[Aggregation, ...] = ()
+    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT, Overflow.WINDOW)
+    aggregations: tuple[Aggregation, ...] = (Aggregation.CONTEXT,)
 
     def encode(
         self,
@@ -65,17 +92,22 @@ class FillMaskHead(LanguageHead):
         tokenizer: Tokenizer,
         limits: Limits,
     ) -> Encoded:
-        """One row that marks its masked tokens; see `HeadKind.encode`."""
+        """One row that marks its masked tokens, or the windows that show most around each mask.
+
+        See `HeadKind.encode`.
+        """
         text = read_text(inputs, "inputs")
         known = read_parameters(parameters, _PARAMETERS)
-        tokens, is_cut = fit_row(tokenizer, text, None, limits)
-        row = tokenizer.row(tokens)
-        places = tuple(
-            place for place, token in enumerate(row.input_ids) if token == tokenizer.mask_id
-        )
+        is_cut = False
+        if is_windowed(limits):
+            windows = _windows(tokenizer, text, limits)
+        else:
+            tokens, is_cut = fit_row(tokenizer, text, None, limits)
+            windows = [tokens]
+        rows, places = _mark(tokenizer, windows)
         targets = _target_ids(known["targets"], tokenizer) if "targets" in known else None
-        context = MaskedText(row.input_ids, places, targets, tokenizer)
-        return Encoded((row._replace(word_starts=places),), context, known, is_cut)
+        ids = tuple(row.input_ids for row in rows)
+        return Encoded(rows, MaskedText(ids, places, targets, tokenizer), known, is_cut)
 
     def decode(
         self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]
@@ -86,17 +118,60 @@ class FillMaskHead(LanguageHead):
             InvalidInput: the text has no mask, and its raw logits were not asked for either.
         """
         masked: MaskedText = encoded.context
-        logits = outcomes[0]["logits"]
-        if not masked.places and not len(logits):
+        if not masked.places and not len(outcomes[0]["logits"]):
             raise _no_mask(masked.tokenizer)
-        if len(logits) != len(masked.places):
-            logits = logits[list(masked.places)]
         top_k = encoded.parameters.get("top_k", 5)
         found = [
-            _fills(masked, place, row, top_k)
-            for place, row in zip(masked.places, logits, strict=True)
+            _fills(masked, place, outcomes[place.row]["logits"], top_k) for place in masked.places
         ]
         return found[0] if len(found) == 1 else found
+
+
+def _windows(tokenizer: Tokenizer, text: str, limits: Limits) -> list[Tokens]:
+    """By default neighbours share half, so that each mask has context on both sides."""
+    most = row_limit(tokenizer, limits)
+    stride = overlap(replace(limits, stride=most) if limits.stride is None else limits, "inputs")
+    check = window_check("inputs", None)
+    return tokenizer.windows(text, None, most, stride, check, with_offsets=False)
+
+
+def _mark(
+    tokenizer: Tokenizer, windows: Sequence[Tokens]
+) -> tuple[tuple[Row, ...], tuple[Place, ...]]:
+    """The rows that fill a mask, each with its marks, and all masks in the order of the text."""
+    chosen = _chosen(tokenizer.mask_id, windows)
+    marks: dict[int, list[int]] = {}
+    places = []
+    for number, token in chosen:
+        own = marks.setdefault(number, [])
+        places.append(Place(list(marks).index(number), token, len(own)))
+        own.append(token)
+    rows = tuple(
+        tokenizer.row(windows[number])._replace(word_starts=tuple(tokens))
+        for number, tokens in (marks or {0: []}).items()
+    )
+    return rows, tuple(places)
+
+
+def _chosen(mask: int | None, windows: Sequence[Tokens]) -> list[tuple[int, int]]:
+    """For each mask of the text, in order, the window that shows most around it, and its token."""
+    end = max(tokens.first + tokens.shown for tokens in windows)
+    found: dict[int, tuple[float, int, int]] = {}
+    for number, tokens in enumerate(windows):
+        lead = tokens.texts.index(0) if len(windows) > 1 else 0
+        for token, id in enumerate(tokens.ids):
+            if id == mask:
+                place = tokens.first + token - lead
+                margin = _margin(tokens, token - lead, end)
+                found[place] = max(found.get(place, (-1.0, 0, 0)), (margin, -number, token))
+    return [(-number, token) for _, (_, number, token) in sorted(found.items())]
+
+
+def _margin(tokens: Tokens, token: int, end: int) -> float:
+    """Tokens between a token and the nearer end of its window, where that end cuts the text."""
+    before = token if tokens.first else inf
+    after = tokens.shown - 1 - token if tokens.first + tokens.shown < end else inf
+    return min(before, after)
 
 
 def _no_mask(tokenizer: Tokenizer) -> InvalidInput:
@@ -115,17 +190,19 @@ def _target_ids(targets: Sequence[str], tokenizer: Tokenizer) -> tuple[int, ...]
     return ids
 
 
-def _fills(masked: MaskedText, place: int, logits: np.ndarray, top_k: int) -> list[MaskFill]:
-    scores = softmax(logits)
+def _fills(masked: MaskedText, place: Place, logits: np.ndarray, top_k: int) -> list[MaskFill]:
+    """The best tokens for a mask. Logits: of its row's masks, or of all its tokens."""
+    is_whole = len(logits) == len(masked.rows[place.row])
+    scores = softmax(logits[place.token if is_whole else place.turn])
     choices = np.arange(len(scores)) if masked.targets is None else np.array(masked.targets)
     best = np.argsort(-scores[choices], kind="stable")[:top_k]
     return [_fill(masked, place, int(choices[one]), float(scores[choices[one]])) for one in best]
 
 
-def _fill(masked: MaskedText, place: int, token: int, score: float) -> MaskFill:
-    tokenizer = masked.tokenizer
-    ids = [*masked.ids[:place], token, *masked.ids[place + 1 :]]
+def _fill(masked: MaskedText, place: Place, token: int, score: float) -> MaskFill:
+    tokenizer, row = masked.tokenizer, masked.rows[place.row]
+    ids = [*row[: place.token], token, *row[place.token + 1 :]]
     shown = [one for one in ids if one != tokenizer.pad_id]
     # With several masks the others stay visible, and so do the special tokens around the text.
-    sequence = tokenizer.text(shown, skip_specials=len(masked.places) == 1)
+    sequence = tokenizer.text(shown, skip_specials=row.count(row[place.token]) == 1)
     return MaskFill(score, token, tokenizer.text([token]), sequence)

@@ -140,19 +140,20 @@ def read_list(value: Any, field: str, most: int | None = MAX_ROWS) -> tuple[str,
     return tuple(read_text(text, f"{field}[{number}]") for number, text in enumerate(value))
 
 
-def window_check(text: str, parameter: str | None) -> Callable[[int], None]:
+def window_check(text: str, parameter: str | None, taken: int = 0) -> Callable[[int], None]:
     """Refuses too many windows before they are made.
 
     Args:
         text: the field of the text that is read in windows.
         parameter: the overlap's, where the request names it: it is then what to change.
+        taken: rows that the input has made already.
     """
 
     def check(num_rows: int) -> None:
         """Raises where there are too many rows."""
-        if num_rows <= MAX_ROWS:
+        if num_rows == 1 or num_rows + taken <= MAX_ROWS:
             return
-        count = f"{num_rows} windows, at most {MAX_ROWS} are read at once"
+        count = f"{num_rows + taken} windows, at most {MAX_ROWS} are read at once"
         if parameter is None:
             raise TooLong(f"makes {count}; send a shorter text.", text)
         raise InvalidInput(
@@ -193,12 +194,6 @@ def refuse_unless_truncating(limits: Limits, total: int, most: int, field: str) 
     """Raise TooLong where the length rule allows no cut."""
     if limits.overflow is Overflow.REJECT:
         raise TooLong(f"{total} tokens, the limit is {most}; send a shorter text.", field)
-    if limits.overflow is Overflow.WINDOW:
-        raise TooLong(
-            f"{total} tokens, the limit is {most}, and this kind of task has no windows; "
-            "send a shorter text or set limits.overflow to truncate.",
-            field,
-        )
 
 
 def _kind(value: Any) -> str:

@@ -13,6 +13,7 @@ from adapter_runtime.heads.multiple_choice import MultipleChoiceHead
 from adapter_runtime.heads.question_answering import QuestionAnsweringHead
 from adapter_runtime.heads.tagging import TaggingHead
 from adapter_runtime.heads.text_generation import GenerationHead
+from adapter_runtime.types import Overflow
 
 HEADS: Mapping[str, HeadKind] = {
     "classification": ClassificationHead(),
@@ -22,7 +23,10 @@ HEADS: Mapping[str, HeadKind] = {
     "multiple_choice": MultipleChoiceHead(),
     "masked_lm": FillMaskHead(),
     "causal_lm": GenerationHead(),
-    "seq2seq_lm": GenerationHead(is_seq2seq=True),
+    # What it is told to do stands at the start of a text as a rule, so it is given no tail.
+    "seq2seq_lm": GenerationHead(
+        is_seq2seq=True, overflows=(Overflow.TRUNCATE, Overflow.REJECT), aggregations=()
+    ),
     "dependency_parsing": ParsingHead(),
     "embedding": EmbeddingHead(),
 }

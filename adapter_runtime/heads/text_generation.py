@@ -1,7 +1,7 @@
 """The next token of a text: the `causal_lm` and `seq2seq_lm` heads.
 
 One token is what a single forward gives; longer texts need a loop with a cache, which this server
-does not have.
+does not have. Of a long text with windows only the last is read: what comes next is after it.
 
 Source: `adapters` 1.3.0 `CausalLMHead`, `Seq2SeqLMHead`.
 """
@@ -23,6 +23,7 @@ from adapter_runtime.heads.inputs import (
     yes_or_no,
 )
 from adapter_runtime.heads.language import LanguageHead
+from adapter_runtime.heads.windows import is_windowed
 from adapter_runtime.types import Aggregation, Arrays, Encoded, HeadSpec, Kind, Limits, Overflow
 
 
@@ -53,12 +54,13 @@ class GenerationHead(LanguageHead):
 
     Args:
         is_seq2seq: an encoder-decoder, whose first answer token stands at the first place.
+        overflows, aggregations: as every kind's.
     """
 
     is_seq2seq: bool = False
     kinds: tuple[Kind, ...] = (Kind.TEXT_GENERATION,)
-    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT)
-    aggregations: tuple[Aggregation, ...] = ()
+    overflows: tuple[Overflow, ...] = (Overflow.TRUNCATE, Overflow.REJECT, Overflow.WINDOW)
+    aggregations: tuple[Aggregation, ...] = (Aggregation.LAST,)
 
     def encode(
         self,
@@ -71,7 +73,8 @@ class GenerationHead(LanguageHead):
         """One row that marks where the next token is read; see `HeadKind.encode`."""
         text = read_text(inputs, "inputs")
         known = read_parameters(parameters, _PARAMETERS)
-        tokens, is_cut = fit_row(tokenizer, text, None, limits)
+        side = "left" if is_windowed(limits) else None
+        tokens, is_cut = fit_row(tokenizer, text, None, limits, side=side)
         row = tokenizer.row(tokens)
         place = 0 if self.is_seq2seq else len(row.input_ids) - 1
         context = (text, tokenizer, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,13 @@ def overlap(limits: Limits, field: str) -> Callable[[int], int]:
 
 
 def fit_windows(
-    tokenizer: Tokenizer, text: str, pair: str | None, limits: Limits, field: str = "inputs"
+    tokenizer: Tokenizer,
+    text: str,
+    pair: str | None,
+    limits: Limits,
+    *,
+    field: str = "inputs",
+    taken: int = 0,
 ) -> tuple[list[Tokens], Shown]:
     """A row per window of a text, or of the longer one of a pair; a text that fits is one row.
 
@@ -74,6 +80,7 @@ def fit_windows(
         text, pair: the texts.
         limits: the task's; of an aggregation `first` there is only the first window.
         field: for messages.
+        taken: rows that the input has made already.
 
     Raises:
         TooLong: there are too many windows, or none has room.
@@ -85,11 +92,31 @@ def fit_windows(
         pair,
         row_limit(tokenizer, limits),
         overlap(limits, field),
-        None if is_first else window_check(field, None),
+        None if is_first else window_check(field, None, taken),
         longer=True,
         with_offsets=False,
     )
     return rows, Shown(tuple(row.shown for row in rows), aggregation)
+
+
+def fit_pair_windows(
+    tokenizer: Tokenizer, text: str, pairs: Sequence[str], limits: Limits, field: str
+) -> tuple[list[Tokens], Shown]:
+    """Rows of the same windows of a text with each of many pairs: a pair's windows in turn.
+
+    Args:
+        tokenizer: the backbone's.
+        text, pairs: the text, and what every window of it is paired with.
+        limits: the task's.
+        field: of the pairs, for messages.
+
+    Raises:
+        TooLong: there are too many rows, or none has room.
+    """
+    most, check = row_limit(tokenizer, limits), window_check("inputs", None)
+    found = tokenizer.windows_of_pairs(text, pairs, most, overlap(limits, field), check)
+    shown = Shown(tuple(row.shown for row in found[0]), limits.aggregation or Aggregation.MEAN)
+    return [row for rows in found for row in rows], shown
 
 
 def is_windowed(limits: Limits) -> bool:

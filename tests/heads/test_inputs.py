@@ -112,14 +112,6 @@ def test_a_task_that_rejects_long_texts_does(head_type: str) -> None:
         encode(head_type, inputs, Limits(30, Overflow.REJECT))
 
 
-def test_a_kind_without_windows_says_so() -> None:
-    """One that is told to make windows refuses long texts, and takes short ones."""
-    inputs = {"context": "short", "choices": ["a"]}
-    assert 1 == len(encode("multiple_choice", inputs, Limits(None, Overflow.WINDOW)).rows)
-    with pytest.raises(TooLong, match="no windows"):
-        encode("multiple_choice", inputs | {"context": LONG}, Limits(None, Overflow.WINDOW))
-
-
 @pytest.mark.parametrize("head_type", ("tagging", "question_answering"))
 def test_token_kinds_window_by_default_and_truncate_when_told(head_type: str) -> None:
     """Nothing of a long text is lost, unless the task says that it may be."""

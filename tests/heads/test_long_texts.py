@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adapter_runtime.checkpoint.heads.reading import embedding_head
 from adapter_runtime.errors import InvalidInput, TooLong
 from adapter_runtime.heads.answers import LabelScore
 from adapter_runtime.heads.inputs import MAX_ROWS
@@ -133,6 +134,80 @@ def test_windows_without_a_stride_share_a_quarter_and_with_one_at_most_half() ->
     for stride, shared in ((None, 7), (100, 14), (0, 0)):
         second = encode(text, windowed(stride=stride)).rows[1].input_ids
         assert ids[28 - shared :][:28] == list(second[1:-1])
+
+
+def choose(encoded: Encoded, logits: list[list[float]]) -> dict[str, float]:
+    """Scores of choices, from the logits of each choice's windows."""
+    outcomes = [{"logits": np.array([one], np.float32)} for row in logits for one in row]
+    found = HEADS["multiple_choice"].decode(BINARY, encoded, outcomes)
+    return {item.label: item.score for item in found}
+
+
+def test_all_choices_read_the_same_windows_of_a_context() -> None:
+    """However long each is, so that in each window they compete on the same words."""
+    inputs = {"context": LONG, "choices": ["a", "a bridge over the water"]}
+    encoded = encode(inputs, windowed(), head="multiple_choice")
+    ids, longest = content("wordpiece", LONG), content("wordpiece", inputs["choices"][1])
+    room = 30 - 3 - len(longest)
+    half = len(encoded.rows) // 2
+    for number, (one, other) in enumerate(zip(encoded.rows, encoded.rows[half:], strict=False)):
+        shown = ids[number * (room - 4) :][:room]
+        assert shown == list(one.input_ids[1 : len(shown) + 1])
+        assert one.input_ids[: len(shown) + 2] == other.input_ids[: len(shown) + 2]
+    assert half * 2 == len(encoded.rows)
+
+
+def test_choices_scores_are_pooled_over_windows() -> None:
+    """By hand: a context of 40 in windows of 26 and 14 tokens, each with its own shares."""
+    inputs, sure = {"context": " ".join(["a"] * 40), "choices": ["a", "b"]}, float(np.log(3.0))
+    encoded = encode(inputs, windowed(stride=0), head="multiple_choice")
+    found = choose(encoded, [[0.0, sure], [0.0, 0.0]])
+    assert 0.65 * 0.5 + 0.35 * 0.75 == pytest.approx(found["a"], abs=1e-6)
+    highest = windowed(stride=0, aggregation=Aggregation.MAX)
+    found = choose(encode(inputs, highest, head="multiple_choice"), [[0.0, sure], [0.0, 0.0]])
+    assert (0.75, 0.5) == pytest.approx((found["a"], found["b"]), abs=1e-6)
+
+
+def embed(inputs: Any, vectors: list[list[float]], **options: Any) -> Any:
+    """The embedding answer to rows of such vectors."""
+    head = embedding_head(None, options)
+    encoded = encode(inputs, windowed(stride=0), head.spec, "embedding")
+    outcomes = [{"vector": np.array(vector, np.float32)} for vector in vectors]
+    return HEADS["embedding"].decode(head.spec, encoded, outcomes)
+
+
+def test_a_long_texts_vector_is_the_mean_of_its_windows_before_it_is_normalised() -> None:
+    """By hand: 28 tokens of (1, 0) and 12 of (0, 1), whatever the pooling inside a window."""
+    text = " ".join(["a"] * 40)
+    assert [0.7, 0.3] == pytest.approx(embed(text, [[1, 0], [0, 1]]), abs=1e-6)
+    unit = embed(text, [[1, 0], [0, 1]], normalize=True, pooling="cls")
+    assert [0.7 / 0.58**0.5, 0.3 / 0.58**0.5] == pytest.approx(unit, abs=1e-6)
+
+
+def test_sentences_of_any_length_are_compared_by_their_vectors() -> None:
+    """A long source, a short sentence and a long one: two rows, one row, two rows."""
+    text = " ".join(["a"] * 40)
+    inputs = {"source_sentence": text, "sentences": ["b", text]}
+    rows = [[1, 0], [0, 1], [1, 0], [1, 0], [0, 1]]
+    assert [0.7 / 0.58**0.5, 1] == pytest.approx(embed(inputs, rows), abs=1e-6)
+
+
+def test_the_client_may_have_a_long_text_cut_all_the_same() -> None:
+    """`truncate: true` cuts; `false` asks that nothing be lost, and windows lose nothing."""
+    head = embedding_head(None, {}).spec
+    cut = encode(LONG, windowed(), head, "embedding", truncate=True)
+    assert ([30], True) == ([len(row.input_ids) for row in cut.rows], cut.truncated)
+    whole = encode(LONG, windowed(), head, "embedding", truncate=False)
+    assert encode(LONG, windowed(), head, "embedding").rows == whole.rows
+
+
+def test_windows_of_all_texts_of_an_input_are_counted_together() -> None:
+    """The text that is one too many is named."""
+    texts = [" ".join(["a"] * 200)] * 40
+    inputs = {"source_sentence": "a", "sentences": texts}
+    with pytest.raises(TooLong, match=f"at most {MAX_ROWS}") as caught:
+        encode(inputs, windowed(stride=0), embedding_head(None, {}).spec, "embedding")
+    assert "inputs.sentences[31]" == caught.value.field
 
 
 def test_too_many_windows_and_too_little_room_name_the_remedy() -> None:
