@@ -44,6 +44,8 @@ class Kind(StrEnum):
     SENTENCE_SIMILARITY = "sentence-similarity"
     FILL_MASK = "fill-mask"
     TEXT_GENERATION = "text-generation"
+    ZERO_SHOT_CLASSIFICATION = "zero-shot-classification"
+    TEXT_RANKING = "text-ranking"
     DEPENDENCY_PARSING = "dependency-parsing"
 
 

@@ -114,7 +114,9 @@ class Tokenizer(Vocabulary):
                 cut(second, sizes[1], side or self._side)
         return Tokens(self._template.post_process(first, second, True)), total
 
-    def pairs(self, text: str, pairs: Sequence[str], max_tokens: int) -> list[tuple[Tokens, int]]:
+    def pairs(
+        self, text: str, pairs: Sequence[str], max_tokens: int, *, keeps_pairs: bool = False
+    ) -> list[tuple[Tokens, int]]:
         """What `encode` gives for the text with each of many pairs, without offsets.
 
         The text is read only once.
@@ -122,6 +124,7 @@ class Tokenizer(Vocabulary):
         Args:
             text, pairs: the text and the second texts.
             max_tokens: most tokens of each row, special tokens included.
+            keeps_pairs: only the text is cut; a row may be longer where that is not enough.
         """
         first = self._bare_content(text)
         length, specials = len(first), self.num_specials(True)
@@ -133,6 +136,8 @@ class Tokenizer(Vocabulary):
             total = length + len(second) + specials
             if total > max_tokens:
                 sizes = longest_first(length, len(second), room)
+                if keeps_pairs:
+                    sizes = max(0, room - len(second)), len(second)
                 own = Encoding.merge([first], False)  # a copy, as cutting changes it
                 cut(own, sizes[0], self._side)
                 cut(second, sizes[1], self._side)

@@ -11,6 +11,7 @@ from adapter_runtime.checkpoint.hub.fusions import read_config as read_fusion_co
 from adapter_runtime.checkpoint.outlines import HeadOutline, outline_head
 from adapter_runtime.checkpoint.reader import check_config
 from adapter_runtime.compositions import members, nesting_problem
+from adapter_runtime.engine.asking import answering_type
 from adapter_runtime.engine.length_rule import find_limits
 from adapter_runtime.engine.task_head import EMBEDDING_KINDS, head_sources, missing_head
 from adapter_runtime.engine.versions import find_kind
@@ -45,7 +46,7 @@ def outline(spec: TaskSpec, backbone: Backbone, at_hand: AtHand) -> Outline:
         return Outline(spec.kind, spec.labels or (), configs.is_here)
     kind = _kind_without_head(spec, adapters) if head is None else find_kind(spec, head.head_type)
     if head is not None:
-        find_limits(spec, kind, head.head_type, backbone, backbone.max_tokens)
+        find_limits(spec, kind, answering_type(head.head_type, kind), backbone, backbone.max_tokens)
     labels = spec.labels or (head.labels if head else ())
     return Outline(kind, labels, configs.is_here)
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.engine.asking import ASKED, answering_spec, kinds_of
 from adapter_runtime.engine.composing import describe, read_composition
 from adapter_runtime.engine.length_rule import find_limits
 from adapter_runtime.engine.reading import Reading
 from adapter_runtime.engine.task_head import find_head
 from adapter_runtime.errors import RejectedAdapter
-from adapter_runtime.heads.table import HEADS
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.types import (
     Composition,
@@ -120,7 +120,8 @@ def make_version(
     kind = find_kind(spec, head.spec.head_type)
     _check_labels(head.spec.labels, spec.name)
     most = _room(spec, backbone, extension)
-    limits = find_limits(spec, kind, head.spec.head_type, backbone, most)
+    answering = answering_spec(head.spec, kind, spec.options, spec.name)
+    limits = find_limits(spec, kind, answering.head_type, backbone, most)
     digest = _digest(composition, head.spec.digest, kind, limits, spec.options)
     return TaskVersion(
         task=spec.name,
@@ -128,7 +129,7 @@ def make_version(
         id=digest[:_ID_DIGITS],
         digest=digest,
         kind=kind,
-        head=head.spec,
+        head=answering,
         composition=composition,
         limits=limits,
         spec=spec,
@@ -142,12 +143,15 @@ def find_kind(spec: TaskSpec, head_type: str) -> Kind:
     Raises:
         RejectedAdapter: not what the task says.
     """
-    kinds = HEADS[head_type].kinds
+    kinds = kinds_of(head_type)
     kind = spec.kind or kinds[0]
     if kind not in kinds:
         able = ", ".join(kinds)
         problem = Note("kind_mismatch", f"A {head_type} head answers {able}, not {kind}.")
         raise RejectedAdapter(spec.name, [problem])
+    if kind not in ASKED and "entailment" in spec.options:
+        message = f"options.entailment is for {', '.join(ASKED)}, not {kind}; leave it out."
+        raise RejectedAdapter(spec.name, [Note("unused_option", message)])
     return kind
 
 

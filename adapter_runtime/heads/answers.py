@@ -66,6 +66,23 @@ class MaskFill:
 
 
 @dataclass(frozen=True, slots=True)
+class RankScore:
+    """A text of a ranking request by its place there, with its score."""
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankedText:
+    """As `RankScore`, with the text."""
+
+    index: int
+    score: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class GeneratedText:
     """A text that a language model wrote."""
 

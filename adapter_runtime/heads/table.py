@@ -13,6 +13,8 @@ from adapter_runtime.heads.multiple_choice import MultipleChoiceHead
 from adapter_runtime.heads.question_answering import QuestionAnsweringHead
 from adapter_runtime.heads.tagging import TaggingHead
 from adapter_runtime.heads.text_generation import GenerationHead
+from adapter_runtime.heads.text_ranking import RankingHead
+from adapter_runtime.heads.zero_shot import ZeroShotHead
 from adapter_runtime.types import Overflow
 
 HEADS: Mapping[str, HeadKind] = {
@@ -29,4 +31,6 @@ HEADS: Mapping[str, HeadKind] = {
     ),
     "dependency_parsing": ParsingHead(),
     "embedding": EmbeddingHead(),
+    "zero_shot_classification": ZeroShotHead(),
+    "text_ranking": RankingHead(),
 }

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+)
 
 from adapter_runtime import Aggregation, Kind, Overflow
 from serving.errors import TaskFileError
@@ -63,6 +71,7 @@ class OptionsEntry(Strict):
     token_types: bool | None = None
     mlm_inverse: bool | None = None
     head_gelu: Literal["as_trained", "adapters"] | None = None
+    entailment: StrictInt | str | None = None
     stride: int | None = Field(default=None, ge=0, strict=True)
     aggregation: Aggregation | None = None
     fusion_temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)

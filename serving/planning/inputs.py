@@ -39,6 +39,16 @@ def _sentences(words: list[str]) -> Any:
     return {"source_sentence": _text(words[:half]), "sentences": [_text(words[half:] or words)]}
 
 
+def _labelled(words: list[str]) -> Any:
+    half = max(1, len(words) // 2)
+    return {"text": _text(words[:half]), "candidate_labels": ["music", "weather"]}
+
+
+def _ranked(words: list[str]) -> Any:
+    half = max(1, len(words) // 2)
+    return {"query": _text(words[:half]), "texts": [_text(words[half:] or words)]}
+
+
 def _masked(words: list[str]) -> Any:
     return _text([*words[1:], "[MASK]"])
 
@@ -52,6 +62,8 @@ MAKERS: Mapping[Kind, Make] = MappingProxyType(
         Kind.QUESTION_ANSWERING: _question,
         Kind.MULTIPLE_CHOICE: _choices,
         Kind.SENTENCE_SIMILARITY: _sentences,
+        Kind.ZERO_SHOT_CLASSIFICATION: _labelled,
+        Kind.TEXT_RANKING: _ranked,
         Kind.FILL_MASK: _masked,
         Kind.DEPENDENCY_PARSING: _split,
     }

@@ -30,6 +30,14 @@ EXAMPLES: Mapping[Kind, Any] = MappingProxyType(
         },
         Kind.FILL_MASK: "The old dog [MASK] in the garden.",
         Kind.TEXT_GENERATION: "The old dog sleeps in the",
+        Kind.ZERO_SHOT_CLASSIFICATION: {
+            "text": "The parcel never arrived.",
+            "candidate_labels": ["delivery", "billing", "returns"],
+        },
+        Kind.TEXT_RANKING: {
+            "query": "Where does the dog sleep?",
+            "texts": ["Shares fell today.", "The old dog sleeps in the garden."],
+        },
         Kind.DEPENDENCY_PARSING: {"words": ["The", "old", "dog", "sleeps", "."]},
     }
 )

@@ -12,9 +12,9 @@ from adapter_runtime import InvalidInput, Kind
 from serving.protocols.oip_tensors import Tensor
 
 JSON, TEXT = "json", "text"
-_LISTS = ("choices", "sentences", "words")
+_LISTS = ("choices", "sentences", "words", "candidate_labels", "texts")
 """Fields that are lists of texts: one more dimension."""
-_FIELDS = (TEXT, "text_pair", "question", "context", "source_sentence", *_LISTS)
+_FIELDS = (TEXT, "text_pair", "question", "context", "source_sentence", "query", *_LISTS)
 _KNOWN = ", ".join((*_FIELDS, JSON))
 REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -27,6 +27,8 @@ REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         Kind.FILL_MASK: (TEXT,),
         Kind.TEXT_GENERATION: (TEXT,),
         Kind.DEPENDENCY_PARSING: (TEXT,),
+        Kind.ZERO_SHOT_CLASSIFICATION: (TEXT, "candidate_labels"),
+        Kind.TEXT_RANKING: ("query", "texts"),
     }
 )
 """The input tensors that make a whole request of each kind."""

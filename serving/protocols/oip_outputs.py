@@ -95,6 +95,16 @@ OUTPUTS: Mapping[str, tuple[Column, ...]] = MappingProxyType(
             Spread.TABLE, token=INT64, token_str=BYTES, score=FP32, sequence=BYTES
         ),
         Kind.TEXT_GENERATION: _columns(Spread.BEST, generated_text=BYTES),
+        Kind.ZERO_SHOT_CLASSIFICATION: (
+            *_columns(Spread.BEST, label=BYTES, score=FP32),
+            _LABELS,
+            _SCORES,
+        ),
+        Kind.TEXT_RANKING: (
+            *_columns(Spread.BEST, index=INT64, score=FP32),
+            Column("indices", INT64, Spread.TABLE, ("index",)),
+            _SCORES,
+        ),
         Kind.DEPENDENCY_PARSING: (
             *_columns(Spread.CHAIN, word=BYTES, head=INT64, label=BYTES, score=FP32),
             _COUNT,

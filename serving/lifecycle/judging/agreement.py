@@ -151,4 +151,6 @@ _RULES: Mapping[Kind, Callable[[Any, Any], bool]] = {
     Kind.FILL_MASK: _same_fills,
     Kind.TEXT_GENERATION: _same_texts,
     Kind.DEPENDENCY_PARSING: _same_arcs,
+    Kind.ZERO_SHOT_CLASSIFICATION: _same_labels,
+    Kind.TEXT_RANKING: _same_choice,
 }
