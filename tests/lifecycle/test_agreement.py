@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from adapter_runtime import AnswerSpan, ChoiceScore, EntityGroup, Kind, LabelScore, TokenEntity
-from adapter_runtime.heads.answers import GeneratedText, MaskFill, ParsedWord
+from adapter_runtime.heads.answers import GeneratedText, MaskFill, ParsedWord, RankScore
 from serving.lifecycle.judging.agreement import agree, asked
 
 
@@ -81,6 +81,11 @@ SAME: dict[Kind, list[tuple[Any, Any]]] = {
         ([], []),
     ],
     Kind.TEXT_GENERATION: [([GeneratedText("x y")], [GeneratedText("x y")]), ([], [])],
+    Kind.ZERO_SHOT_CLASSIFICATION: [
+        (labels(a=0.9, b=0.1), labels(a=0.6, b=0.4)),
+        (labels(a=0.9, b=0.8), labels(b=0.9, a=0.7)),
+    ],
+    Kind.TEXT_RANKING: [([RankScore(1, 0.9), RankScore(0, 0.1)], [RankScore(1, 0.6)]), ([], [])],
     Kind.DEPENDENCY_PARSING: [
         ([word(0, "root"), word(1, "obj")], [word(0, "root"), word(1, "obj")]),
         ([], []),
@@ -132,6 +137,8 @@ OTHER: dict[Kind, list[tuple[Any, Any]]] = {
         ([GeneratedText("x y")], [GeneratedText("x z")]),
         ([GeneratedText("x y")], []),
     ],
+    Kind.ZERO_SHOT_CLASSIFICATION: [(labels(a=0.9, b=0.1), labels(a=0.4, b=0.6))],
+    Kind.TEXT_RANKING: [([RankScore(1, 0.9), RankScore(0, 0.1)], [RankScore(0, 0.6)])],
     Kind.DEPENDENCY_PARSING: [
         ([word(0, "root"), word(1, "obj")], [word(0, "root"), word(0, "obj")]),
         ([word(0, "root"), word(1, "obj")], [word(0, "root"), word(1, "subj")]),
