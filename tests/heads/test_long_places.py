@@ -11,6 +11,7 @@ from adapter_runtime import Encoded, HeadSpec, Limits, Overflow, TaskVersion, To
 from adapter_runtime.heads.dependency_parsing import ParsingSettings
 from adapter_runtime.heads.sentences import split_sentences
 from adapter_runtime.heads.table import HEADS
+from tests.goldens.heads.texts import SENTENCES
 from tests.heads.folders import answer, engine_on, saved, task_on
 from tests.heads.test_pipeline_answers import tokenizer_of
 
@@ -132,3 +133,28 @@ def test_sentences_take_the_quotes_that_they_close_along(text: str, ends: list[i
     parts = split_sentences(words, [1] * len(words), max(ends[0], 4) if len(ends) < 3 else 2)
     assert words == tuple(word for part in parts for word in part)
     assert ends == list(np.cumsum([len(part) for part in parts]))
+
+
+FITTING: tuple[tuple[str, Any], ...] = (
+    ("multiple_choice", {"context": SENTENCES[0], "choices": ["a", "a bridge"]}),
+    ("embedding", SENTENCES[0]),
+    ("embedding", {"source_sentence": "a", "sentences": [SENTENCES[0], "b"]}),
+    ("masked_lm", "The [MASK] of a [MASK]."),
+    ("causal_lm", SENTENCES[0]),
+    ("dependency_parsing", {"words": ["It", "is", "so", ".", "No", "!"]}),
+    ("zero_shot_classification", {"text": SENTENCES[0], "candidate_labels": ["a", "b"]}),
+    ("text_ranking", {"query": "a", "texts": ["a bridge", "b"]}),
+)
+
+
+@pytest.mark.parametrize(("head_type", "inputs"), FITTING)
+def test_what_fits_makes_the_rows_of_before_whatever_the_rule(head_type: str, inputs: Any) -> None:
+    """Nothing is known of windows where none are needed."""
+    kind, spec = HEADS[head_type], HeadSpec(head_type, None)
+    tokenizer = tokenizer_of("wordpiece")
+    before, after = (
+        kind.encode(spec, inputs, {}, tokenizer, Limits(None, overflow))
+        for overflow in (Overflow.TRUNCATE, Overflow.WINDOW)
+    )
+    assert before.rows == after.rows
+    assert (False, False) == (before.truncated, after.truncated)
