@@ -28,6 +28,7 @@ from serving.protocols.versions import VersionsProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
 from serving.service import Service
 from serving.settings import Settings
+from serving.ui.pages import Playground
 from serving.visits import visited
 
 _TITLE = "Polyhead"
@@ -81,6 +82,7 @@ def create_app(
     app.include_router(OipRepository(service, settings).routes())
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
+    app.include_router(Playground().routes())
     app.include_router(AdminProtocol(service, recorder.exposition, shown).routes())
     app.include_router(DebugProtocol(service, settings).routes())
     app.add_exception_handler(PolyheadError, _answer_error)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from fastapi import APIRouter
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from adapter_runtime import PolyheadError
 from serving.protocols.openapi import errors, success
@@ -45,7 +45,6 @@ class AdminProtocol:
             add(path, self.ready, responses=ready)
         text = {"description": "All metrics.", "content": {"text/plain": {}}}
         add("/metrics", self.metrics, responses={200: text})
-        router.add_api_route("/", self.root, include_in_schema=False)
         return router
 
     async def info(self) -> Response:
@@ -77,7 +76,3 @@ class AdminProtocol:
     def _measured(self) -> Response:
         self._service.measure()
         return Response(self._exposition(), media_type=_METRICS_TYPE)
-
-    async def root(self) -> Response:
-        """The documentation, for now the only page."""
-        return RedirectResponse("/docs")

@@ -41,7 +41,7 @@ PROBES = (
     ("/models/sick/health", 503),
     ("/models/none/health", 404),
     ("/models/none", 404),
-    ("/", 307),
+    ("/", 200),
 )
 
 
