@@ -50,6 +50,11 @@ def engine_rate(
     }
 
 
+def lanes_rate(opened: Opened, calls: Sequence[Call], rows: int, seconds: float) -> float:
+    """Calls per second of one caller for each lane, in batches of `rows` calls."""
+    return _rate(opened, calls, rows, seconds, opened.engine.info.num_lanes)[0]
+
+
 def _rate(
     opened: Opened, calls: Sequence[Call], rows: int, seconds: float, callers: int
 ) -> tuple[float, int]:
