@@ -23,6 +23,7 @@ from serving.protocols.debug import DebugProtocol
 from serving.protocols.hub import DirectPredict, HubProtocol
 from serving.protocols.oip import OipProtocol
 from serving.protocols.oip_repository import OipRepository
+from serving.protocols.openai import OpenAIProtocol
 from serving.protocols.tasks import TasksProtocol
 from serving.protocols.versions import VersionsProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
@@ -80,6 +81,7 @@ def create_app(
     app.include_router(hub.routes())
     app.include_router(OipProtocol(service, settings, observer, release()).routes())
     app.include_router(OipRepository(service, settings).routes())
+    app.include_router(OpenAIProtocol(service, settings, observer, shown).routes())
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
     app.include_router(Playground().routes())

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from adapter_runtime import InvalidInput
 from serving.admission.deadlines import HEADER, deadline_s
-from serving.errors import ClientGone, Refusal, StillLoading, refusal
+from serving.errors import ClientGone, Refusal, StillLoading
 from serving.logs import request_id_var
 from serving.observing import UNKNOWN, Observer
 from serving.protocols.answering import (
@@ -30,6 +27,7 @@ from serving.protocols.oip_openapi import INFER_RESPONSES, PATH_VERSION, errors,
 from serving.protocols.oip_outputs import read_requested, tensors_of
 from serving.protocols.oip_tensors import NO_BINARY, read_scalars, read_tensors
 from serving.protocols.openapi import VERSION, success
+from serving.protocols.shaped import shaped_by
 from serving.protocols.wire import json_response, read_body, read_object, refusal_headers
 from serving.service import Call, Service
 from serving.settings import Settings
@@ -43,29 +41,14 @@ _STATUSES = {422: 400}
 """Where peers of this protocol answer otherwise than the rest of this server."""
 
 
-class OipRoute(APIRoute):
-    """A route whose errors have the protocol's shape: `{"error": "..."}`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The route's function, and an answer for whatever it raises."""
-        handle = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            """What the function answers, or its error in the protocol's shape."""
-            try:
-                return await handle(request)
-            except HTTPException:
-                raise
-            except Exception as error:
-                return oip_refusal(refusal(error))
-
-        return answer
-
-
 def oip_refusal(refused: Refusal) -> Response:
     """A refusal as the protocol states it, with Retry-After where another try may succeed."""
     status = _STATUSES.get(refused.status, refused.status)
     return json_response({"error": refused.message}, status, refusal_headers(refused))
+
+
+OipRoute = shaped_by(oip_refusal)
+"""A route whose errors have the protocol's shape: `{"error": "..."}`."""
 
 
 class OipProtocol:
