@@ -94,6 +94,24 @@ class ServerBusy(PolyheadError):
         self.retry_after_s = retry_after_s
 
 
+class QuotaExceeded(ServerBusy):
+    """The key has used what it may, or has as many requests inside as it may."""
+
+    code = "quota_exceeded"
+
+
+class Unauthorized(PolyheadError):
+    """The request shows no valid key."""
+
+    code = "unauthorized"
+
+
+class Forbidden(PolyheadError):
+    """The key may not do what the request asks for."""
+
+    code = "forbidden"
+
+
 class Overloaded(ServerBusy):
     """The limits on concurrent requests or waiting rows are reached."""
 
@@ -173,6 +191,9 @@ STATUS: Mapping[type[Exception], int] = {
     BodyTooLarge: 413,
     ServerBusy: 503,
     Overloaded: 429,
+    QuotaExceeded: 429,
+    Unauthorized: 401,
+    Forbidden: 403,
     Draining: 503,
     StillLoading: 503,
     Quarantined: 503,

@@ -1,0 +1,150 @@
+"""Quotas per minute and requests at once, by key. Belongs to the event loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from adapter_runtime import InvalidInput
+from serving.admission.keys import Key
+from serving.errors import QuotaExceeded
+
+_MINUTE_S = 60.0
+_TOKEN_CHARS = 4
+_BUSY_S = 1.0
+
+
+class Bucket:
+    """Fills evenly, holds one minute's worth, and may owe: true costs are known afterwards.
+
+    Args:
+        per_minute: what comes in within a minute, above 0.
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute = per_minute
+        # A quota below one a minute still admits one, later.
+        self.most = max(1.0, per_minute)
+        self._clock = clock
+        self._level, self._at_s = self.most, clock()
+
+    def wait_s(self, amount: float) -> float:
+        """Seconds until so much can be taken; 0 at once. No more than `most` is waited for."""
+        now_s = self._clock()
+        come = (now_s - self._at_s) * self.per_minute / _MINUTE_S
+        self._level, self._at_s = min(self.most, self._level + come), now_s
+        return max(0.0, (min(amount, self.most) - self._level) * _MINUTE_S / self.per_minute)
+
+    def take(self, amount: float) -> None:
+        """Take so much, or give it back when negative."""
+        self._level = min(self.most, self._level - amount)
+
+
+@dataclass(slots=True)
+class _Account:
+    """What one key has left."""
+
+    requests: Bucket | None
+    tokens: Bucket | None
+    inside: int = 0
+
+
+class Allowances:
+    """What every key has left; keeps what it has spent when the file is read again.
+
+    Args:
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+
+    def enter(self, key: Key, items: Sequence[Any]) -> float:
+        """Begin a request; returns the tokens that it set aside for `leave`.
+
+        Raises:
+            QuotaExceeded: not now; says when.
+            InvalidInput: it never could be: it alone is larger than a minute's quota.
+        """
+        account = self._account(key)
+        if key.concurrency is not None and account.inside >= key.concurrency:
+            raise QuotaExceeded(
+                f"Key {key.name} has {account.inside} requests inside, as many as it may; wait for "
+                "their answers.",
+                _BUSY_S,
+            )
+        _admit(key, "requests", account.requests, 1.0)
+        tokens = 0.0
+        if account.tokens is not None:
+            tokens = _roughly(items)
+            _refuse_too_long(key, account.tokens.most, tokens, items)
+            _admit(key, "tokens", account.tokens, tokens)
+            account.tokens.take(tokens)
+        if account.requests is not None:
+            account.requests.take(1.0)
+        account.inside += 1
+        return tokens
+
+    def leave(self, key: Key, reserved: float, spent: float) -> None:
+        """End a request: what was set aside comes back, what it spent goes."""
+        account = self._account(key)
+        account.inside = max(0, account.inside - 1)
+        if account.tokens is not None:
+            account.tokens.take(spent - reserved)
+
+    def _account(self, key: Key) -> _Account:
+        account = self._accounts.setdefault(key.name, _Account(None, None))
+        account.requests = self._bucket(account.requests, key.quota.requests_per_minute)
+        account.tokens = self._bucket(account.tokens, key.quota.tokens_per_minute)
+        return account
+
+    def _bucket(self, known: Bucket | None, per_minute: float | None) -> Bucket | None:
+        if known is not None and known.per_minute == per_minute:
+            return known
+        return None if per_minute is None else Bucket(per_minute, self._clock)
+
+
+def _admit(key: Key, what: str, bucket: Bucket | None, amount: float) -> None:
+    wait_s = 0.0 if bucket is None else bucket.wait_s(amount)
+    if wait_s > 0 and bucket is not None:
+        raise QuotaExceeded(
+            f"Key {key.name} has used its quota of {bucket.per_minute:g} {what} per minute; try "
+            f"again in {wait_s:.0f} s, or ask for a larger quota.",
+            wait_s,
+        )
+
+
+def _refuse_too_long(key: Key, most: float, tokens: float, items: Sequence[Any]) -> None:
+    """Words are counted only where there can be too many: each is one token at least."""
+    if tokens * _TOKEN_CHARS <= most:
+        return
+    words = sum(len(text.split()) for text in _texts(items))
+    if words > most:
+        raise InvalidInput(
+            f"has at least {words} tokens, and key {key.name} may have {most:g} in a minute; send "
+            "less at once, or ask for a larger quota.",
+            "inputs",
+        )
+
+
+def _roughly(items: Sequence[Any]) -> float:
+    """Tokens that items may have."""
+    return len(items) + sum(len(text) for text in _texts(items)) / _TOKEN_CHARS
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text inside JSON values."""
+    found, left = [], [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            found.append(each)
+        elif isinstance(each, Mapping):
+            left.extend(each.values())
+        elif isinstance(each, list | tuple):
+            left.extend(each)
+    return found
