@@ -27,6 +27,7 @@ const milliseconds = (value) => `${value} ms`;
 const FACTS = [
   ["x-task-version", "Version", (value) => value],
   ["x-adapter-residency", "Weights", residencyWords],
+  ["x-encode-time", "Reading the text", milliseconds],
   ["x-queue-time", "In the queue", milliseconds],
   ["x-inference-time", "Computing", milliseconds],
   ["x-batch-tokens", "Tokens in its batch", (value) => value],

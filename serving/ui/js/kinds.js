@@ -122,7 +122,7 @@ export const KINDS = {
       { name: "hypothesis_template", label: "Template", text: true, value: "This example is {}." },
     ],
     example: { text: FILM, candidate_labels: "film review\nweather report\ntravel booking" },
-    read: (inputs) => ({ text: typeof inputs === "string" ? inputs : inputs.text }),
+    read: (inputs) => (typeof inputs === "string" ? { text: inputs } : named("text", "candidate_labels")(inputs)),
     inputs: ({ text }) => text,
     parameters: ({ candidate_labels }) => ({ candidate_labels: lines(candidate_labels) }),
   },
