@@ -113,8 +113,8 @@ class Recorder(Protocol):
 class ShownRecorder(Recorder, Protocol):
     """A recorder that can also show what it has taken."""
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+    def exposition(self, names: Collection[str] = ()) -> bytes:
+        """Metrics in Prometheus' text format: those of the names, without names all."""
         ...
 
 
@@ -192,6 +192,7 @@ class PrometheusRecorder:
             del self._series[name][labels]
             self._families[name].remove(*labels)
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def exposition(self, names: Collection[str] = ()) -> bytes:
+        """Metrics in Prometheus' text format: those of the names, without names all."""
+        registry = self._registry.restricted_registry(names) if names else self._registry
+        return generate_latest(registry)

@@ -40,6 +40,7 @@ class VersionView:
         in_flight: requests that it is answering.
         retry_s: seconds until a quarantined or failed version is tried again.
         adapter, head: as the entry states them, Sources absolute.
+        example: the inputs of its first example; None where it has none.
     """
 
     state: str
@@ -60,6 +61,7 @@ class VersionView:
     rolled_back: str | None = None
     adapter: Any = None
     head: str | None = None
+    example: Any = None
     traffic: TrafficView = TrafficView()
 
 
@@ -102,6 +104,7 @@ class TaskView:
     stride: int | None = None
     aggregation: str | None = None
     reason: str | None = None
+    example: Any = None
     etag: str | None = None
     is_writable: bool = False
     versions: tuple[VersionView, ...] = ()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
 
 from adapter_runtime import PolyheadError
-from serving.protocols.openapi import errors, success
+from serving.protocols.openapi import errors, headers, success
 from serving.protocols.wire import error_response, json_response
 from serving.service import Service
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _UNREADY = "Pinned tasks are still loading (`warming`), or it stops (`draining`)."
+_NAMES = headers(("name[]", "Only this metric; may be given several times."), place="query")
 _RETRY_AFTER = {"retry-after": "1"}
 
 
@@ -23,12 +26,15 @@ class AdminProtocol:
 
     Args:
         service: knows the tasks.
-        exposition: all metrics in Prometheus' text format.
+        exposition: metrics in Prometheus' text format: those of the names, without names all.
         facts: what `/info` says beside the tasks: release, backbone, device.
     """
 
     def __init__(
-        self, service: Service, exposition: Callable[[], bytes], facts: Mapping[str, object]
+        self,
+        service: Service,
+        exposition: Callable[[Sequence[str]], bytes],
+        facts: Mapping[str, object],
     ) -> None:
         self._service = service
         self._exposition = exposition
@@ -44,7 +50,8 @@ class AdminProtocol:
         for path in ("/health/ready", "/health"):
             add(path, self.ready, responses=ready)
         text = {"description": "All metrics.", "content": {"text/plain": {}}}
-        add("/metrics", self.metrics, responses={200: text})
+        chosen: dict[str, Any] = {"parameters": _NAMES}
+        add("/metrics", self.metrics, responses={200: text}, openapi_extra=chosen)
         return router
 
     async def info(self) -> Response:
@@ -68,11 +75,11 @@ class AdminProtocol:
             return json_response({"status": "warming"}, 503, _RETRY_AFTER)
         return json_response({"status": "ready"})
 
-    async def metrics(self) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Metrics in Prometheus' text format."""
         # Hundreds of tasks are thousands of lines: requests go on meanwhile.
-        return await asyncio.to_thread(self._measured)
+        return await asyncio.to_thread(self._measured, request.query_params.getlist("name[]"))
 
-    def _measured(self) -> Response:
+    def _measured(self, names: Sequence[str]) -> Response:
         self._service.measure()
-        return Response(self._exposition(), media_type=_METRICS_TYPE)
+        return Response(self._exposition(names), media_type=_METRICS_TYPE)

@@ -49,7 +49,8 @@ _ABLE = frozenset({"ready", "pending", "loading", "checking"})
 def describe(view: TaskView) -> dict[str, Any]:
     """A task with everything that is known of it; what is not known is null."""
     versions = [describe_version(each) for each in view.versions]
-    return {**outline(view), "versions": versions, "events": [_event(each) for each in view.events]}
+    events = [_event(each) for each in view.events]
+    return {**outline(view), "example": view.example, "versions": versions, "events": events}
 
 
 def outline(view: TaskView) -> dict[str, Any]:
@@ -93,6 +94,7 @@ def describe_as(view: TaskView, version: VersionView) -> dict[str, Any]:
         "digest": version.digest,
         "residency": version.residency,
         "reason": reason_of(version),
+        "example": version.example,
     }
     return {**describe(view), **own}
 

@@ -66,6 +66,13 @@ def test_metrics_hold_every_declared_metric(server: Server) -> None:
     assert 'polyhead_resident_adapters{tier="device"} 2.0' in text
 
 
+def test_metrics_can_be_chosen_by_name(server: Server) -> None:
+    """Whoever draws two of them need not be sent all, which are thousands with many tasks."""
+    text = server.get("/metrics?name[]=polyhead_queue_rows&name[]=polyhead_batch_rows_sum").text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert lines == ["polyhead_batch_rows_sum 0.0", "polyhead_queue_rows 0.0"]
+
+
 def test_documentation_works_without_internet(server: Server) -> None:
     """The page names only our own files, and they are there."""
 

@@ -45,6 +45,7 @@ def view_of(task: Task, engine: Engine, now_s: float, is_writable: bool) -> Task
         stride=limits.stride if limits else None,
         aggregation=limits.aggregation if limits else None,
         reason=_reason(task, shown),
+        example=shown.example,
         etag=task.etag or None,
         is_writable=is_writable,
         versions=tuple(views.values()),
@@ -92,6 +93,7 @@ def _version(version: Version, shares: Shares, engine: Engine, now_s: float) -> 
         rolled_back=plan.rolled_back,
         adapter=_tree(spec.adapter),
         head=spec.head,
+        example=spec.examples[0].inputs if spec.examples else None,
         traffic=version.traffic.view(),
     )
 

@@ -3,7 +3,6 @@
 /** The metrics that are read. */
 export const NAMES = [
   "polyhead_requests_total",
-  "polyhead_errors_total",
   "polyhead_queue_tokens",
   "polyhead_requests_inside",
   "polyhead_queue_seconds_sum",
@@ -46,8 +45,8 @@ export function reading(before, after) {
   const mean = (name) => (gained(`${name}_count`) ? gained(`${name}_sum`) / gained(`${name}_count`) : 0);
   return {
     at: after.at,
-    answered: rate("polyhead_requests_total"),
-    refused: rate("polyhead_errors_total"),
+    answered: Math.max(0, requests(after, true) - requests(before, true)) / seconds,
+    refused: Math.max(0, requests(after, false) - requests(before, false)) / seconds,
     tokens: rate("polyhead_batch_tokens_sum"),
     queueTokens: total(after, "polyhead_queue_tokens"),
     queueSeconds: mean("polyhead_queue_seconds"),
@@ -65,6 +64,10 @@ const sum = (samples) => samples.reduce((all, { value }) => all + value, 0);
 const total = ({ samples }, name) => sum(samples.get(name));
 const tier = ({ samples }, name, wanted) =>
   sum(samples.get(name).filter(({ labels }) => labels.tier === wanted));
+
+/** Requests that ended well, or the others. */
+const requests = ({ samples }, isGood) =>
+  sum(samples.get("polyhead_requests_total").filter(({ labels }) => labels.status.startsWith("2") === isGood));
 
 /** Tasks by requests a second, the busiest first. */
 function busiest(before, after, seconds) {
