@@ -38,9 +38,16 @@ class Draft:
             return True
         return (
             len(self.picks) < budget.rows
-            and self.tokens + entry.next_tokens <= budget.tokens
-            and len(self.adapters | entry.adapters) <= budget.adapters
+            and not self.is_too_long(entry, budget)
+            and (
+                entry.adapters <= self.adapters
+                or len(self.adapters | entry.adapters) <= budget.adapters
+            )
         )
+
+    def is_too_long(self, entry: Entry, budget: Budget) -> bool:
+        """Whether the entry's next row has more tokens than are left."""
+        return self.tokens + entry.next_tokens > budget.tokens
 
     def is_full(self, budget: Budget) -> bool:
         """Whether no row at all fits any more."""
@@ -50,7 +57,8 @@ class Draft:
         """Add the entry's next row; returns its tokens."""
         tokens = entry.next_tokens
         self.picks.append(Pick(entry, entry.waiting.popleft()))
-        self.adapters |= entry.adapters
+        if not entry.adapters <= self.adapters:
+            self.adapters |= entry.adapters
         self.tokens += tokens
         return tokens
 

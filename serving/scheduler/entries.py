@@ -12,6 +12,9 @@ from serving.recent import Batch
 Key = tuple[str, str]
 """A version's task and digest: tasks with equal files have equal digests, each its own Source."""
 
+NUM_RANKS = 4
+"""The callers' three priorities, and behind them what no client waits for."""
+
 
 def key_of(version: TaskVersion) -> Key:
     """What the scheduler knows a version by."""
@@ -32,7 +35,7 @@ class Entry:
         raw: whether the head also gives raw arrays.
         owner: who asked; the scheduler never looks at it.
         is_low: an example or a copy that no client waits for; runs when there is time.
-        caller, priority, request_id: as the Call's.
+        caller, priority, weight, request_id: as the Call's.
     """
 
     version: TaskVersion
@@ -44,6 +47,7 @@ class Entry:
     is_low: bool = False
     caller: str = ""
     priority: int = 0
+    weight: float = 1.0
     request_id: str = ""
     adapters: frozenset[str] = field(init=False)
     outcomes: list[Arrays | None] = field(init=False)
@@ -78,7 +82,12 @@ class Entry:
     @property
     def next_tokens(self) -> int:
         """Tokens of the next row to run."""
-        return self.tokens_of((self.waiting[0],))
+        return len(self.encoded.rows[self.waiting[0]].input_ids)
+
+    @property
+    def rank(self) -> int:
+        """How many kinds of entries go before it: 0 to `NUM_RANKS` - 1."""
+        return NUM_RANKS - 1 if self.is_low else 1 - max(-1, min(1, self.priority))
 
     @property
     def waiting_tokens(self) -> int:

@@ -2,85 +2,72 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from adapter_runtime import TaskVersion
 from serving.errors import ClientGone, DeadlineExceeded
 from serving.scheduler.drafts import Budget, Draft
-from serving.scheduler.entries import Entry, Key, key_of
-
-QUANTUM_TOKENS = 64
-"""What each task may add per round; small, so that one batch serves many tasks."""
+from serving.scheduler.entries import NUM_RANKS, Entry, Key, key_of
+from serving.scheduler.lanes import IsWarm, Lanes
 
 LOW_TURN = 8
-"""Low rows fill what the others leave; of the batches that leave some, every eighth is theirs."""
+"""Each rank fills what those before it leave; of batches that leave some, an eighth is theirs."""
+
+_MOST_MISFITS = 16
+"""Rows that are too long for what is left of a batch before it counts as full."""
 
 LOW_DELAY_S = 1.0
 """A low row that waits for its weights comes after all others that came up to so much later."""
 
-IsWarm = Callable[[TaskVersion], bool]
-_Place = tuple[str, bool]
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One task's waiting entries, oldest first, and the tokens that it may still add this turn."""
-
-    entries: deque[Entry] = field(default_factory=deque)
-    credit: int = 0
-
-    def first_warm(self, is_warm: IsWarm) -> Entry | None:
-        """The oldest entry whose version is at hand."""
-        return next((entry for entry in self.entries if is_warm(entry.version)), None)
-
 
 class FairQueue:
-    """Entries per task, served by deficit round robin in tokens.
+    """Waiting entries; strict among ranks, but each has its turn; fair in tokens within a rank.
 
-    A task whose turn a full batch cut short goes on first in the next batch; a task that waits for
-    its weights keeps its place and gathers no credit. A task's low entries have a lane beside its
-    others.
+    Callers share by their weights, and each one's tasks share evenly what is the caller's. Who has
+    had most goes last, also after coming back; who waits for weights gathers no claim meanwhile.
     """
 
     def __init__(self) -> None:
-        self._lanes: OrderedDict[_Place, _Lane] = OrderedDict()
+        self._ranks = tuple(Lanes() for _ in range(NUM_RANKS))
+        self._entries: dict[Entry, None] = {}
         self._num_entries: Counter[Key] = Counter()
         self._num_passed = 0
+        self._num_turns = 0
+        self._last_turns = [0] * NUM_RANKS
         self.num_rows = 0
         self.num_tokens = 0
 
     def add(self, entry: Entry) -> None:
         """Queue an entry at the end of its lane."""
         assert not entry.is_taken, "An entry without waiting rows was queued. This is a bug."
-        self._lanes.setdefault(_place(entry), _Lane()).entries.append(entry)
+        self._ranks[entry.rank].add(entry)
         self._enter(entry)
+        self.num_rows += len(entry.waiting)
+        self.num_tokens += entry.waiting_tokens
 
     def put_back(self, entry: Entry, rows: Sequence[int]) -> None:
         """Let rows that were taken wait again, before all others of their lane."""
         assert not entry.is_finished, "A finished entry was put back. This is a bug."
-        key, tokens = _place(entry), entry.tokens_of(rows)
-        if key not in self._lanes:
-            self._lanes[key] = _Lane()
-            self._lanes.move_to_end(key, last=False)
-        lane = self._lanes[key]
+        tokens = entry.tokens_of(rows)
+        self._ranks[entry.rank].put_back(entry, tokens)
         if entry.is_taken:
-            lane.entries.appendleft(entry)
-            self._num_entries[key_of(entry.version)] += 1
+            self._enter(entry)
         entry.waiting.extendleft(sorted(rows, reverse=True))
-        lane.credit = min(lane.credit + tokens, QUANTUM_TOKENS)
         self.num_rows += len(rows)
         self.num_tokens += tokens
 
     def remove(self, is_out: Callable[[Entry], bool]) -> list[Entry]:
         """Take out entries, such as those of a version that failed to load."""
-        out = [entry for entry in self if is_out(entry)]
+        return self._take_out([entry for entry in self._entries if is_out(entry)])
+
+    def _take_out(self, out: list[Entry]) -> list[Entry]:
         for entry in out:
-            lane = self._lanes[_place(entry)]
-            lane.entries.remove(entry)
+            lanes = self._ranks[entry.rank]
+            lane = lanes.lane_of(entry)
+            lane.drop(entry)
             if not lane.entries:
-                del self._lanes[_place(entry)]
+                lanes.remove(lane)
             self._leave(entry)
             self.num_rows -= len(entry.waiting)
             self.num_tokens -= entry.waiting_tokens
@@ -109,49 +96,57 @@ class FairQueue:
         """
         draft = Draft(dropped=self._drop(now_s))
         warmth = _once(is_warm)
-        low_leads = self._num_passed >= LOW_TURN - 1
-        self._fill(draft, budget, warmth, is_low=low_leads)
-        if low_leads and draft.picks:
-            self._num_passed = -1
-        self._fill(draft, budget, warmth, is_low=not low_leads)
+        first = next((rank for rank, lanes in enumerate(self._ranks) if lanes), NUM_RANKS)
+        behind = range(first + 1, NUM_RANKS)
+        if self._num_passed >= LOW_TURN - 1:
+            self._give_turn(draft, budget, warmth, behind)
+        for lanes in self._ranks:
+            self._fill(draft, budget, warmth, lanes)
         if draft.picks:
-            low_wait = any(is_low for _, is_low in self._lanes)
-            self._num_passed = self._num_passed + 1 if low_wait else 0
+            is_passed = any(self._ranks[rank] for rank in behind)
+            self._num_passed = self._num_passed + 1 if is_passed else 0
         return draft
 
-    def _fill(self, draft: Draft, budget: Budget, is_warm: IsWarm, *, is_low: bool) -> None:
-        turns = [key for key in self._lanes if key[1] == is_low]
-        while turns and not draft.is_full(budget):
-            turns = [key for key in turns if self._turn(key, draft, budget, is_warm)]
+    def _give_turn(
+        self, draft: Draft, budget: Budget, is_warm: IsWarm, behind: Iterable[int]
+    ) -> None:
+        """Let one of the ranks behind the first begin: who can, and has not for longest."""
+        for rank in sorted(behind, key=self._last_turns.__getitem__):
+            self._fill(draft, budget, is_warm, self._ranks[rank])
+            if draft.picks:
+                self._num_turns += 1
+                self._last_turns[rank] = self._num_turns
+                self._num_passed = -1
+                return
 
-    def _turn(self, key: _Place, draft: Draft, budget: Budget, is_warm: IsWarm) -> bool:
-        """Let one task add rows; whether another turn in this batch may add more."""
-        if draft.is_full(budget):
-            return False
-        lane = self._lanes[key]
-        if lane.credit <= 0 and lane.first_warm(is_warm) is not None:
-            lane.credit += QUANTUM_TOKENS
-        while (entry := lane.first_warm(is_warm)) is not None:
-            if lane.credit <= 0:
-                self._lanes.move_to_end(key)
-                return True
-            if not draft.has_room(entry, budget):
-                return False
+    def _fill(self, draft: Draft, budget: Budget, is_warm: IsWarm, lanes: Lanes) -> None:
+        num_misfits = 0
+        while not draft.is_full(budget) and (lane := lanes.first()) is not None:
+            entry = lane.first_warm(is_warm)
+            if entry is None or not draft.has_room(entry, budget):
+                lanes.pass_over(lane, is_able=entry is not None)
+                num_misfits += entry is not None and draft.is_too_long(entry, budget)
+                if num_misfits > _MOST_MISFITS:
+                    break
+                continue
             tokens = draft.take(entry)
-            lane.credit -= tokens
             self.num_rows -= 1
             self.num_tokens -= tokens
             if entry.is_taken:
-                lane.entries.remove(entry)
+                lane.drop(entry)
                 self._leave(entry)
-        if not lane.entries:
-            del self._lanes[key]
-        return False
+            lanes.serve(lane, tokens)
+        lanes.resume()
 
     def _drop(self, now_s: float) -> list[Entry]:
         """Take out what nobody waits for; those whose end is not known yet, with their error."""
         dropped = []
-        for entry in self.remove(lambda entry: _is_over(entry, now_s)):
+        over = [
+            entry
+            for entry in self._entries
+            if entry.is_cancelled or entry.error is not None or now_s >= entry.deadline_s
+        ]
+        for entry in self._take_out(over):
             if entry.error is None:
                 entry.error = (
                     ClientGone("Nobody waits for the answer any more.")
@@ -162,34 +157,36 @@ class FairQueue:
         return dropped
 
     def _enter(self, entry: Entry) -> None:
+        self._entries[entry] = None
         self._num_entries[key_of(entry.version)] += 1
-        self.num_rows += len(entry.waiting)
-        self.num_tokens += entry.waiting_tokens
 
     def _leave(self, entry: Entry) -> None:
+        del self._entries[entry]
         key = key_of(entry.version)
         self._num_entries[key] -= 1
         if not self._num_entries[key]:
             del self._num_entries[key]
 
     def __iter__(self) -> Iterator[Entry]:
-        """All waiting entries, lane by lane."""
-        for lane in self._lanes.values():
-            yield from lane.entries
+        """All waiting entries."""
+        return iter(self._entries)
 
     def check_integrity(self) -> None:
         """Assert that the counts match the entries and that each waits once, in its own lane."""
-        assert all(
-            lane.entries and all(_place(entry) == key for entry in lane.entries)
-            for key, lane in self._lanes.items()
-        ), "An empty or foreign lane stayed. This is a bug."
-        entries = list(self)
+        for rank, lanes in enumerate(self._ranks):
+            lanes.check_integrity()
+            assert all(entry.rank == rank for lane in lanes for entry in lane.entries), (
+                "An entry waits in a foreign rank. This is a bug."
+            )
+        entries = [entry for lanes in self._ranks for lane in lanes for entry in lane.entries]
+        assert Counter(entries) == Counter(iter(self)), (
+            "An entry waits twice, or in no lane. This is a bug."
+        )
         rows = sum(len(entry.waiting) for entry in entries)
         tokens = sum(entry.waiting_tokens for entry in entries)
         assert (rows, tokens) == (self.num_rows, self.num_tokens), (
             "Rows are miscounted. This is a bug."
         )
-        assert len(set(entries)) == len(entries), "An entry waits twice. This is a bug."
         assert all(entry.waiting for entry in entries), "An entry waits for nothing. This is a bug."
         assert self._num_entries == Counter(key_of(entry.version) for entry in entries), (
             "Versions are miscounted. This is a bug."
@@ -208,16 +205,8 @@ def _once(is_warm: IsWarm) -> IsWarm:
     return ask
 
 
-def _place(entry: Entry) -> _Place:
-    return entry.version.task, entry.is_low
-
-
 def _age(entry: Entry) -> float:
     return entry.queued_s + (LOW_DELAY_S if entry.is_low else 0.0)
-
-
-def _is_over(entry: Entry, now_s: float) -> bool:
-    return entry.is_cancelled or entry.error is not None or now_s >= entry.deadline_s
 
 
 def _late() -> DeadlineExceeded:

@@ -8,7 +8,7 @@ from adapter_runtime import Encoded, HeadSpec, Kind, Leaf, Limits, Row, TaskSpec
 from serving.errors import DeadlineExceeded
 from serving.scheduler.drafts import Budget, Draft
 from serving.scheduler.entries import Entry
-from serving.scheduler.policy import QUANTUM_TOKENS, FairQueue
+from serving.scheduler.policy import FairQueue
 from serving.scheduler.speed import Speed
 
 WIDE = Budget(10_000, 1_000, 100)
@@ -93,7 +93,7 @@ def test_request_spans_batches_in_row_order() -> None:
 def test_burst_of_one_task_does_not_starve_another() -> None:
     """Behind a burst of 100 rows, one row of another task is in the very next batch."""
     queue = filled(*(entry("burst", 32) for _ in range(100)), entry("quiet", 32))
-    assert "quiet" in tasks(draft(queue, Budget(2 * QUANTUM_TOKENS, 100, 9)))
+    assert "quiet" in tasks(draft(queue, Budget(128, 100, 9)))
 
 
 def test_tokens_are_shared_evenly_whatever_the_row_lengths() -> None:
