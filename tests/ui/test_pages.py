@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -44,25 +45,32 @@ def test_addresses_are_relative() -> None:
     assert {} == wrong
 
 
+@pytest.fixture(scope="module")
+def client(demo: Running) -> Iterator[httpx.Client]:
+    """A client of the server."""
+    with httpx.Client(base_url=demo.url) as made:
+        yield made
+
+
 @pytest.mark.parametrize("name", ASSETS)
-def test_every_file_is_served_with_its_type(demo: Running, name: str) -> None:
+def test_every_file_is_served_with_its_type(client: httpx.Client, name: str) -> None:
     """HEAD says what GET would, and one that is known already is not sent again."""
-    url = f"{demo.url}/ui/{name}"
-    answer, head = httpx.get(url), httpx.head(url)
+    url = f"/ui/{name}"
+    answer, head = client.get(url), client.head(url)
     assert answer.content == (UI / name).read_bytes()
     assert answer.headers["content-type"].startswith(TYPES[Path(name).suffix])
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert (head.status_code, head.content) == (200, b"")
     for key in ("content-length", "content-type", "etag"):
         assert head.headers[key] == answer.headers[key]
-    again = httpx.get(url, headers={"if-none-match": f'"old", W/{answer.headers["etag"]}'})
+    again = client.get(url, headers={"if-none-match": f'"old", W/{answer.headers["etag"]}'})
     assert (again.status_code, again.content) == (304, b"")
 
 
 @pytest.mark.parametrize("name", ("nothing.js", "pages.py", "index.html", "../app.py", "js"))
-def test_nothing_else_is_served(demo: Running, name: str) -> None:
+def test_nothing_else_is_served(client: httpx.Client, name: str) -> None:
     """Unknown files, our own code and folders are 404 in the server's own shape."""
-    answer = httpx.get(f"{demo.url}/ui/{name.replace('..', '%2e%2e')}")
+    answer = client.get(f"/ui/{name.replace('..', '%2e%2e')}")
     assert answer.status_code == 404
     assert answer.json()["code"] == "not_found"
     assert answer.json()["request_id"]
