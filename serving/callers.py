@@ -13,10 +13,12 @@ class Caller:
     Args:
         name: of the key; empty where nobody needs one.
         priority: of this request: 1 before 0 before -1.
+        weight: the share where callers wait for each other.
     """
 
     name: str = ""
     priority: int = 0
+    weight: float = 1.0
 
 
 ANYBODY = Caller()

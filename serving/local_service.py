@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from adapter_runtime import Engine, InvalidInput, Residency, TaskVersion
+from serving.admission.flows import Flow
 from serving.admission.permits import Permit
 from serving.copying import Copies
 from serving.errors import DeviceFailed, StillLoading, UnknownVersion
@@ -25,6 +26,7 @@ from serving.observing import UNKNOWN, Observer
 from serving.pipeline import Pipeline
 from serving.pulse import Pulse
 from serving.recent import Batch, RecentBatches
+from serving.scheduler.entries import rank_of
 from serving.scheduler.loop import WARM
 from serving.service import Answer, Call, LifeCycle
 from serving.settings import Settings
@@ -161,7 +163,8 @@ class LocalService:
         await self._find(call.task)
         self._check_items(call)
         until_s = now_s + call.deadline_s
-        with self._pipeline.permits.take(len(call.items)) as permit:
+        flow = Flow(call.task, call.caller, rank_of(call.priority), call.weight)
+        with self._pipeline.permits.take(len(call.items), flow, call.deadline_s) as permit:
             version, has_waited = await self._enter(call, until_s)
             try:
                 answer = await self._run(call, version, permit, until_s, has_waited)

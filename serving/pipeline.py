@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar, cast
 
 from adapter_runtime import Engine
+from serving.admission.foresight import Foresight
 from serving.admission.permits import Permits
 from serving.jobs import Job
 from serving.logs import About
@@ -55,7 +56,9 @@ class Pipeline:
         )
         listener = hear(self._finished)
         self.loop = BatchLoop(engine, limits, clock, listener, settings.load_threads)
-        self.permits = Permits(settings.max_requests, settings.max_rows, self.loop.backlog_s)
+        foresight = Foresight(self.loop.drain_s, clock)
+        most = settings.max_requests, settings.max_rows
+        self.permits = Permits(*most, foresight, settings.max_queue_s)
         self._counting = threading.Lock()
 
     def start(self) -> None:
@@ -126,6 +129,8 @@ class Pipeline:
             num_rows += len(entries[-1].outcomes) - 1
             if job.permit is not None:
                 self.permits.grow(job.permit, num_rows)
+        if job.permit is not None:
+            self.permits.weigh(job.permit, sum(entry.num_tokens for entry in entries))
         return entries
 
     def _entry(self, job: Job, index: int) -> Entry:
@@ -142,6 +147,7 @@ class Pipeline:
             is_low=job.is_low,
             caller=job.call.caller,
             priority=job.call.priority,
+            weight=job.call.weight,
             request_id=job.call.request_id,
         )
 
@@ -168,6 +174,8 @@ class Pipeline:
         job, index = cast("tuple[Job, int]", entry.owner)
         if job.is_abandoned:
             return None
+        if job.permit is not None and len(job.entries) > 1:
+            self.permits.ran(job.permit, entry.num_tokens)
         with About(job.call.request_id, job.call.trace_id):
             return self._decoded(job, index, entry)
 

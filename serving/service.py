@@ -26,6 +26,7 @@ class Call:
         version: id of the version that is to answer; None leaves it to the task.
         caller: who asks, by the name of their key; empty where nobody needs one.
         priority: of the caller's choice: 1 before 0 before -1.
+        weight: the caller's share where callers wait for each other.
         trace_id: of its trace, for logs; empty where nobody traces.
     """
 
@@ -39,6 +40,7 @@ class Call:
     version: str | None = None
     caller: str = ""
     priority: int = 0
+    weight: float = 1.0
     trace_id: str = ""
 
 

@@ -25,8 +25,11 @@ class Settings(BaseSettings):
         engine: what runs the server: `local`, this process; or a launcher that is installed.
         device, dtype, streams, max_slots, device_bytes, host_bytes, cuda_graphs: see
             `EngineConfig`.
-        max_requests: requests that may be inside at once; more get 429.
+        max_requests: requests that may be inside at once; more get 429, and sooner for a task that
+            holds more than its share of them; rows likewise.
         max_rows: rows that may wait or run at once; more get 429.
+        max_queue_s: longest expected wait, in seconds; who would wait longer, or past the deadline,
+            gets 429 at once; 0: only the deadline counts.
         max_items: longest list of inputs in one request.
         max_body_bytes: largest request body.
         max_batch_s: predicted time that one forward may take.
@@ -73,6 +76,7 @@ class Settings(BaseSettings):
     cuda_graphs: bool = True
     max_requests: int = Field(512, ge=1)
     max_rows: int = Field(4096, ge=1)
+    max_queue_s: float = Field(0.0, ge=0, le=86400, allow_inf_nan=False)
     max_items: int = Field(256, ge=1)
     max_body_bytes: int = Field(2 << 20, ge=1)
     max_batch_s: float = Field(0.1, gt=0, le=60)

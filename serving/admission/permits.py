@@ -1,15 +1,17 @@
-"""The right to be admitted: bounded requests and rows inside the process."""
+"""The right to be admitted: bounded requests and rows inside, shared fairly, in time."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
 
 from adapter_runtime import TooLong
+from serving.admission.flows import Flow, Flows, Inside
+from serving.admission.foresight import Foresight
 from serving.errors import Overloaded
 
 _LEAST_RETRY_S = 1
+ANYBODY = Flow()
 
 
 class Permits:
@@ -18,36 +20,46 @@ class Permits:
     Args:
         max_requests: requests inside at once.
         max_rows: rows inside at once.
-        backlog_s: an estimate of how long the rows inside will take, in seconds.
+        foresight: knows how long a request would wait.
+        max_queue_s: longest expected wait, in seconds; 0: as long as the deadline allows.
     """
 
-    def __init__(self, max_requests: int, max_rows: int, backlog_s: Callable[[], float]) -> None:
+    def __init__(
+        self, max_requests: int, max_rows: int, foresight: Foresight, max_queue_s: float = 0.0
+    ) -> None:
         self.max_requests = max_requests
         self.max_rows = max_rows
-        self._backlog_s = backlog_s
+        self._foresight = foresight
+        self._max_queue_s = max_queue_s or math.inf
         self._lock = threading.Lock()
-        self._num_requests = 0
-        self._num_rows = 0
+        self._flows = Flows()
 
     @property
     def num_requests(self) -> int:
         """Requests inside now."""
-        return self._num_requests
+        return self._flows.all.requests
 
-    def take(self, num_rows: int) -> Permit:
+    def take(self, num_rows: int, flow: Flow = ANYBODY, within_s: float = math.inf) -> Permit:
         """Admit a request of at least this many rows.
 
+        Args:
+            num_rows: its items.
+            flow: who asks for what.
+            within_s: seconds until its deadline.
+
         Raises:
-            Overloaded: the limits are reached.
+            Overloaded: the limits are reached, or it would wait too long.
             TooLong: the request alone is over the limit.
         """
-        permit = Permit(self)
         with self._lock:
-            if self._num_requests >= self.max_requests:
-                raise self._overloaded(f"{self._num_requests} requests are already inside")
-            self._reserve(num_rows, num_rows)
-            self._num_requests += 1
-            permit.num_rows = num_rows
+            tokens = num_rows * self._foresight.row_tokens
+            wait_s = self._foresight.wait_s(self._flows.tokens_ahead(flow, tokens))
+            self._check_room(flow, Inside(1, num_rows), num_rows, wait_s)
+            if self._flows.inside(flow).requests and wait_s > min(within_s, self._max_queue_s):
+                raise _overloaded(f"this would wait for about {wait_s:.1f} s", wait_s)
+            permit = Permit(self, flow, num_rows, tokens)
+            self._flows.add(flow, 1, num_rows, tokens)
+            permit.expected = self._foresight.expect(wait_s)
         return permit
 
     def grow(self, permit: Permit, num_rows: int) -> None:
@@ -56,54 +68,93 @@ class Permits:
         Raises:
             Overloaded, TooLong: as `take`.
         """
+        if num_rows <= permit.num_rows:
+            return
         with self._lock:
-            if permit.is_released or num_rows <= permit.num_rows:
+            if permit.is_released:
                 return
-            self._reserve(num_rows - permit.num_rows, num_rows)
+            more = num_rows - permit.num_rows
+            wait_s = self._foresight.wait_s(self._flows.tokens_ahead(permit.flow, 0.0))
+            self._check_room(permit.flow, Inside(0, more), num_rows, wait_s)
+            self._flows.add(permit.flow, 0, more, 0.0)
             permit.num_rows = num_rows
 
-    def release(self, permit: Permit) -> None:
-        """Give a permit back; a second time changes nothing."""
+    def weigh(self, permit: Permit, num_tokens: int) -> None:
+        """Its rows are encoded: so many tokens are to run."""
+        with self._lock:
+            self._foresight.encoded(permit.num_rows, num_tokens)
+            self._set_tokens(permit, num_tokens)
+
+    def ran(self, permit: Permit, num_tokens: int) -> None:
+        """So many tokens of it need to run no more."""
+        with self._lock:
+            self._set_tokens(permit, max(0.0, permit.tokens - num_tokens))
+
+    def _set_tokens(self, permit: Permit, tokens: float) -> None:
+        if not permit.is_released:
+            self._flows.add(permit.flow, 0, 0, tokens - permit.tokens)
+            permit.tokens = tokens
+
+    def release(self, permit: Permit, is_answered: bool = False) -> None:
+        """Give a permit back; a second time changes nothing.
+
+        Args:
+            permit: which one.
+            is_answered: whether it was held for as long as the request waited and ran.
+        """
         with self._lock:
             if permit.is_released:
                 return
             permit.is_released = True
-            self._num_requests -= 1
-            self._num_rows -= permit.num_rows
+            self._flows.add(permit.flow, -1, -permit.num_rows, -permit.tokens)
+            if is_answered:
+                self._foresight.learn(permit.expected)
 
     def check_integrity(self) -> None:
         """Assert that the counts are possible."""
-        assert 0 <= self._num_requests <= self.max_requests, (
-            "Requests are miscounted. This is a bug."
-        )
-        assert 0 <= self._num_rows <= self.max_rows, "Rows are miscounted. This is a bug."
+        inside = self._flows.all
+        assert 0 <= inside.requests <= self.max_requests, "Requests are miscounted. This is a bug."
+        assert 0 <= inside.rows <= self.max_rows, "Rows are miscounted. This is a bug."
+        self._flows.check_integrity()
 
-    def _reserve(self, num_more: int, num_in_request: int) -> None:
+    def _check_room(self, flow: Flow, more: Inside, num_in_request: int, wait_s: float) -> None:
         if num_in_request > self.max_rows:
             raise TooLong(
                 f"makes {num_in_request} rows; at most {self.max_rows} fit; send fewer or shorter."
             )
-        if self._num_rows + num_more > self.max_rows:
-            raise self._overloaded(f"{self._num_rows} rows are already inside")
-        self._num_rows += num_more
+        inside = self._flows.all
+        free = Inside(self.max_requests - inside.requests, self.max_rows - inside.rows)
+        if more.requests > free.requests:
+            raise _overloaded(f"{inside.requests} requests are already inside", wait_s)
+        if more.rows > free.rows:
+            raise _overloaded(f"{inside.rows} rows are already inside", wait_s)
+        own = self._flows.inside(flow)
+        is_alone = own.requests + more.requests == 1
+        if not is_alone and not self._flows.may_hold(flow, more, free):
+            reason = f"{own.requests} requests with {own.rows} rows of this task are already inside"
+            raise _overloaded(f"{reason}, which is its share", wait_s)
 
-    def _overloaded(self, reason: str) -> Overloaded:
-        wait_s = max(_LEAST_RETRY_S, math.ceil(self._backlog_s()))
-        return Overloaded(f"The server is full: {reason}; try again in {wait_s} s.", wait_s)
+
+def _overloaded(reason: str, wait_s: float) -> Overloaded:
+    retry_s = max(_LEAST_RETRY_S, math.ceil(wait_s))
+    return Overloaded(f"The server is full: {reason}; try again in {retry_s} s.", retry_s)
 
 
 class Permit:
     """One admitted request; a context manager that gives itself back."""
 
-    __slots__ = ("_permits", "is_released", "num_rows")
+    __slots__ = ("_permits", "expected", "flow", "is_released", "num_rows", "tokens")
 
-    def __init__(self, permits: Permits) -> None:
+    def __init__(self, permits: Permits, flow: Flow, num_rows: int, tokens: float) -> None:
         self._permits = permits
-        self.num_rows = 0
+        self.flow = flow
+        self.num_rows = num_rows
+        self.tokens = tokens
+        self.expected = (0.0, 0.0)
         self.is_released = False
 
     def __enter__(self) -> Permit:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._permits.release(self)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._permits.release(self, is_answered=kind is None)

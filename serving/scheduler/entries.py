@@ -16,6 +16,11 @@ NUM_RANKS = 4
 """The callers' three priorities, and behind them what no client waits for."""
 
 
+def rank_of(priority: int) -> int:
+    """How many kinds of entries go before a Call's of a priority."""
+    return 1 - max(-1, min(1, priority))
+
+
 def key_of(version: TaskVersion) -> Key:
     """What the scheduler knows a version by."""
     return version.task, version.digest
@@ -87,7 +92,7 @@ class Entry:
     @property
     def rank(self) -> int:
         """How many kinds of entries go before it: 0 to `NUM_RANKS` - 1."""
-        return NUM_RANKS - 1 if self.is_low else 1 - max(-1, min(1, self.priority))
+        return NUM_RANKS - 1 if self.is_low else rank_of(self.priority)
 
     @property
     def waiting_tokens(self) -> int:

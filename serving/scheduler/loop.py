@@ -170,6 +170,14 @@ class BatchLoop:
         tokens = self._queue.num_tokens + sum(draft.tokens for draft in list(self._running))
         return self._speed.predict_s(tokens) / self._num_lanes
 
+    def drain_s(self, tokens: float) -> float:
+        """Predicted seconds for so many tokens in full batches; 0 before the first one ran."""
+        batch = self._full_tokens()
+        num_full, rest = divmod(tokens, batch)
+        full_s = num_full * self._speed.predict_s(batch)
+        rest_s = self._speed.predict_s(ceil(rest)) if rest else 0.0
+        return (full_s + rest_s) / self._num_lanes
+
     @property
     def _num_lanes(self) -> int:
         return max(1, self._engine.info.num_lanes)
@@ -234,13 +242,16 @@ class BatchLoop:
         return {key for draft in self._running for key in draft.versions()}
 
     def _budget(self) -> Budget:
-        limits = self._limits
-        most = self._speed.budget_tokens(limits.max_batch_s, limits.max_tokens)
         # A lane takes no more than its share of all that is here: the others are free soon too.
         here = self._queue.num_tokens + sum(draft.tokens for draft in self._running)
         share = ceil(here / self._num_lanes)
-        tokens = min(max(most, limits.min_tokens), max(share, 1))
-        return Budget(tokens, limits.max_rows, self._engine.info.max_batch_adapters)
+        tokens = min(self._full_tokens(), max(share, 1))
+        return Budget(tokens, self._limits.max_rows, self._engine.info.max_batch_adapters)
+
+    def _full_tokens(self) -> int:
+        limits = self._limits
+        most = self._speed.budget_tokens(limits.max_batch_s, limits.max_tokens)
+        return max(most, limits.min_tokens)
 
 
 def _stopped() -> RowFailed:

@@ -15,6 +15,7 @@ from adapter_runtime import (
     SourceError,
     TooLong,
 )
+from serving.admission.foresight import Foresight
 from serving.admission.permits import Permits
 from serving.errors import STATUS, Overloaded, RejectedForNow, refusal
 from serving.settings import load_settings
@@ -68,7 +69,7 @@ def test_given_value_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 def permits(backlog_s: float = 0.0) -> Permits:
     """Two requests and ten rows."""
-    return Permits(2, 10, lambda: backlog_s)
+    return Permits(2, 10, Foresight(lambda tokens: backlog_s, lambda: 0.0))
 
 
 def test_permits_are_given_back() -> None:
