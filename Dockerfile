@@ -5,7 +5,7 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 ARG DEVICE=cpu
-ARG EXTRAS=demo,s3,parquet
+ARG EXTRAS=demo,s3,parquet,otel
 # Where pip looks without a wheelhouse, if not where it always does.
 ARG PIP_INDEX_URL=""
 ARG PIP_EXTRA_INDEX_URL=""

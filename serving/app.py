@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import ChainMap
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -29,8 +31,12 @@ from serving.protocols.versions import VersionsProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
 from serving.service import Service
 from serving.settings import Settings
+from serving.tracing.opening import open_traces
 from serving.ui.pages import Playground
 from serving.visits import visited
+
+if TYPE_CHECKING:
+    from serving.tracing.layer import Traces
 
 _TITLE = "Polyhead"
 _TEXT = "One frozen backbone, many tasks, any mix of them in one forward pass."
@@ -50,6 +56,7 @@ def create_app(
     settings: Settings,
     recorder: ShownRecorder,
     facts: MutableMapping[str, object] | None = None,
+    traces: Traces | None = None,
 ) -> ASGIApp:
     """The application; the service starts and stops with it.
 
@@ -58,6 +65,10 @@ def create_app(
         settings: limits of bodies and time.
         recorder: keeps the metrics that `/metrics` shows.
         facts: what `/info` says beside the release, as it is when asked.
+        traces: makes spans of requests; by default as the settings and OpenTelemetry's say.
+
+    Raises:
+        SettingsError: traces are asked for and cannot be had.
     """
 
     @asynccontextmanager
@@ -66,13 +77,16 @@ def create_app(
         observer.started(release())
         yield
         service.stop()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
     # The documentation page ships with the package: it must work without the internet.
     app = FastAPIOffline(
         title=_TITLE, description=_TEXT, version=release(), redoc_url=None, lifespan=lifespan
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they named
-    if settings.access_log:
+    traces = traces or open_traces(settings, release())
+    if settings.access_log or traces is not None:
         service = visited(service)
     base: dict[str, object] = {"name": "polyhead", "version": release()}
     shown = ChainMap({} if facts is None else facts, base)
@@ -91,7 +105,10 @@ def create_app(
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_error)  # else the framework answers plain text
     # What must see predictions too belongs outside DirectPredict, not into the framework's layers.
-    return RequestIds(DirectPredict(hub, app), settings.access_log)
+    inside: ASGIApp = DirectPredict(hub, app)
+    if traces is not None:
+        inside = traces.traced(inside)
+    return RequestIds(inside, settings.access_log)
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:

@@ -28,6 +28,7 @@ from serving.opening import Opened, Opener, open_backbone, open_catalog, open_ta
 from serving.protocols.describe import EXAMPLES
 from serving.service import Service
 from serving.settings import Settings
+from serving.tracing.opening import wants_traces
 from serving.views import TaskView
 from serving.writing import OneWriteProtocol
 
@@ -47,6 +48,7 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
         PolyheadError: nothing could start; the message is one line.
     """
     set_up_logs(settings.log_format, settings.log_level)
+    wants_traces(settings)  # said before anything slow
     # A forward needs the interpreter's lock for an instant between two products; at the default
     # of 5 ms it would wait out whole bursts of request handling, with its core idle.
     sys.setswitchinterval(_SWITCH_S)

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
         drain_notice_s: how long new requests are refused with 503 before the port closes.
         log_format: `text`, `json`, or `auto`: text on a terminal.
         access_log: write one line per request.
+        otlp_endpoint: collector that traces are sent to, such as http://collector:4318; default
+            `OTEL_EXPORTER_OTLP_ENDPOINT`. Needs the extra `otel`.
         keep_batches: the last batches that `/debug/batches` can show.
     """
 
@@ -102,6 +104,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     access_log: bool = False
+    otlp_endpoint: str | None = None
     keep_batches: int = Field(100, ge=0, le=10_000)
 
     @field_validator("allowed_sources", mode="before")

@@ -204,7 +204,10 @@ def test_every_imported_library_is_declared() -> None:
     extras = project["optional-dependencies"]
     declared = {
         distribution(text)
-        for text in (*project["dependencies"], *extras["parquet"], *extras["ray"])
+        for text in (
+            *project["dependencies"],
+            *(text for name in ("otel", "parquet", "ray") for text in extras[name]),
+        )
     }
     owners = packages_distributions()
     foreign = {entry.module.split(".")[0] for entries in IMPORTS.values() for entry in entries}

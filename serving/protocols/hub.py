@@ -129,7 +129,7 @@ class DirectPredict:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
-        task = _predicted_task(scope)
+        task = predicted_task(scope)
         if task is None:
             await self._app(scope, receive, send)
             return
@@ -137,7 +137,7 @@ class DirectPredict:
         await response(scope, receive, send)
 
 
-def _predicted_task(scope: Scope) -> str | None:
+def predicted_task(scope: Scope) -> str | None:
     """The task of `POST /models/{task}`, None for any other event."""
     if scope["type"] != "http" or scope["method"] != "POST":
         return None
