@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from adapter_runtime import PolyheadError
 from serving.errors import Refusal
+from serving.lag import watch_lag
 from serving.metrics import ShownRecorder
 from serving.observing import Observer
 from serving.protocols.admin import AdminProtocol
@@ -75,7 +76,9 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
         observer.started(release())
+        watch = asyncio.create_task(watch_lag(observer.lagged), name="watch-lag")
         yield
+        watch.cancel()
         service.stop()
         if traces is not None:
             await asyncio.to_thread(traces.close)
@@ -99,7 +102,7 @@ def create_app(
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
     app.include_router(Playground().routes())
-    app.include_router(AdminProtocol(service, recorder.exposition, shown).routes())
+    app.include_router(AdminProtocol(service, recorder.shown, shown).routes())
     app.include_router(DebugProtocol(service, settings).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)

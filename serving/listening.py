@@ -59,7 +59,10 @@ class Ears:
 
     def listener(self, finished: Callable[[Sequence[Entry]], None]) -> Listener:
         """Who hears of the batch loop's work."""
-        return Listener(finished, self._observer.ran, self._loaded, self._guilty, self.recent.add)
+        seen = self._observer
+        return Listener(
+            finished, seen.ran, self._loaded, self._guilty, self.recent.add, seen.dropped
+        )
 
     def estimate_s(self, version: TaskVersion) -> float:
         """How long bringing an admitted version back will take, in seconds."""

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from adapter_runtime import Engine, InvalidInput, Residency, TaskVersion
 from serving.admission.flows import Flow
+from serving.admission.pace import Pace
 from serving.admission.permits import Permit
 from serving.copying import Copies
-from serving.errors import DeviceFailed, StillLoading, UnknownVersion
+from serving.errors import DeviceFailed, Overloaded, StillLoading, UnknownVersion
 from serving.jobs import Job
 from serving.lifecycle.admitting.admission import Admitter
 from serving.lifecycle.admitting.tending import Caretaker
@@ -86,6 +87,7 @@ class LocalService:
         half = settings.max_requests // 2, settings.max_rows // 2
         self._waiting = WaitingRoom(*half, clock)
         self._copies = Copies(tasks, self._judge, observer, self._aside, self._is_busy)
+        self._pace = Pace()
         self._is_draining = False
 
     async def start(self) -> None:
@@ -153,6 +155,8 @@ class LocalService:
             answer = await self._answer(call, started_s)
         except (Exception, asyncio.CancelledError) as error:
             self._observer.refused(call.task if call.task in self._tasks else UNKNOWN, error)
+            if isinstance(error, Overloaded):
+                await self._pace.pause(self._clock(), call.deadline_s)
             raise
         self._observer.answered(call.task, answer, self._clock() - started_s)
         return answer
@@ -251,7 +255,8 @@ class LocalService:
         loop = self._pipeline.loop
         self._observer.open(self.is_warm and not self._is_draining)
         self._observer.resident(self._engine.stats(), self._tasks.count_by_state())
-        self._observer.waiting(loop.num_rows, loop.num_tokens, self.num_inside)
+        chores = self._pipeline.num_chores
+        self._observer.waiting(loop.num_rows, loop.num_tokens, self.num_inside, chores)
         self._observer.present(self._ears.residency_by_task(self._engine.residency))
 
     async def batches(self, last: int) -> Sequence[Batch]:

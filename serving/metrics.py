@@ -6,8 +6,20 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN_TYPE
+from prometheus_client.openmetrics.exposition import generate_latest as generate_open
 
+from serving.logs import trace_id_var
 from serving.task_labels import TaskLabels, is_stale
 
 
@@ -25,6 +37,8 @@ def _geometric(first: float, factor: float, count: int) -> tuple[float, ...]:
     return tuple(round(first * factor**step, 9) for step in range(count))
 
 
+_TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_OPEN = "application/openmetrics-text"
 _SECONDS = _geometric(0.0005, 2, 16)
 _SIZES = _geometric(1, 2, 15)
 
@@ -70,6 +84,10 @@ METRICS = (
     ),
     Metric("polyhead_shadow_dropped_total", "counter", "Copies never run: no time.", ("task",)),
     Metric("polyhead_catalog_reloads_total", "counter", "Reads of changed tasks.", ("result",)),
+    Metric("polyhead_tokens_total", "counter", "Tokens of answered requests.", ("task",)),
+    Metric("polyhead_dropped_rows_total", "counter", "Rows never computed, by why.", ("reason",)),
+    Metric("polyhead_event_loop_lag_seconds", "histogram", "Lateness of a timer.", (), _SECONDS),
+    Metric("polyhead_worker_backlog", "gauge", "Chores that wait for an encode thread."),
     Metric("polyhead_free_slots", "gauge", "Adapter slots that are free on the device."),
     Metric("polyhead_queue_rows", "gauge", "Rows that wait for the device."),
     Metric("polyhead_queue_tokens", "gauge", "Tokens that wait for the device."),
@@ -117,6 +135,15 @@ class ShownRecorder(Recorder, Protocol):
         """Metrics in Prometheus' text format: those of the names, without names all."""
         ...
 
+    def shown(self, accept: str, names: Collection[str] = ()) -> tuple[bytes, str]:
+        """Metrics in the best format that a client accepts, and the type of that content.
+
+        Args:
+            accept: the client's header.
+            names: as for `exposition`.
+        """
+        ...
+
 
 class PrometheusRecorder:
     """Keeps the metrics in a registry of its own, so that two servers in a process do not mix.
@@ -127,6 +154,8 @@ class PrometheusRecorder:
 
     def __init__(self, max_task_labels: int = 200) -> None:
         self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
         self._task_labels = TaskLabels(max_task_labels)
         self._metrics = {metric.name: metric for metric in METRICS}
         self._families = {metric.name: self._declare(metric) for metric in METRICS}
@@ -146,8 +175,10 @@ class PrometheusRecorder:
         self._one(name, self.bounded(name, labels)).inc(value)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
-        """Add one observation to a histogram."""
-        self._one(name, self.bounded(name, labels)).observe(value)
+        """Add one observation to a histogram; its trace is an example of it."""
+        trace_id = trace_id_var.get()
+        example = {"trace_id": trace_id} if trace_id else None
+        self._one(name, self.bounded(name, labels)).observe(value, example)
 
     def put(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
@@ -194,5 +225,14 @@ class PrometheusRecorder:
 
     def exposition(self, names: Collection[str] = ()) -> bytes:
         """Metrics in Prometheus' text format: those of the names, without names all."""
-        registry = self._registry.restricted_registry(names) if names else self._registry
-        return generate_latest(registry)
+        return generate_latest(self._chosen(names))
+
+    def shown(self, accept: str, names: Collection[str] = ()) -> tuple[bytes, str]:
+        """Metrics as OpenMetrics, with traces' ids, for who accepts it; else as text."""
+        if _OPEN in accept:
+            content: bytes = generate_open(self._chosen(names))  # type: ignore[no-untyped-call]
+            return content, OPEN_TYPE
+        return self.exposition(names), _TEXT_TYPE
+
+    def _chosen(self, names: Collection[str]) -> Any:
+        return self._registry.restricted_registry(names) if names else self._registry

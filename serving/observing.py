@@ -7,11 +7,12 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from adapter_runtime import EngineStats, RunStats
-from serving.errors import ClientGone, refusal
+from serving.errors import ClientGone, DeadlineExceeded, refusal
 from serving.metrics import Recorder
+from serving.scheduler.entries import Entry
 from serving.service import Answer
 from serving.task_labels import UNKNOWN as UNKNOWN
 
@@ -42,6 +43,7 @@ class Observer:
         """One request got its answer."""
         self._recorder.add("polyhead_requests_total", task, "200")
         self._recorder.add("polyhead_version_requests_total", task, answer.version, "ok")
+        self._recorder.add("polyhead_tokens_total", task, value=answer.num_tokens)
         self._recorder.observe("polyhead_request_seconds", took_s, task)
         self._recorder.observe("polyhead_queue_seconds", answer.timing.queue_s)
         self._recorder.observe("polyhead_encode_seconds", answer.timing.encode_s)
@@ -62,6 +64,16 @@ class Observer:
         record.observe("polyhead_batch_rows", stats.num_rows)
         record.observe("polyhead_batch_tasks", stats.num_tasks)
         record.add("polyhead_padding_avoided_tokens_total", value=stats.num_padding_avoided)
+
+    def dropped(self, entries: Sequence[Entry]) -> None:
+        """Rows were taken out of the queue: nobody waits for them any more."""
+        for entry in entries:
+            reason = "late" if isinstance(entry.error, DeadlineExceeded) else "cancelled"
+            self._recorder.add("polyhead_dropped_rows_total", reason, value=len(entry.waiting))
+
+    def lagged(self, seconds: float) -> None:
+        """A timer of the event loop was so late."""
+        self._recorder.observe("polyhead_event_loop_lag_seconds", seconds)
 
     def version_failed(self, task: str, version: str) -> None:
         """One request failed by its version's fault."""
@@ -150,8 +162,9 @@ class Observer:
         """Whether new requests are taken now."""
         self._recorder.put("polyhead_ready", float(is_ready))
 
-    def waiting(self, rows: int, tokens: int, requests: int) -> None:
+    def waiting(self, rows: int, tokens: int, requests: int, chores: int) -> None:
         """What is inside now."""
+        self._recorder.put("polyhead_worker_backlog", chores)
         self._recorder.put("polyhead_queue_rows", rows)
         self._recorder.put("polyhead_queue_tokens", tokens)
         self._recorder.put("polyhead_requests_inside", requests)

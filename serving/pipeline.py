@@ -79,6 +79,11 @@ class Pipeline:
         self.loop.stop()
         return self._workers.close(timeout_s)
 
+    @property
+    def num_chores(self) -> int:
+        """What waits for a worker: inputs to encode, shares of answers to decode."""
+        return self._workers.num_chores
+
     async def answer(self, job: Job) -> Answer:
         """Answer one Job; a cancelled caller drops its rows.
 

@@ -35,6 +35,11 @@ class Workers:
         """Queue a chore; it must handle its own errors."""
         self._chores.put(chore)
 
+    @property
+    def num_chores(self) -> int:
+        """Chores that wait for a thread."""
+        return self._chores.qsize()
+
     def close(self, timeout_s: float) -> bool:
         """End the threads after what is queued. Blocks.
 

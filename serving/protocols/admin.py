@@ -15,7 +15,6 @@ from serving.protocols.openapi import errors, headers, success
 from serving.protocols.wire import error_response, json_response
 from serving.service import Service
 
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _UNREADY = "Pinned tasks are still loading (`warming`), or it stops (`draining`)."
 _NAMES = headers(("name[]", "Only this metric; may be given several times."), place="query")
 _RETRY_AFTER = {"retry-after": "1"}
@@ -26,18 +25,18 @@ class AdminProtocol:
 
     Args:
         service: knows the tasks.
-        exposition: metrics in Prometheus' text format: those of the names, without names all.
+        shown: metrics in the format that a client accepts, and its type; those of the names.
         facts: what `/info` says beside the tasks: release, backbone, device.
     """
 
     def __init__(
         self,
         service: Service,
-        exposition: Callable[[Sequence[str]], bytes],
+        shown: Callable[[str, Sequence[str]], tuple[bytes, str]],
         facts: Mapping[str, object],
     ) -> None:
         self._service = service
-        self._exposition = exposition
+        self._shown = shown
         self._facts = facts
 
     def routes(self) -> APIRouter:
@@ -76,10 +75,12 @@ class AdminProtocol:
         return json_response({"status": "ready"})
 
     async def metrics(self, request: Request) -> Response:
-        """Metrics in Prometheus' text format."""
+        """Metrics in Prometheus' text format, or as OpenMetrics where that is accepted."""
         # Hundreds of tasks are thousands of lines: requests go on meanwhile.
-        return await asyncio.to_thread(self._measured, request.query_params.getlist("name[]"))
+        accept, names = request.headers.get("accept", ""), request.query_params.getlist("name[]")
+        return await asyncio.to_thread(self._measured, accept, names)
 
-    def _measured(self, names: Sequence[str]) -> Response:
+    def _measured(self, accept: str, names: Sequence[str]) -> Response:
         self._service.measure()
-        return Response(self._exposition(names), media_type=_METRICS_TYPE)
+        content, media_type = self._shown(accept, names)
+        return Response(content, headers={"content-type": media_type, "vary": "accept"})

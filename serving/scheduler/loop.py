@@ -192,7 +192,7 @@ class BatchLoop:
     def _work(self) -> None:
         while (draft := self._next_draft()) is not None:
             try:
-                self._runner.tell(draft.dropped)
+                self._runner.drop(draft.dropped)
                 if draft.picks:
                     self._runner.run(draft)
             except Exception as error:

@@ -29,6 +29,10 @@ def _ignore(version: TaskVersion, error: Exception) -> None:
     pass
 
 
+def _pass_over(entries: Sequence[Entry]) -> None:
+    pass
+
+
 def _forget(batch: Batch) -> None:
     pass
 
@@ -44,6 +48,7 @@ class Listener:
         guilty: a version raised by itself or gave no finite numbers, with the error; once for each
             batch, before its entries are told; never for rows of `run_low`; must return fast.
         batched: one forward, whether it ran or failed.
+        dropped: entries with rows that never ran: they were late, or nobody waited any more.
     """
 
     finished: Callable[[Sequence[Entry]], None]
@@ -51,6 +56,7 @@ class Listener:
     loaded: Callable[[Loaded], None]
     guilty: Callable[[TaskVersion, Exception], None] = _ignore
     batched: Callable[[Batch], None] = _forget
+    dropped: Callable[[Sequence[Entry]], None] = _pass_over
 
 
 class Runner:
@@ -144,6 +150,12 @@ class Runner:
             for entry in failed:
                 entry.error = error
         self.tell(failed)
+
+    def drop(self, entries: Sequence[Entry]) -> None:
+        """Hand on entries whose rows the queue has let go of before they ran."""
+        if entries:
+            self._listener.dropped(entries)
+            self.tell(entries)
 
     def tell(self, entries: Sequence[Entry]) -> None:
         """Hand finished entries to whoever waits for them."""

@@ -70,6 +70,7 @@ FIRING: Mapping[str, tuple[History, ...]] = {
     "PolyheadQueueGrowing": (one("polyhead_queue_tokens", "4100+100x90"),),
     "PolyheadSaturated": (requests(("200", 98), ("429", 2)),),
     "PolyheadForwardSlow": (slow("polyhead_compute_seconds", ("0.512", "1.024")),),
+    "PolyheadEventLoopSlow": (slow("polyhead_event_loop_lag_seconds", ("0.256", "0.512")),),
     "PolyheadTasksBroken": (
         one("polyhead_tasks", "1x90", 'state="rejected"'),
         one("polyhead_tasks", "2x90", 'state="quarantined"'),
@@ -110,6 +111,7 @@ HEALTHY: History = {
     **slow("polyhead_request_seconds", ("0.064", "0.128"), TASK),
     **slow("polyhead_queue_seconds", ("0.016", "0.032")),
     **slow("polyhead_compute_seconds", ("0.064", "0.128")),
+    **slow("polyhead_event_loop_lag_seconds", ("0.001", "0.002")),
     **slow("polyhead_load_seconds", ("0.064", "0.128"), 'source="local"'),
     **one("polyhead_queue_tokens", "0 9000 300 0 20 7000 0x85"),
     **one("polyhead_tasks", "9x90", 'state="ready"'),

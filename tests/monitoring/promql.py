@@ -6,17 +6,25 @@ from collections.abc import Callable
 from typing import Any
 
 import promql_parser as promql
+from prometheus_client.parser import text_string_to_metric_families
 
-from serving.metrics import METRICS
+from serving.metrics import METRICS, PrometheusRecorder
 
 SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 TARGET = frozenset({"job", "namespace", "instance", "pod"})
 """What Prometheus itself adds; on one machine some of them are empty."""
+PROCESS = frozenset(
+    sample.name
+    for family in text_string_to_metric_families(PrometheusRecorder().exposition().decode())
+    if family.name.startswith("process_")
+    for sample in family.samples
+)
+"""What every program of Prometheus' Python client tells of itself."""
 SERIES = {
     f"{metric.name}{suffix}": TARGET.union(metric.labels, {"le"} if suffix == "_bucket" else ())
     for metric in METRICS
     for suffix in SUFFIXES[metric.kind]
-} | {"up": TARGET}
+} | dict.fromkeys(("up", *PROCESS), TARGET)
 _SETS = frozenset({"or", "and", "unless"})
 _CHOOSING = frozenset({"topk", "bottomk"})
 Labels = frozenset[str]

@@ -122,3 +122,15 @@ def test_variables_are_used_and_have_values() -> None:
         assert inside[1] == name
         assert variables[name]["query"]["query"] == variables[name]["definition"]
         assert name in labelled().labels(inside[0])
+
+
+def test_panels_are_as_grafana_wants_them() -> None:
+    """Each has a unit; its queries have names of their own and ask the chosen data source."""
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    for panel in panels():
+        names = [target["refId"] for target in panel["targets"]]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert len(set(names)) == len(names), panel["title"]
+        assert [panel["datasource"], *(each["datasource"] for each in panel["targets"])] == [
+            source
+        ] * (1 + len(names)), panel["title"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from serving.metrics import METRICS
 from tests.serving.conftest import Server
@@ -70,7 +71,32 @@ def test_metrics_can_be_chosen_by_name(server: Server) -> None:
     """Whoever draws two of them need not be sent all, which are thousands with many tasks."""
     text = server.get("/metrics?name[]=polyhead_queue_rows&name[]=polyhead_batch_rows_sum").text
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert lines == ["polyhead_batch_rows_sum 0.0", "polyhead_queue_rows 0.0"]
+    assert sorted(lines) == ["polyhead_batch_rows_sum 0.0", "polyhead_queue_rows 0.0"]
+
+
+def test_metrics_are_open_metrics_for_who_accepts_them(server: Server) -> None:
+    """Prometheus asks so; others get the old text, whatever else they accept."""
+
+    async def use(client: httpx.AsyncClient) -> list[httpx.Response]:
+        await client.post("/models/topic", json={"inputs": "a"})
+        asked = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+        return [await client.get("/metrics", headers={"accept": a}) for a in (asked, "*/*", "x;=")]
+
+    open_, *others = server.run(use)
+    assert open_.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    families = {family.name for family in text_string_to_metric_families(open_.text)}
+    assert {metric.name.removesuffix("_total") for metric in METRICS} <= families
+    assert {each.headers["content-type"] for each in others} == {
+        "text/plain; version=0.0.4; charset=utf-8"
+    }
+
+
+def test_process_is_measured_too(server: Server) -> None:
+    """Its memory, its time, its files, and the collector."""
+    text = server.get("/metrics").text
+    names = ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds")
+    assert all(f"\n{name} " in text for name in names)
+    assert "python_gc_collections_total" in text
 
 
 def test_documentation_works_without_internet(server: Server) -> None:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 
 import pytest
 
-from adapter_runtime import Average, EngineStats, Kind, Leaf, Residency, TaskSpec, Timing
-from serving.errors import Overloaded
+from adapter_runtime import (
+    Average,
+    Encoded,
+    EngineStats,
+    Kind,
+    Leaf,
+    Residency,
+    Row,
+    TaskSpec,
+    Timing,
+)
+from serving.errors import ClientGone, DeadlineExceeded, Overloaded
+from serving.lag import watch_lag
+from serving.logs import About
 from serving.metrics import METRICS, PrometheusRecorder
 from serving.observing import UNKNOWN, Observer
 from serving.origins import source_kind
+from serving.scheduler.entries import Entry
 from serving.service import Answer
 from serving.task_labels import TaskLabels
+from tests.serving.fake_engine import FakeEngine
 
 
 class Watched:
@@ -151,6 +167,50 @@ def test_everything_of_a_version_s_life_is_counted(watched: Watched) -> None:
         "polyhead_catalog_reloads_total": {"failed": 1},
     }
     assert {name: watched.values(name) for name in expected} == expected
+
+
+def test_rows_that_never_ran_are_counted_by_why(watched: Watched) -> None:
+    """Late ones, and those whose client has gone; others of the same input had run before."""
+    late, gone = _entry(DeadlineExceeded("Late.")), _entry(ClientGone("Gone."))
+    late.waiting.popleft()
+    watched.observer.dropped([late, gone])
+    assert watched.values("polyhead_dropped_rows_total") == {"late": 1, "cancelled": 2}
+
+
+def _entry(error: Exception) -> Entry:
+    version = FakeEngine().prepare(TaskSpec("a"))
+    entry = Entry(version, Encoded((Row((1,)), Row((2,)))), 0.0, 1.0)
+    entry.error = error
+    return entry
+
+
+def test_tokens_are_counted_by_task(watched: Watched) -> None:
+    """Of all rows of an answered request."""
+    answer = Answer((), Kind.TEXT_CLASSIFICATION, "1", Residency.DEVICE, Timing(), num_tokens=7)
+    watched.observer.answered("a", answer, 0.01)
+    watched.observer.answered("a", answer, 0.01)
+    assert watched.values("polyhead_tokens_total") == {"a": 14}
+
+
+def test_a_trace_is_an_example_of_what_it_took(watched: Watched) -> None:
+    """Only where OpenMetrics is spoken, and only where there is a trace."""
+    with About("r", "f" * 32):
+        watched.answer("a")
+    content, _ = watched.recorder.shown("application/openmetrics-text")
+    (example,) = re.findall(r"polyhead_request_seconds_bucket.* # \{(.*?)\}", content.decode())
+    assert example == f'trace_id="{"f" * 32}"'
+    assert b"trace_id" not in watched.recorder.exposition()
+
+
+async def test_lag_is_what_a_timer_is_late_by() -> None:
+    """Whoever holds the loop up is seen."""
+    seen: list[float] = []
+    watch = asyncio.create_task(watch_lag(seen.append, 0.001))
+    await asyncio.sleep(0)
+    time.sleep(0.05)
+    await asyncio.sleep(0.01)
+    watch.cancel()
+    assert max(seen) > 0.04
 
 
 def test_evictions_are_counted_from_what_the_engine_says(watched: Watched) -> None:
