@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from adapter_runtime import Engine, InvalidInput, Residency, TaskVersion
+from adapter_runtime import Engine, Residency, TaskVersion
 from serving.admission.flows import Flow
+from serving.admission.items import check_items
 from serving.admission.pace import Pace
 from serving.admission.permits import Permit
 from serving.copying import Copies
@@ -165,7 +166,7 @@ class LocalService:
         if self._is_draining:
             raise draining()
         await self._find(call.task)
-        self._check_items(call)
+        check_items(call.items, self._settings.max_items)
         until_s = now_s + call.deadline_s
         flow = Flow(call.task, call.caller, rank_of(call.priority), call.weight)
         with self._pipeline.permits.take(len(call.items), flow, call.deadline_s) as permit:
@@ -182,14 +183,6 @@ class LocalService:
             self._judge.answered(version, self._clock() - now_s)
             self._copies.offer(call, version, answer)
             return answer
-
-    def _check_items(self, call: Call) -> None:
-        if not call.items:
-            raise InvalidInput("is empty; expected at least one input.")
-        if len(call.items) > self._settings.max_items:
-            raise InvalidInput(
-                f"holds {len(call.items)} items; send at most {self._settings.max_items} at once."
-            )
 
     async def _enter(self, call: Call, until_s: float) -> tuple[Version, bool]:
         """The version that answers, counted as in use, and whether it had to be waited for."""

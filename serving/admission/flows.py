@@ -29,11 +29,17 @@ class Flow(NamedTuple):
 
 @dataclass(slots=True)
 class Inside:
-    """What is inside of a flow, of a caller, or of all."""
+    """What is inside of a flow, of a caller, or of all.
+
+    Args:
+        requests, rows, tokens: how many.
+        promised_s: when the last one that was sent away is to come again, on the clock.
+    """
 
     requests: int = 0
     rows: int = 0
     tokens: float = 0.0
+    promised_s: float = 0.0
 
     def add(self, requests: int, rows: int, tokens: float) -> None:
         """Count up, or down."""
@@ -134,7 +140,5 @@ def _is_fair(
     by_caller: int, by_flow: int, more: int, free: int, weight: float, is_lone: bool
 ) -> bool:
     """Of requests or of rows: whether the caller may hold so many more, and the flow of those."""
-    left = _CALLER_SHARE * weight * free - by_caller
-    if is_lone:
-        left = min(left, free)
+    left = free if is_lone else _CALLER_SHARE * weight * free - by_caller
     return not more or (more <= left and by_flow + more <= _FLOW_SHARE * left)

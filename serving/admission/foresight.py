@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from serving.admission.flows import Inside
+
 _MEMORY = 0.95
 _LEAST_LESSON_S = 0.1
 _MOST_OFF = 4.0
+_SLACK = 1.25
+_MOST_PROMISED_S = 30.0
+"""Not all who are sent away come again: further ahead it is not worth to reckon with them."""
 
 
 class Foresight:
@@ -29,6 +34,23 @@ class Foresight:
     def wait_s(self, tokens: float) -> float:
         """Seconds until so many tokens have run."""
         return self._factor * self._drain_s(tokens)
+
+    def promise_s(self, inside: Inside, more: float, wait_s: float) -> float:
+        """Seconds until one that is sent away should come again.
+
+        Each comes after those that were sent away before it: when all were told the same time,
+        all but a few of them would be sent away again.
+
+        Args:
+            inside: of its flow; remembers the promise.
+            more: tokens of its own.
+            wait_s: until it would be served now.
+        """
+        now_s = self._clock()
+        turn_s = _SLACK * wait_s * more / max(1.0, inside.tokens + more)
+        next_s = max(now_s + wait_s, inside.promised_s + turn_s)
+        inside.promised_s = min(next_s, now_s + max(wait_s, _MOST_PROMISED_S))
+        return inside.promised_s - now_s
 
     def encoded(self, num_rows: int, num_tokens: int) -> None:
         """Learn how long rows are."""

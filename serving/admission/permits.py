@@ -53,10 +53,12 @@ class Permits:
         """
         with self._lock:
             tokens = num_rows * self._foresight.row_tokens
-            wait_s = self._foresight.wait_s(self._flows.tokens_ahead(flow, tokens))
-            self._check_room(flow, Inside(1, num_rows), num_rows, wait_s)
+            self._check_room(flow, Inside(1, num_rows, tokens), num_rows)
+            wait_s = self._wait_s(flow, tokens)
             if self._flows.inside(flow).requests and wait_s > min(within_s, self._max_queue_s):
-                raise _overloaded(f"this would wait for about {wait_s:.1f} s", wait_s)
+                raise self._overloaded(
+                    f"this would wait for about {wait_s:.1f} s", flow, tokens, wait_s
+                )
             permit = Permit(self, flow, num_rows, tokens)
             self._flows.add(flow, 1, num_rows, tokens)
             permit.expected = self._foresight.expect(wait_s)
@@ -74,8 +76,7 @@ class Permits:
             if permit.is_released:
                 return
             more = num_rows - permit.num_rows
-            wait_s = self._foresight.wait_s(self._flows.tokens_ahead(permit.flow, 0.0))
-            self._check_room(permit.flow, Inside(0, more), num_rows, wait_s)
+            self._check_room(permit.flow, Inside(0, more), num_rows)
             self._flows.add(permit.flow, 0, more, 0.0)
             permit.num_rows = num_rows
 
@@ -117,27 +118,37 @@ class Permits:
         assert 0 <= inside.rows <= self.max_rows, "Rows are miscounted. This is a bug."
         self._flows.check_integrity()
 
-    def _check_room(self, flow: Flow, more: Inside, num_in_request: int, wait_s: float) -> None:
+    def _check_room(self, flow: Flow, more: Inside, num_in_request: int) -> None:
         if num_in_request > self.max_rows:
             raise TooLong(
                 f"makes {num_in_request} rows; at most {self.max_rows} fit; send fewer or shorter."
             )
-        inside = self._flows.all
+        reason = self._lacking(flow, more)
+        if reason:
+            wait_s = self._wait_s(flow, more.tokens)
+            raise self._overloaded(reason, flow, more.tokens, wait_s)
+
+    def _lacking(self, flow: Flow, more: Inside) -> str:
+        """Why there is no room; empty where there is."""
+        inside, own = self._flows.all, self._flows.inside(flow)
         free = Inside(self.max_requests - inside.requests, self.max_rows - inside.rows)
         if more.requests > free.requests:
-            raise _overloaded(f"{inside.requests} requests are already inside", wait_s)
+            return f"{inside.requests} requests are already inside"
         if more.rows > free.rows:
-            raise _overloaded(f"{inside.rows} rows are already inside", wait_s)
-        own = self._flows.inside(flow)
+            return f"{inside.rows} rows are already inside"
         is_alone = own.requests + more.requests == 1
-        if not is_alone and not self._flows.may_hold(flow, more, free):
-            reason = f"{own.requests} requests with {own.rows} rows of this task are already inside"
-            raise _overloaded(f"{reason}, which is its share", wait_s)
+        if is_alone or self._flows.may_hold(flow, more, free):
+            return ""
+        held = f"{own.requests} requests with {own.rows} rows of this task"
+        return f"{held} are already inside, which is its share"
 
+    def _wait_s(self, flow: Flow, tokens: float) -> float:
+        return self._foresight.wait_s(self._flows.tokens_ahead(flow, tokens))
 
-def _overloaded(reason: str, wait_s: float) -> Overloaded:
-    retry_s = max(_LEAST_RETRY_S, math.ceil(wait_s))
-    return Overloaded(f"The server is full: {reason}; try again in {retry_s} s.", retry_s)
+    def _overloaded(self, reason: str, flow: Flow, tokens: float, wait_s: float) -> Overloaded:
+        promised_s = self._foresight.promise_s(self._flows.inside(flow), tokens, wait_s)
+        retry_s = max(_LEAST_RETRY_S, math.ceil(promised_s))
+        return Overloaded(f"The server is full: {reason}; try again in {retry_s} s.", retry_s)
 
 
 class Permit:

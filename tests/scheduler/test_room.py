@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from adapter_runtime import TooLong
 from serving.admission.flows import Flow
 from serving.admission.foresight import Foresight
+from serving.admission.pace import Pace
 from serving.admission.permits import Permit, Permits
 from serving.errors import Overloaded
 
@@ -108,6 +109,18 @@ def test_who_would_wait_past_the_deadline_is_told_when_to_come() -> None:
     assert told.value.retry_after_s == 3  # 21 rows of 10 tokens: 2.1 s
 
 
+def test_those_who_are_sent_away_are_told_to_come_one_after_the_other() -> None:
+    """All at once, most would be sent away again; and nobody is told to stay away for long."""
+    room, flow, told = permits(token_s=0.1, max_queue_s=2.0), Flow("busy"), list[float]()
+    for _ in range(100):
+        try:
+            room.take(1, flow)
+        except Overloaded as error:
+            told.append(error.retry_after_s)
+    assert told[:5] == [3, 5, 6, 7, 8]
+    assert max(told) == 30
+
+
 def test_longest_wait_can_be_set() -> None:
     """Whatever the deadline."""
     flow = Flow("busy")
@@ -177,3 +190,20 @@ def test_whatever_comes_and_goes_the_counts_hold(
         room.release(permit)
     room.check_integrity()
     assert room.num_requests == 0
+
+
+def test_refusals_are_told_at_once_until_there_are_many() -> None:
+    """Then one after the other, none more than a second late; so many cost no more than few."""
+    pace = Pace()
+    pauses = [pace.pause_s(1000.0) for _ in range(500)]
+    assert pauses[:100] == [0.0] * 100
+    assert pauses[110] == pytest.approx(0.22)
+    assert max(pauses) == pauses[-1] == 1.0
+    assert pace.pause_s(1010.0) == 0.0
+
+
+def test_refusals_that_wait_are_bounded() -> None:
+    """Beyond that they are told at once."""
+    pace = Pace()
+    pace.num_waiting = 1000
+    assert [pace.pause_s(0.0) for _ in range(500)] == [0.0] * 500
