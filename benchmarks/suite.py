@@ -24,6 +24,7 @@ QUICK: Mapping[str, Sequence[str]] = {
     "at_rest": ("--rounds", "15"),
     "busy": ("--rounds", "1", "--seconds", "1"),
     "cold_start": ("--rounds", "1", "--servers", "1", "--starts", "5", "--seconds", "1"),
+    "fairness": ("--rounds", "1", "--seconds", "1"),
     "http_infinity": ("--rounds", "1", "--seconds", "1", "--connections", "16"),
     "http_share": ("--rounds", "1", "--seconds", "1"),
     "registered_http": (
