@@ -22,6 +22,7 @@ from serving.lag import watch_lag
 from serving.metrics import ShownRecorder
 from serving.observing import Observer
 from serving.protocols.admin import AdminProtocol
+from serving.protocols.analyze import AnalyzeProtocol
 from serving.protocols.debug import DebugProtocol
 from serving.protocols.hub import DirectPredict, HubProtocol
 from serving.protocols.oip import OipProtocol
@@ -99,6 +100,7 @@ def create_app(
     app.include_router(OipProtocol(service, settings, observer, release()).routes())
     app.include_router(OipRepository(service, settings).routes())
     app.include_router(OpenAIProtocol(service, settings, observer, shown).routes())
+    app.include_router(AnalyzeProtocol(service, settings, observer).routes())
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
     app.include_router(Playground().routes())

@@ -28,6 +28,8 @@ class Call:
         priority: of the caller's choice: 1 before 0 before -1.
         weight: the caller's share where callers wait for each other.
         trace_id: of its trace, for logs; empty where nobody traces.
+        group: Calls of one group that come at once are read once and run together, where they
+            have something in common; empty for a Call by itself.
     """
 
     task: str
@@ -42,6 +44,7 @@ class Call:
     priority: int = 0
     weight: float = 1.0
     trace_id: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Settings(BaseSettings):
         max_queue_s: longest expected wait, in seconds; who would wait longer, or past the deadline,
             gets 429 at once; 0: only the deadline counts.
         max_items: longest list of inputs in one request.
+        max_analyze_tasks: tasks that one request may name to `/v1/analyze`.
         max_body_bytes: largest request body.
         max_batch_s: predicted time that one forward may take.
         min_batch_tokens: tokens that one forward may always hold, whatever the prediction.
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     max_rows: int = Field(4096, ge=1)
     max_queue_s: float = Field(0.0, ge=0, le=86400, allow_inf_nan=False)
     max_items: int = Field(256, ge=1)
+    max_analyze_tasks: int = Field(64, ge=1, le=100_000)
     max_body_bytes: int = Field(2 << 20, ge=1)
     max_batch_s: float = Field(0.1, gt=0, le=60)
     min_batch_tokens: int = Field(384, ge=1)

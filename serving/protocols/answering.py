@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from adapter_runtime import InvalidInput
 from serving.errors import ClientGone
+from serving.observing import UNKNOWN, Observer
 from serving.service import Answer, Call, Service
 
 _FALSE = frozenset({"false", "0", "no"})
+Found = TypeVar("Found")
+
+
+@contextmanager
+def counting_refusals(observer: Observer) -> Iterator[None]:
+    """Counts what keeps a body from becoming a Call.
+
+    Raises:
+        ClientGone: the client left before its request was complete.
+        Exception: whatever the block raises.
+    """
+    try:
+        yield
+    except ClientDisconnect:
+        gone = ClientGone("The client left before its request was complete.")
+        observer.refused(UNKNOWN, gone)
+        raise gone from None
+    except Exception as error:
+        observer.refused(UNKNOWN, error)
+        raise
 
 
 async def answer_while_connected(service: Service, call: Call, request: Request) -> Answer:
@@ -26,6 +48,20 @@ async def answer_while_connected(service: Service, call: Call, request: Request)
     Raises:
         ClientGone: nobody waits any more; the Call was cancelled.
         PolyheadError: the Call cannot be answered.
+    """
+    return await while_connected(service.answer(call), request)
+
+
+async def while_connected(work: Awaitable[Found], request: Request) -> Found:
+    """What some work finds, or ClientGone as soon as the client closes the connection.
+
+    Args:
+        work: is cancelled then.
+        request: whose body has been read whole.
+
+    Raises:
+        ClientGone: nobody waits any more.
+        Exception: whatever the work raises.
     """
     task = asyncio.current_task()
     assert task is not None, "A request is served outside a task. This is a bug."
@@ -41,7 +77,7 @@ async def answer_while_connected(service: Service, call: Call, request: Request)
     watch = asyncio.ensure_future(request.receive())
     watch.add_done_callback(stop)
     try:
-        return await service.answer(call)
+        return await work
     except asyncio.CancelledError:
         if not is_gone:
             raise

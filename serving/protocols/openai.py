@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from adapter_runtime import InvalidInput, Kind
 from serving.admission.deadlines import HEADER, deadline_s
-from serving.errors import ClientGone, Refusal
+from serving.errors import Refusal
 from serving.logs import request_id_var
-from serving.observing import UNKNOWN, Observer
+from serving.observing import Observer
 from serving.protocols.answering import (
     answer_headers,
     answer_while_connected,
     asked_version,
+    counting_refusals,
     is_patient,
 )
 from serving.protocols.openai_openapi import EMBED, EMBED_RESPONSES, MODEL, MODELS
@@ -106,17 +107,10 @@ class OpenAIProtocol:
 
     async def embeddings(self, request: Request) -> Response:
         """A vector for each text, by a task that makes vectors."""
-        try:
+        with counting_refusals(self._observer):
             body = read_object(await read_body(request, self._settings.max_body_bytes), _EXAMPLE)
             encoding = _encoding(body)
             call = self._call(body, request)
-        except ClientDisconnect:
-            gone = ClientGone("The client left before its request was complete.")
-            self._observer.refused(UNKNOWN, gone)
-            raise gone from None
-        except Exception as error:
-            self._observer.refused(UNKNOWN, error)
-            raise
         answer = await answer_while_connected(self._service, call, request)
         return json_response(_vectors(answer, call, encoding), headers=answer_headers(answer))
 

@@ -49,8 +49,13 @@ def refusal_response(refused: Refusal, facts: Mapping[str, Any] | None = None) -
         refused: what the client is told.
         facts: what is known beside it.
     """
+    content = {**(facts or {}), **refusal_content(refused)}
+    return json_response(content, refused.status, refusal_headers(refused))
+
+
+def refusal_content(refused: Refusal) -> dict[str, Any]:
+    """A refusal as an object of our own shape."""
     content: dict[str, Any] = {
-        **(facts or {}),
         "error": refused.message,
         "code": refused.code,
         "request_id": request_id_var.get(),
@@ -59,7 +64,7 @@ def refusal_response(refused: Refusal, facts: Mapping[str, Any] | None = None) -
         content["estimated_time"] = refused.retry_after_s
     if refused.reasons:
         content["reasons"] = notes(refused.reasons)
-    return json_response(content, refused.status, refusal_headers(refused))
+    return content
 
 
 def refusal_headers(refused: Refusal) -> dict[str, str]:
