@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from adapter_runtime.compositions import nesting_problem as nesting_problem
     from adapter_runtime.config import EngineConfig as EngineConfig
     from adapter_runtime.engine.open import open_engine as open_engine
+    from adapter_runtime.engine.protocol import Encode as Encode
     from adapter_runtime.engine.protocol import Engine as Engine
     from adapter_runtime.engine.protocol import EngineInfo as EngineInfo
     from adapter_runtime.engine.protocol import Run as Run
@@ -79,7 +80,7 @@ _WHERE = {
     "compositions": ("REFUSED", "nesting_problem"),
     "config": ("EngineConfig",),
     "engine.open": ("open_engine",),
-    "engine.protocol": ("Engine", "EngineInfo", "Run"),
+    "engine.protocol": ("Encode", "Engine", "EngineInfo", "Run"),
     "errors": (
         "BackboneError",
         "CapacityError",

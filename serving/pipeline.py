@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar, cast
 
-from adapter_runtime import Engine
+from adapter_runtime import Encode, Engine
 from serving.admission.foresight import Foresight
 from serving.admission.permits import Permits
 from serving.jobs import Job
 from serving.logs import About
 from serving.scheduler.entries import Entry
 from serving.scheduler.loop import BatchLimits, BatchLoop
+from serving.scheduler.mates import join_mates
 from serving.scheduler.running import Listener
 from serving.service import Answer
 from serving.settings import Settings
@@ -60,6 +61,7 @@ class Pipeline:
         most = settings.max_requests, settings.max_rows
         self.permits = Permits(*most, foresight, settings.max_queue_s)
         self._counting = threading.Lock()
+        self._groups: dict[str, list[Job]] = {}
 
     def start(self) -> None:
         """Start the threads; answers come back to the running event loop."""
@@ -92,28 +94,46 @@ class Pipeline:
         """
         left_s = max(0.0, job.deadline_s - self._clock())
         timer = asyncio.get_running_loop().call_later(left_s, job.expire)
-        self._workers.do(partial(self._encode, job))
+        self._begin(job)
         try:
             return await job.future
         finally:
             timer.cancel()
             job.abandon()
 
-    def _encode(self, job: Job) -> None:
-        """Turn a Job's inputs into queued rows. On a worker."""
-        with About(job.call.request_id, job.call.trace_id):
-            entries = self._encoded(job)
+    def _begin(self, job: Job) -> None:
+        """Have a Job encoded, with those of its group that come in this turn of the event loop."""
+        group = job.call.group
+        if not group:
+            self._workers.do(partial(self._encode, (job,)))
+            return
+        if group not in self._groups:
+            asyncio.get_running_loop().call_soon(self._begin_group, group)
+        self._groups.setdefault(group, []).append(job)
+
+    def _begin_group(self, group: str) -> None:
+        self._workers.do(partial(self._encode, self._groups.pop(group)))
+
+    def _encode(self, jobs: Sequence[Job]) -> None:
+        """Turn the inputs of Jobs that came together into queued rows. On a worker."""
+        encode = self._engine.encode if len(jobs) == 1 else self._engine.encoder()
+        entries: list[Entry] = []
+        for job in jobs:
+            with About(job.call.request_id, job.call.trace_id):
+                entries += self._encoded(job, encode)
+        if len(jobs) > 1:
+            join_mates(entries)
         if entries:
             self.loop.submit([entry for entry in entries if not entry.is_finished])
             self._decode([entry for entry in entries if entry.is_finished])
 
-    def _encoded(self, job: Job) -> list[Entry]:
+    def _encoded(self, job: Job, encode: Encode) -> list[Entry]:
         """A Job's entries; none where nobody waits for them any more."""
         if job.is_abandoned:
             return []
         started_s = self._clock()
         try:
-            entries = self._entries(job)
+            entries = self._entries(job, encode)
         except Exception as error:
             self._deliveries.put(partial(job.fail, error))
             return []
@@ -123,14 +143,14 @@ class Pipeline:
             entry.queued_s = entry.started_s = now_s
         return entries if job.attach(entries) else []
 
-    def _entries(self, job: Job) -> list[Entry]:
+    def _entries(self, job: Job, encode: Encode) -> list[Entry]:
         """All items, encoded; room for their rows is taken one by one, before the next are made."""
         entries: list[Entry] = []
         num_rows = num_items = len(job.call.items)
         for index in range(num_items):
             if job.is_abandoned:
                 break
-            entries.append(self._entry(job, index))
+            entries.append(self._entry(job, index, encode))
             num_rows += len(entries[-1].outcomes) - 1
             if job.permit is not None:
                 self.permits.grow(job.permit, num_rows)
@@ -138,9 +158,9 @@ class Pipeline:
             self.permits.weigh(job.permit, sum(entry.num_tokens for entry in entries))
         return entries
 
-    def _entry(self, job: Job, index: int) -> Entry:
+    def _entry(self, job: Job, index: int, encode: Encode) -> Entry:
         try:
-            encoded = self._engine.encode(job.version, job.call.items[index], job.call.parameters)
+            encoded = encode(job.version, job.call.items[index], job.call.parameters)
         except Exception as error:
             raise job.placed(error, index) from error
         return Entry(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.backbone.tokenizer_once import ReadingOnce
 from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.admission import admission_problems
 from adapter_runtime.engine.answering import blaming
 from adapter_runtime.engine.compute import Compute
 from adapter_runtime.engine.doctor import examine
+from adapter_runtime.engine.encoding import encode_by
 from adapter_runtime.engine.forward import BatchRunner
 from adapter_runtime.engine.holdings import Holdings
 from adapter_runtime.engine.identity import engine_identity
 from adapter_runtime.engine.library import Library
 from adapter_runtime.engine.outline import outline
-from adapter_runtime.engine.protocol import EngineInfo, Run
+from adapter_runtime.engine.protocol import Encode, EngineInfo, Run
 from adapter_runtime.engine.reading import steadily
 from adapter_runtime.engine.versions import read_version, with_sources
 from adapter_runtime.errors import RejectedAdapter
@@ -248,10 +251,11 @@ class LocalEngine:
         Raises:
             InvalidInput: inputs or parameters are wrong; names the field.
         """
-        kind = HEADS[version.head.head_type]
-        return kind.encode(
-            version.head, inputs, parameters, self.backbone.tokenizer, version.limits
-        )
+        return encode_by(self.backbone.tokenizer, version, inputs, parameters)
+
+    def encoder(self) -> Encode:
+        """As `encode`, but it reads each text once; for one thread and a few inputs."""
+        return partial(encode_by, ReadingOnce(self.backbone.tokenizer))
 
     def run(self, items: Sequence[WorkItem], lanes: int | None = None) -> RunResult:
         """One batch over rows of any tasks; one outcome per item, never raises for a bad row.

@@ -20,6 +20,8 @@ from adapter_runtime.types import (
 
 Run = Callable[[Sequence[WorkItem]], Sequence[Arrays | Exception]]
 """Runs rows and gives one outcome for each, in order; blocks."""
+Encode = Callable[[TaskVersion, Any, Mapping[str, Any]], Encoded]
+"""Makes one request's rows; raises InvalidInput."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,13 @@ class Engine(Protocol):
 
         Raises:
             InvalidInput: inputs or parameters are wrong; names the field.
+        """
+        ...
+
+    def encoder(self) -> Encode:
+        """As `encode`, but what several versions are asked about is read once.
+
+        For one thread and a few inputs.
         """
         ...
 

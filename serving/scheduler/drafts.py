@@ -62,6 +62,12 @@ class Draft:
         self.tokens += tokens
         return tokens
 
+    def take_along(self, entry: Entry) -> int:
+        """Add the next row of a mate of one that was picked; returns its tokens, which are free."""
+        tokens = entry.next_tokens
+        self.picks.append(Pick(entry, entry.waiting.popleft()))
+        return tokens
+
     def versions(self) -> set[Key]:
         """The keys of the versions that take part."""
         return {key_of(pick.entry.version) for pick in self.picks}

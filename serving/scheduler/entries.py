@@ -41,6 +41,7 @@ class Entry:
         owner: who asked; the scheduler never looks at it.
         is_low: an example or a copy that no client waits for; runs when there is time.
         caller, priority, weight, request_id: as the Call's.
+        mates: entries with equal rows and adapters, itself among them; they run as one.
     """
 
     version: TaskVersion
@@ -54,6 +55,7 @@ class Entry:
     priority: int = 0
     weight: float = 1.0
     request_id: str = ""
+    mates: Sequence[Entry] = ()
     adapters: frozenset[str] = field(init=False)
     outcomes: list[Arrays | None] = field(init=False)
     waiting: deque[int] = field(init=False)

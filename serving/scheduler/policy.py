@@ -102,6 +102,7 @@ class FairQueue:
             self._give_turn(draft, budget, warmth, behind)
         for lanes in self._ranks:
             self._fill(draft, budget, warmth, lanes)
+        self._take_mates(draft, budget, warmth)
         if draft.picks:
             is_passed = any(self._ranks[rank] for rank in behind)
             self._num_passed = self._num_passed + 1 if is_passed else 0
@@ -137,6 +138,19 @@ class FairQueue:
                 self._leave(entry)
             lanes.serve(lane, tokens)
         lanes.resume()
+
+    def _take_mates(self, draft: Draft, budget: Budget, is_warm: IsWarm) -> None:
+        """Take along what runs as one with a row of the batch; it costs no turn, for it is free."""
+        for pick in tuple(draft.picks):
+            for mate in pick.entry.mates:
+                if mate not in self._entries or mate.waiting[0] != pick.row:
+                    continue
+                if len(draft.picks) >= budget.rows or not is_warm(mate.version):
+                    continue
+                self.num_tokens -= draft.take_along(mate)
+                self.num_rows -= 1
+                if mate.is_taken:
+                    self._take_out([mate])
 
     def _drop(self, now_s: float) -> list[Entry]:
         """Take out what nobody waits for; those whose end is not known yet, with their error."""

@@ -36,6 +36,15 @@ class QueueMachine(RuleBasedStateMachine):
         self.entries.append(entry(task, *lengths, is_low=is_low, within_s=1e9))
         self.queue.add(self.entries[-1])
 
+    @rule(tasks=st.sets(TASKS, min_size=2), lengths=LENGTHS)
+    def add_mates(self, tasks: set[str], lengths: list[int]) -> None:
+        """One input for several tasks, which run as one where they can."""
+        mates = [entry(task, *lengths, within_s=1e9) for task in sorted(tasks)]
+        for each in mates:
+            each.mates = mates
+            self.entries.append(each)
+            self.queue.add(each)
+
     @rule(tasks=st.sets(TASKS))
     def grow_cold(self, tasks: set[str]) -> None:
         """Other weights are at hand now."""
@@ -49,7 +58,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.running += draft.picks
         assert not {pick.entry.version.task for pick in draft.picks} & self.cold
         assert len(draft.picks) <= budget.rows
-        assert draft.tokens <= budget.tokens or len(draft.picks) == 1
+        computed = {(id(pick.entry.mates or pick.entry), pick.row) for pick in draft.picks}
+        assert draft.tokens <= budget.tokens or len(computed) == 1
         assert len(draft.adapters) <= budget.adapters
 
     @precondition(lambda self: self.running)
@@ -120,3 +130,21 @@ def _rows(queue: FairQueue, key: Key) -> int:
 
 TestFairQueue = QueueMachine.TestCase
 TestFairQueue.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_mates_run_in_one_batch_past_its_tokens() -> None:
+    """They are computed as one, so that only the first counts; others wait as always."""
+    queue = FairQueue()
+    mates = [entry(task, 30, 5) for task in "abc"]
+    for each in mates:
+        each.mates = mates
+        queue.add(each)
+    queue.add(entry("d", 30))
+    draft = queue.next_batch(0.0, Budget(30, 10, 9), lambda _: True)
+    assert [(pick.entry.version.task, pick.row) for pick in draft.picks] == [
+        ("a", 0),
+        ("b", 0),
+        ("c", 0),
+    ]
+    assert draft.tokens == 30
+    queue.check_integrity()

@@ -35,7 +35,7 @@ from adapter_runtime import (
     WorkItem,
     leaves,
 )
-from adapter_runtime.engine.protocol import EngineInfo
+from adapter_runtime.engine.protocol import Encode, EngineInfo
 
 
 @dataclass
@@ -214,6 +214,11 @@ class FakeEngine:
             raise InvalidInput("the text is empty.")
         rows = tuple(Row(tuple(range(len(line.split())))) for line in text.split("\n"))
         return Encoded(rows, context=text, parameters=parameters, truncated="long" in text)
+
+    def encoder(self) -> Encode:
+        """Counts what is read together."""
+        self.calls.append(("encoder", ""))
+        return self.encode
 
     def run(self, items: Sequence[WorkItem], lanes: int | None = None) -> RunResult:
         """The number of tokens of each row; a row of 13 tokens fails alone."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from adapter_runtime import Leaf, TaskSpec
+from serving.catalog.keys import plan_of
+from serving.catalog.plans import TaskFile
+from serving.settings import load_settings
 from tests.serving.conftest import Server
 from tests.serving.fake_engine import FakeEngine
 
@@ -156,3 +161,19 @@ def test_each_task_keeps_the_deadline(server: Server, engine: FakeEngine) -> Non
     found = server.run(use)
     assert found.status_code == 504
     assert {result["code"] for result in found.json()["results"].values()} == {"deadline_exceeded"}
+
+
+def test_texts_are_read_once_for_all_tasks(server: Server) -> None:
+    """By one encoder, where each task alone reads for itself."""
+    ask(server, ["a b", "c"], ["embed", "sentiment", "topic"])
+    assert [name for name, _ in server.engine.calls if name == "encoder"] == ["encoder"]
+
+
+def test_tasks_over_the_same_adapters_run_in_one_batch(engine: FakeEngine) -> None:
+    """Be there other lanes that are free."""
+    engine.info = replace(engine.info, num_lanes=2)
+    specs = tuple(TaskSpec(name, adapter=Leaf("/a/same")) for name in "abcdef")
+    server = Server(engine, load_settings(), TaskFile("fake", tuple(map(plan_of, specs))))
+    found = server.post(PATH, json={"inputs": "a b", "tasks": list("abcdef")})
+    assert [len(batch) for batch in engine.batches] == [6]
+    assert {result["batch_tasks"] for result in found.json()["results"].values()} == {6}
