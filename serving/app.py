@@ -17,7 +17,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from adapter_runtime import PolyheadError
+from serving.admission.gate import Gate, open_gate
 from serving.errors import Refusal
+from serving.guarded_service import GuardedService, Shown, guarded_metrics
+from serving.guarding import Guard
 from serving.lag import watch_lag
 from serving.metrics import ShownRecorder
 from serving.observing import Observer
@@ -29,6 +32,7 @@ from serving.protocols.oip import OipProtocol
 from serving.protocols.oip_repository import OipRepository
 from serving.protocols.openai import OpenAIProtocol
 from serving.protocols.tasks import TasksProtocol
+from serving.protocols.usage import UsageProtocol
 from serving.protocols.versions import VersionsProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
 from serving.service import Service
@@ -59,6 +63,7 @@ def create_app(
     recorder: ShownRecorder,
     facts: MutableMapping[str, object] | None = None,
     traces: Traces | None = None,
+    gate: Gate | None = None,
 ) -> ASGIApp:
     """The application; the service starts and stops with it.
 
@@ -68,9 +73,10 @@ def create_app(
         recorder: keeps the metrics that `/metrics` shows.
         facts: what `/info` says beside the release, as it is when asked.
         traces: makes spans of requests; by default as the settings and OpenTelemetry's say.
+        gate: knows the keys of those who may come in; by default as the settings say.
 
     Raises:
-        SettingsError: traces are asked for and cannot be had.
+        SettingsError: traces are asked for and cannot be had, or the keys file is wrong.
     """
 
     @asynccontextmanager
@@ -90,6 +96,11 @@ def create_app(
     )
     app.router.redirect_slashes = False  # it would send clients to whatever host they named
     traces = traces or open_traces(settings, release())
+    gate = gate or open_gate(settings, recorder)
+    shown_metrics: Shown = recorder.shown
+    if gate is not None:
+        service = GuardedService(service, gate)
+        shown_metrics = guarded_metrics(shown_metrics, gate)
     if settings.access_log or traces is not None:
         service = visited(service)
     base: dict[str, object] = {"name": "polyhead", "version": release()}
@@ -104,13 +115,16 @@ def create_app(
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
     app.include_router(Playground().routes())
-    app.include_router(AdminProtocol(service, recorder.shown, shown).routes())
+    app.include_router(AdminProtocol(service, shown_metrics, shown).routes())
     app.include_router(DebugProtocol(service, settings).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_error)  # else the framework answers plain text
     # What must see predictions too belongs outside DirectPredict, not into the framework's layers.
     inside: ASGIApp = DirectPredict(hub, app)
+    if gate is not None:
+        app.include_router(UsageProtocol(gate).routes())
+        inside = Guard(inside, gate, app.routes)
     if traces is not None:
         inside = traces.traced(inside)
     return RequestIds(inside, settings.access_log)

@@ -81,6 +81,9 @@ def serve(
     ] = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    keys: Annotated[
+        str | None, _option("File of those who may come in; docs/tenancy.md.", variable="KEYS")
+    ] = None,
     strict: Annotated[
         bool, _option("Refuse to start when a task is broken.", "--strict", variable="STRICT")
     ] = False,
@@ -94,6 +97,7 @@ def serve(
     from serving.settings import load_settings
 
     given = {"tasks": tasks, "backbone": backbone, "host": host, "port": port, "strict": strict}
+    given["keys"] = keys
     given["state_dir"] = None if state_dir is None else str(state_dir)
     launch(load_settings(**given, engine=engine, device=device, dtype=dtype))
 

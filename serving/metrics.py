@@ -48,6 +48,15 @@ METRICS = (
     Metric(
         "polyhead_request_seconds", "histogram", "Whole time of a request.", ("task",), _SECONDS
     ),
+    Metric(
+        "polyhead_key_requests_total",
+        "counter",
+        "Calls by key: ok or refused.",
+        ("task", "key", "result"),
+    ),
+    Metric("polyhead_key_tokens_total", "counter", "Tokens answered, by key.", ("task", "key")),
+    Metric("polyhead_keys", "gauge", "Keys in force."),
+    Metric("polyhead_keys_broken", "gauge", "1 while older keys than the broken file's hold."),
     Metric("polyhead_queue_seconds", "histogram", "Time rows waited for the device.", (), _SECONDS),
     Metric("polyhead_encode_seconds", "histogram", "Time to turn inputs into rows.", (), _SECONDS),
     Metric("polyhead_load_seconds", "histogram", "Time to load a version.", ("source",), _SECONDS),

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 
 import orjson
@@ -18,6 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from adapter_runtime import EngineInfo, Kind, SettingsError
+from serving.admission.keys import read_keys
 from serving.app import create_app
 from serving.doors import has_queue, refuse_newcomers
 from serving.hot_service import HotService
@@ -49,6 +51,8 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
     """
     set_up_logs(settings.log_format, settings.log_level)
     wants_traces(settings)  # said before anything slow
+    if settings.keys is not None:
+        read_keys(Path(settings.keys))  # likewise
     # A forward needs the interpreter's lock for an instant between two products; at the default
     # of 5 ms it would wait out whole bursts of request handling, with its core idle.
     sys.setswitchinterval(_SWITCH_S)

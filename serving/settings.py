@@ -25,6 +25,7 @@ class Settings(BaseSettings):
         engine: what runs the server: `local`, this process; or a launcher that is installed.
         device, dtype, streams, max_slots, device_bytes, host_bytes, cuda_graphs: see
             `EngineConfig`.
+        keys: file of those who may come in; without it everybody may do everything.
         max_requests: requests that may be inside at once; more get 429, and sooner for a task that
             holds more than its share of them; rows likewise.
         max_rows: rows that may wait or run at once; more get 429.
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     device_bytes: int = Field(2 << 30, ge=1)
     host_bytes: int = Field(4 << 30, ge=1)
     cuda_graphs: bool = True
+    keys: str | None = None
     max_requests: int = Field(512, ge=1)
     max_rows: int = Field(4096, ge=1)
     max_queue_s: float = Field(0.0, ge=0, le=86400, allow_inf_nan=False)

@@ -14,6 +14,7 @@ from types import FrameType
 
 from adapter_runtime import SettingsError, SourceRules, absolute, resolve
 from deploy.ray_serve.options import RayOptions, options_of_environment
+from serving.admission.keys import read_keys
 from serving.logs import set_up_logs
 from serving.opening import backbone_of, open_catalog
 from serving.serve import listen
@@ -109,7 +110,7 @@ def _anywhere(settings: Settings) -> Settings:
     here = Path.cwd()
     update = {
         name: absolute(path, here)
-        for name in ("tasks", "cache_dir", "state_dir")
+        for name in ("tasks", "keys", "cache_dir", "state_dir")
         if (path := getattr(settings, name))
     }
     backbone = settings.backbone
@@ -124,6 +125,8 @@ def _check_sources(settings: Settings) -> None:
     Raises:
         PolyheadError: they cannot be read.
     """
+    if settings.keys is not None:
+        read_keys(Path(settings.keys))
     _, file = open_catalog(settings)
     config = settings.engine_config()
     rules = SourceRules(

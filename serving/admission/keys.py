@@ -91,6 +91,11 @@ class Key(_Checked):
         """Whether its patterns cover a task."""
         return self._pattern.match(task) is not None
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether its patterns cover every task."""
+        return "*" in self.tasks
+
     def may(self, actions: Iterable[Action]) -> bool:
         """Whether it may do one of these."""
         return not self.actions.isdisjoint(actions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from adapter_runtime import InvalidInput
@@ -42,14 +42,21 @@ class Bucket:
         """Take so much, or give it back when negative."""
         self._level = min(self.most, self._level - amount)
 
+    def refilled(self, per_minute: float) -> Bucket:
+        """One of another rate, from which as much is gone."""
+        self.wait_s(0.0)
+        new = Bucket(per_minute, self._clock)
+        new.take(self.most - self._level)
+        return new
+
 
 @dataclass(slots=True)
 class _Account:
     """What one key has left."""
 
-    requests: Bucket | None
-    tokens: Bucket | None
-    inside: int = 0
+    requests: Bucket | None = None
+    tokens: Bucket | None = None
+    inside: dict[int, int] = field(default_factory=dict)
 
 
 class Allowances:
@@ -63,20 +70,20 @@ class Allowances:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
 
-    def enter(self, key: Key, items: Sequence[Any]) -> float:
-        """Begin a request; returns the tokens that it set aside for `leave`.
+    def enter(self, key: Key, visit: int, items: Sequence[Any]) -> float:
+        """Begin a Call; returns the tokens that it set aside for `leave`.
+
+        Args:
+            key: whose.
+            visit: stands for the request that it is part of; all of one count as one inside.
+            items: its inputs.
 
         Raises:
             QuotaExceeded: not now; says when.
             InvalidInput: it never could be: it alone is larger than a minute's quota.
         """
         account = self._account(key)
-        if key.concurrency is not None and account.inside >= key.concurrency:
-            raise QuotaExceeded(
-                f"Key {key.name} has {account.inside} requests inside, as many as it may; wait for "
-                "their answers.",
-                _BUSY_S,
-            )
+        _refuse_crowd(key, account.inside, visit)
         _admit(key, "requests", account.requests, 1.0)
         tokens = 0.0
         if account.tokens is not None:
@@ -86,26 +93,38 @@ class Allowances:
             account.tokens.take(tokens)
         if account.requests is not None:
             account.requests.take(1.0)
-        account.inside += 1
+        account.inside[visit] = account.inside.get(visit, 0) + 1
         return tokens
 
-    def leave(self, key: Key, reserved: float, spent: float) -> None:
-        """End a request: what was set aside comes back, what it spent goes."""
-        account = self._account(key)
-        account.inside = max(0, account.inside - 1)
+    def leave(self, key: Key, visit: int, reserved: float, spent: float) -> None:
+        """End a Call: what was set aside comes back, what it spent goes."""
+        account = self._accounts[key.name]  # as it is: the key may have changed meanwhile
+        account.inside[visit] -= 1
+        if not account.inside[visit]:
+            del account.inside[visit]
         if account.tokens is not None:
             account.tokens.take(spent - reserved)
 
     def _account(self, key: Key) -> _Account:
-        account = self._accounts.setdefault(key.name, _Account(None, None))
+        account = self._accounts.setdefault(key.name, _Account())
         account.requests = self._bucket(account.requests, key.quota.requests_per_minute)
         account.tokens = self._bucket(account.tokens, key.quota.tokens_per_minute)
         return account
 
     def _bucket(self, known: Bucket | None, per_minute: float | None) -> Bucket | None:
-        if known is not None and known.per_minute == per_minute:
-            return known
-        return None if per_minute is None else Bucket(per_minute, self._clock)
+        if per_minute is None or known is None:
+            return None if per_minute is None else Bucket(per_minute, self._clock)
+        return known if known.per_minute == per_minute else known.refilled(per_minute)
+
+
+def _refuse_crowd(key: Key, inside: Mapping[int, int], visit: int) -> None:
+    if key.concurrency is None or visit in inside or len(inside) < key.concurrency:
+        return
+    raise QuotaExceeded(
+        f"Key {key.name} has {len(inside)} requests inside, as many as it may; wait for their "
+        "answers.",
+        _BUSY_S,
+    )
 
 
 def _admit(key: Key, what: str, bucket: Bucket | None, amount: float) -> None:

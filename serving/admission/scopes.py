@@ -38,7 +38,7 @@ _ROWS: tuple[tuple[tuple[str, ...], str, Actions], ...] = (
     (_GET, f"/v1/models|/v1/models/{_ONE}", READ),
     (_GET, "/info|/version", READ),
     (_GET, f"/tasks|/tasks/{_ONE}|/tasks/{_ONE}/versions|/tasks/{_ONE}/versions/{_ONE}", READ),
-    (_GET, f"/v2|/v2/|/v2/models/{_ONE}(/versions/{_ONE})?(/ready)?", READ),
+    (_GET, f"/v2|/v2/|/v2/models|/v2/models/{_ONE}(/versions/{_ONE})?(/ready)?", READ),
     (_POST, f"/v2/models/{_ONE}(/versions/{_ONE})?/infer", PREDICT),
     (_POST, "/v2/repository/index", READ),
     (_POST, f"/v2/repository/models/{_ONE}/(load|unload)", ADMIN),

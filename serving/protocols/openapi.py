@@ -26,6 +26,8 @@ _ERROR = {
 }
 _ERROR_CONTENT = {"application/json": {"schema": _ERROR}}
 _STATUSES: Mapping[int, str] = {
+    401: "No valid key was shown.",
+    403: "The key may not do this, or not with this task.",
     404: "No such task or version; similar names are listed.",
     409: "The task is not as If-Match expects it, an id is taken, or the catalog is read-only.",
     410: "The version is retired.",

@@ -13,15 +13,17 @@ from starlette.responses import Response
 from serving.errors import Refusal, refusal
 
 
-def shaped_by(shape: Callable[[Refusal], Response]) -> type[APIRoute]:
+def shaped_by(refused_as: Callable[[Refusal], Response]) -> type[APIRoute]:
     """The class of routes that answer whatever their function raises.
 
     Args:
-        shape: a refusal as the protocol states it.
+        refused_as: a refusal as the protocol states it.
     """
 
     class ShapedRoute(APIRoute):
         """A route of the protocol."""
+
+        shape = staticmethod(refused_as)
 
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             """The route's function, and an answer for whatever it raises."""
@@ -34,7 +36,7 @@ def shaped_by(shape: Callable[[Refusal], Response]) -> type[APIRoute]:
                 except HTTPException:
                     raise
                 except Exception as error:
-                    return shape(refusal(error))
+                    return refused_as(refusal(error))
 
             return answer
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapter_runtime import InvalidInput, Note
-from serving.errors import BodyTooLarge, Draining, Refusal, refusal
+from serving.errors import BodyTooLarge, Draining, Refusal, Unauthorized, refusal
 from serving.logs import request_id_var
 from serving.visits import Visit, visit_var
 
@@ -72,6 +72,8 @@ def refusal_headers(refused: Refusal) -> dict[str, str]:
     headers = {}
     if refused.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
+    if refused.code == Unauthorized.code:
+        headers["www-authenticate"] = "Bearer"
     if refused.code == Draining.code:
         headers["connection"] = "close"  # the next try must reach another server
     return headers

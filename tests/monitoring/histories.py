@@ -88,6 +88,7 @@ FIRING: Mapping[str, tuple[History, ...]] = {
         twice("polyhead_admissions_total", 'result="failed"'),
     ),
     "PolyheadReloadFailed": (newborn("polyhead_catalog_reloads_total", 'result="failed"'),),
+    "PolyheadKeysBroken": (one("polyhead_keys_broken", "0x60 1x30"),),
     "PolyheadLoadsFailing": (
         newborn("polyhead_loads_total", 'source="hub", result="failed"'),
         twice("polyhead_loads_total", 'source="host", result="no_capacity"'),
@@ -119,6 +120,7 @@ HEALTHY: History = {
     **one("polyhead_admissions_total", "0+1x90", 'result="accepted"'),
     **one("polyhead_loads_total", "0+1x90", 'source="local", result="ok"'),
     **one("polyhead_catalog_reloads_total", "0+1x90", 'result="ok"'),
+    **one("polyhead_keys_broken", "0x90"),
     **one("polyhead_free_slots", "100x90"),
     **one("polyhead_evictions_total", "0+1x90", EVICTED),
     **one("polyhead_evictions_total", "0+9x90", 'tier="host"'),

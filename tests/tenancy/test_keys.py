@@ -70,28 +70,40 @@ def test_quota_says_when_to_come_again(tmp_path: Path) -> None:
     now = 0.0
     key = read_keys(write(tmp_path, ", quota: {requests_per_minute: 2}")).by_name["a"]
     allowances = Allowances(lambda: now)
-    allowances.enter(key, ["x"])
-    allowances.enter(key, ["x"])
+    allowances.enter(key, 1, ["x"])
+    allowances.enter(key, 1, ["x"])
     with pytest.raises(QuotaExceeded) as caught:
-        allowances.enter(key, ["x"])
+        allowances.enter(key, 1, ["x"])
     assert caught.value.retry_after_s == pytest.approx(30)
     now = 30.0
-    assert allowances.enter(key, ["x"]) == 0
+    assert allowances.enter(key, 1, ["x"]) == 0
 
 
 def test_request_larger_than_a_quota_is_wrong_not_early(tmp_path: Path) -> None:
     """Waiting would not help."""
     key = read_keys(write(tmp_path, ", quota: {tokens_per_minute: 5}")).by_name["a"]
     with pytest.raises(InvalidInput, match="at least 9 tokens"):
-        Allowances().enter(key, ["a b c d e f g h i"])
+        Allowances().enter(key, 1, ["a b c d e f g h i"])
 
 
 def test_concurrency_ends_with_the_answer(tmp_path: Path) -> None:
-    """One inside, the next when it has left."""
+    """One request inside, whatever it asks at once; the next when it has left."""
     key = read_keys(write(tmp_path, ", concurrency: 1")).by_name["a"]
     allowances = Allowances()
-    reserved = allowances.enter(key, [])
+    assert [allowances.enter(key, 1, []), allowances.enter(key, 1, [])] == [0, 0]
+    allowances.leave(key, 1, 0, 0)
     with pytest.raises(QuotaExceeded):
-        allowances.enter(key, [])
-    allowances.leave(key, reserved, 0)
-    assert allowances.enter(key, []) == 0
+        allowances.enter(key, 2, [])
+    allowances.leave(key, 1, 0, 0)
+    assert allowances.enter(key, 2, []) == 0
+
+
+def test_quota_that_changes_keeps_what_is_gone(tmp_path: Path) -> None:
+    """Writing the file does not fill it up."""
+    allowances = Allowances(lambda: 0.0)
+    for quota, num_more in ((10, 6), (8, 2), (20, 12)):
+        key = read_keys(write(tmp_path, f", quota: {{requests_per_minute: {quota}}}")).by_name["a"]
+        for _ in range(num_more):
+            allowances.enter(key, 1, [])
+    with pytest.raises(QuotaExceeded):
+        allowances.enter(key, 1, [])
