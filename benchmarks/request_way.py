@@ -32,6 +32,7 @@ from adapter_runtime.engine.forward import BatchRunner
 from benchmarks.http_client import request
 from benchmarks.questions.at_rest import TEXT
 from benchmarks.server import BACKBONE
+from serving.connections.protocol import BoundedProtocol
 from serving.jobs import Job
 from serving.local_service import LocalService
 from serving.pipeline import Pipeline
@@ -41,11 +42,11 @@ from serving.scheduler.loop import BatchLoop
 from serving.serve import serve
 from serving.settings import load_settings
 from serving.workers import Deliveries
-from serving.writing import OneWrite, OneWriteProtocol
+from serving.writing import OneWrite
 
 Noted = list[tuple[str, float]]
 POINTS: Sequence[tuple[Any, str, str]] = (
-    (OneWriteProtocol, "data_received", "client writes, kernel, event loop wakes"),
+    (BoundedProtocol, "data_received", "client writes, kernel, event loop wakes"),
     (HubProtocol, "predict", "HTTP parsed, task of the event loop"),
     (LocalService, "answer", "body read, JSON, Call"),
     (Pipeline, "answer", "version, permit, Job"),

@@ -79,6 +79,12 @@ class BodyTooLarge(PolyheadError):
     code = "too_large"
 
 
+class CompressedBody(PolyheadError):
+    """The request body is compressed, which the server does not undo."""
+
+    code = "compressed"
+
+
 class ServerBusy(PolyheadError):
     """The request cannot be taken now.
 
@@ -189,6 +195,7 @@ STATUS: Mapping[type[Exception], int] = {
     VersionRetired: 410,
     Relayed: 500,
     BodyTooLarge: 413,
+    CompressedBody: 415,
     ServerBusy: 503,
     Overloaded: 429,
     QuotaExceeded: 429,

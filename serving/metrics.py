@@ -96,6 +96,13 @@ METRICS = (
     Metric("polyhead_tokens_total", "counter", "Tokens of answered requests.", ("task",)),
     Metric("polyhead_dropped_rows_total", "counter", "Rows never computed, by why.", ("reason",)),
     Metric("polyhead_event_loop_lag_seconds", "histogram", "Lateness of a timer.", (), _SECONDS),
+    Metric("polyhead_connections", "gauge", "Connections that are open."),
+    Metric(
+        "polyhead_dropped_connections_total",
+        "counter",
+        "Connections ended by the server, by why.",
+        ("reason",),
+    ),
     Metric("polyhead_worker_backlog", "gauge", "Chores that wait for an encode thread."),
     Metric("polyhead_free_slots", "gauge", "Adapter slots that are free on the device."),
     Metric("polyhead_queue_rows", "gauge", "Rows that wait for the device."),

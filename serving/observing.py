@@ -75,6 +75,14 @@ class Observer:
         """A timer of the event loop was so late."""
         self._recorder.observe("polyhead_event_loop_lag_seconds", seconds)
 
+    def connection_dropped(self, reason: str) -> None:
+        """One connection was ended by the server, before its client wanted."""
+        self._recorder.add("polyhead_dropped_connections_total", reason)
+
+    def connected(self, connections: int) -> None:
+        """So many connections are open now."""
+        self._recorder.put("polyhead_connections", connections)
+
     def version_failed(self, task: str, version: str) -> None:
         """One request failed by its version's fault."""
         self._recorder.add("polyhead_version_requests_total", task, version, "error")

@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import orjson
 import uvicorn
@@ -21,21 +23,25 @@ from starlette.types import ASGIApp
 from adapter_runtime import EngineInfo, Kind, SettingsError
 from serving.admission.keys import read_keys
 from serving.app import create_app
+from serving.connections.bounds import bounds_of
+from serving.connections.protocol import BoundedProtocol
+from serving.connections.register import Connections
 from serving.doors import has_queue, refuse_newcomers
 from serving.hot_service import HotService
 from serving.lifecycle.live.states import State
 from serving.logs import set_up_logs
-from serving.metrics import PrometheusRecorder
+from serving.metrics import PrometheusRecorder, Recorder
+from serving.observing import Observer
 from serving.opening import Opened, Opener, open_backbone, open_catalog, open_tasks
 from serving.protocols.describe import EXAMPLES
 from serving.service import Service
 from serving.settings import Settings
 from serving.tracing.opening import wants_traces
 from serving.views import TaskView
-from serving.writing import OneWriteProtocol
 
 log = logging.getLogger(__name__)
 _BACKLOG = 2048
+_UNREAD_BYTES = 256 << 10
 _SHOWN = 12
 _QUEUE_S = 0.05
 _GUESTS_S = 0.5
@@ -81,7 +87,8 @@ def serve_on(listener: socket.socket, opened: Opened, settings: Settings) -> Non
     async def say() -> None:
         print(banner(await service.tasks(), engine.info, url), flush=True)  # noqa: T201 - our output
 
-    GracefulServer(uvicorn_config(app, settings), service, settings, say).run(sockets=[listener])
+    config = uvicorn_config(app, settings, recorder)
+    GracefulServer(config, service, settings, say).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -94,6 +101,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Else the system takes megabytes of answers for each client who does not read them.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
         try:
             listener.bind((host, port))
             listener.listen(_BACKLOG)
@@ -108,14 +117,17 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+def uvicorn_config(app: ASGIApp, settings: Settings, recorder: Recorder) -> uvicorn.Config:
     """The server loop's settings; logging is ours."""
+    seen = Observer(recorder)
+    connections = Connections(bounds_of(settings), seen.connection_dropped, seen.connected)
+    protocol: Any = partial(BoundedProtocol, connections)  # uvicorn only calls it
     return uvicorn.Config(
         app,
         log_config=None,
         log_level="warning",
         access_log=False,
-        http=OneWriteProtocol,
+        http=protocol,
         server_header=False,
         proxy_headers=False,
         ws="none",

@@ -34,6 +34,15 @@ class Settings(BaseSettings):
         max_items: longest list of inputs in one request.
         max_analyze_tasks: tasks that one request may name to `/v1/analyze`.
         max_body_bytes: largest request body.
+        header_timeout_s: seconds until the head of a request must be there.
+        transfer_timeout_s: seconds over which a body that comes, or an answer that is read, must
+            keep the pace of `min_bytes_per_s`; else the connection is ended.
+        min_bytes_per_s: that pace.
+        max_header_bytes: longest head of a request.
+        max_connections: connections that may be open at once, if the system allows as many files;
+            beyond, who has waited for nothing longest makes room.
+        max_held_bytes: bytes of bodies that may be held at once, of all connections together;
+            likewise of answers that wait for their readers.
         max_batch_s: predicted time that one forward may take.
         min_batch_tokens: tokens that one forward may always hold, whatever the prediction.
         max_batch_tokens, max_batch_rows: hard limits of one forward.
@@ -85,6 +94,12 @@ class Settings(BaseSettings):
     max_items: int = Field(256, ge=1)
     max_analyze_tasks: int = Field(64, ge=1, le=100_000)
     max_body_bytes: int = Field(2 << 20, ge=1)
+    header_timeout_s: float = Field(20.0, gt=0, le=3600)
+    transfer_timeout_s: float = Field(30.0, gt=0, le=3600)
+    min_bytes_per_s: float = Field(4096.0, ge=0)
+    max_header_bytes: int = Field(32 << 10, ge=1 << 10)
+    max_connections: int = Field(4096, ge=1)
+    max_held_bytes: int = Field(256 << 20, ge=1 << 20)
     max_batch_s: float = Field(0.1, gt=0, le=60)
     min_batch_tokens: int = Field(384, ge=1)
     max_batch_tokens: int = Field(16384, ge=1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
-
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from typing import Any
 
 _MOST_WAITING = 64 << 10
 """Bytes that wait for the end of a turn; beyond, the transport must know, to slow the writer."""
@@ -20,12 +18,16 @@ class OneWrite:
     Args:
         transport: the connection's own.
         loop: the event loop that it belongs to.
+
+    Attributes:
+        num_written: bytes that the connection's own was given.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._waiting = bytearray()
+        self.num_written = 0
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the transport's own."""
@@ -44,16 +46,13 @@ class OneWrite:
         self._send()
         self._transport.close()
 
+    def write_eof(self) -> None:
+        """Send what was written, then say that no more comes."""
+        self._send()
+        self._transport.write_eof()
+
     def _send(self) -> None:
         data, self._waiting = self._waiting, bytearray()
         if data and not self._transport.is_closing():  # else the client has gone meanwhile
+            self.num_written += len(data)
             self._transport.write(data)
-
-
-class OneWriteProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # chosen at run time
-    """uvicorn's protocol over such transports."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        """Take a connection."""
-        own = OneWrite(transport, asyncio.get_running_loop())
-        super().connection_made(cast(asyncio.Transport, own))

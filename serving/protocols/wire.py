@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapter_runtime import InvalidInput, Note
-from serving.errors import BodyTooLarge, Draining, Refusal, Unauthorized, refusal
+from serving.errors import BodyTooLarge, CompressedBody, Draining, Refusal, Unauthorized, refusal
 from serving.logs import request_id_var
 from serving.visits import Visit, visit_var
 
@@ -96,7 +96,11 @@ async def read_body(
 
     Raises:
         BodyTooLarge: it has more bytes than allowed.
+        CompressedBody: it says so.
     """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() not in ("", "identity"):  # a short one may stand for any length
+        raise CompressedBody("The body is compressed; send it as it is, without content-encoding.")
     too_large = BodyTooLarge(f"The body is larger than {max_bytes} bytes; {remedy}.")
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:

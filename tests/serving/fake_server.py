@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 
-from adapter_runtime import Leaf, TaskSpec
+from adapter_runtime import Kind, Leaf, TaskSpec
 from serving.catalog.keys import plan_of
 from serving.catalog.plans import TaskFile
 from serving.lifecycle.admitting.at_once import AtOnce
@@ -16,7 +16,11 @@ from serving.settings import load_settings
 from tests.serving.fake_engine import FakeEngine
 from tests.serving.fixed_store import FixedStore
 
-SPECS = (TaskSpec("topic", adapter=Leaf("/a/topic")), TaskSpec("spam", adapter=Leaf("/a/spam")))
+SPECS = (
+    TaskSpec("topic", adapter=Leaf("/a/topic")),
+    TaskSpec("spam", adapter=Leaf("/a/spam")),
+    TaskSpec("echo", adapter=Leaf("/a/echo"), kind=Kind.QUESTION_ANSWERING),
+)
 FILE = TaskFile("fake", tuple(map(plan_of, SPECS)))
 
 

@@ -27,7 +27,7 @@ def test_a_busy_loop_lets_in_who_waits(server: Server) -> None:
         settings = Settings(drain_notice_s=0)
         with ExitStack() as stack:
             listener = stack.enter_context(listen("127.0.0.1", 0))
-            config = uvicorn_config(server.app, settings)
+            config = uvicorn_config(server.app, settings, server.recorder)
             graceful = GracefulServer(config, server.service, settings, _silent)
             config.load()
             graceful.lifespan = config.lifespan_class(config)
