@@ -255,7 +255,11 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class RunStats:
-    """What one forward did: counts in rows and tokens, time in seconds."""
+    """What one forward did: counts in rows and tokens, time in seconds.
+
+    `num_distinct` rows ran: those that are equal over equal adapters as one. Of a row that ran as
+    one with another up to some layer, only the tokens of the layers after it are counted.
+    """
 
     num_rows: int
     num_tokens: int
@@ -263,6 +267,7 @@ class RunStats:
     num_padding_avoided: int
     compute_s: float
     load_s: float = 0.0
+    num_distinct: int = 0
 
 
 @dataclass(frozen=True, slots=True)

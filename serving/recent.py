@@ -20,6 +20,7 @@ class Batch:
         load_s, compute_s: what it took to bring weights in, and then to compute, in seconds.
         waited_s: how long its oldest row had waited, in seconds.
         num_rows, num_tokens, num_tasks, num_adapters: distinct ones of the last two.
+        num_distinct: rows that ran; equal ones over equal adapters run as one.
         num_padding_avoided: padding tokens that were not computed.
         tasks: names of the first `MAX_NAMES`.
         lane: who ran it.
@@ -39,6 +40,7 @@ class Batch:
     tasks: tuple[str, ...]
     lane: str
     error: str = ""
+    num_distinct: int = 0
 
     @property
     def ended_s(self) -> float:

@@ -166,7 +166,8 @@ class GraphedForward:
             BackboneError: a row is longer than the position table.
         """
         spans = routing.spans
-        size = None if routing.work else size_of(spans.num_tokens, len(spans))
+        is_bare = not routing.work and routing.fork is None
+        size = None if not is_bare else size_of(spans.num_tokens, len(spans))
         found = None if size is None or self._record is None else self._replay(rows, spans, size)
         return self._backbone.forward(rows, routing) if found is None else found
 

@@ -106,6 +106,25 @@ class RoutedStates(Routed):
         return changed if isinstance(output, Tensor) else (changed, *output[1:])
 
 
+class RoutedLayer(RoutedStates):
+    """A layer; before it the stream may become another one.
+
+    Args:
+        base: takes the stream's states first.
+        point: where its output sits.
+        scope: the backbone's Routings.
+    """
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """The layer's output with the Routing's work on its states."""
+        routing = self.scope.current
+        fork = None if routing is None else routing.fork
+        if fork is not None and fork.layer == self.point.layer:
+            inputs = (inputs[0].index_select(-2, fork.tokens), *inputs[1:])
+            self.scope.go_on(fork.routing)
+        return super().forward(*inputs, **options)
+
+
 class RoutedAttention(Routed):
     """A module that calls the attention interface; tells it the rows and what stands before them.
 

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from adapter_runtime.backbone.forks import Fork
 from adapter_runtime.backbone.placed import PlacedSpans, from_host
 from adapter_runtime.sites import PlugPoint
 
@@ -252,12 +253,14 @@ class Routing:
         spans: where they lie.
         work: what is done at each point.
         beside: for models whose layers also read vectors that are no tokens.
+        fork: where the stream becomes another one; None where it stays.
     """
 
     layout: Layout
     spans: RowSpans
     work: Work
     beside: Beside | None = None
+    fork: Fork | None = None
 
 
 def work_at(scope: RouteScope, point: PlugPoint) -> object | None:
@@ -280,6 +283,10 @@ class RouteScope:
         """The open Routing of this thread."""
         routing: Routing | None = getattr(self._local, "routing", None)
         return routing
+
+    def go_on(self, routing: Routing) -> None:
+        """Have the forward that runs go on as another stream."""
+        self._local.routing = routing
 
     @contextmanager
     def open(self, routing: Routing) -> Iterator[None]:

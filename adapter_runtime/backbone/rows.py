@@ -105,6 +105,8 @@ class Architecture:
         call: runs the Hugging Face model.
         pooler: finds the pooler in a wrapped model.
         prepare: makes modules of what adapters may change but is none; before all else.
+        can_fork: its layers, called one after another, take nothing as long as the stream but their
+            states, first of all.
         marks_prompted: `call` gets `IS_PROMPTED`, where rows have virtual tokens.
         other_prefixes: attributes of the base model in task models that name it otherwise.
         lora_sites: where the `adapters` library puts what a LoRA configuration calls so.
@@ -124,5 +126,6 @@ class Architecture:
     pooler: Pooler = own_pooler
     prepare: Callable[[Any], None] | None = None
     marks_prompted: bool = False
+    can_fork: bool = False
     other_prefixes: tuple[str, ...] = ()
     lora_sites: Mapping[str, Site] = field(default_factory=lambda: LORA_SITES)

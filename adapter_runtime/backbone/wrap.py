@@ -15,6 +15,7 @@ from adapter_runtime.backbone.points import (
     IDENTITY,
     RoutedAttention,
     RoutedEmbedding,
+    RoutedLayer,
     RoutedModule,
     RoutedStates,
 )
@@ -155,5 +156,5 @@ def _wrap_layer(
         path = _join(root, relative)
         block = make_block(model.get_submodule(path), Close(layer, scope, model))
         model.set_submodule(path, block)
-    routed = RoutedStates(model.get_submodule(root), PlugPoint(layer, Site.LAYER), scope)
+    routed = RoutedLayer(model.get_submodule(root), PlugPoint(layer, Site.LAYER), scope)
     model.set_submodule(root, routed)

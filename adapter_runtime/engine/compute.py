@@ -51,6 +51,7 @@ class Compute:
             num_padding_avoided=report.num_padding_avoided,
             compute_s=time.perf_counter() - started_s - lease.load_s,
             load_s=lease.load_s,
+            num_distinct=report.num_rows,
         )
         return RunResult(answering.result(), stats)
 

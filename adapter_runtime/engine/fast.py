@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 
 from adapter_runtime.backbone.routing import Groups, RowSpans, Work
+from adapter_runtime.engine.forking import first_layer
 from adapter_runtime.engine.route import Segment, cut_segments, norm_of
 from adapter_runtime.engine.runs import (
     AttentionRun,
@@ -27,6 +28,7 @@ from adapter_runtime.residency.slots import Slot, SlotPool
 from adapter_runtime.residency.tables import Methods, Placement
 from adapter_runtime.types import (
     ATTENTION_SITES,
+    MODEL_LEVEL,
     SUBLAYER_SITES,
     Average,
     Composition,
@@ -63,11 +65,20 @@ class FastRouter:
         """Adapters that lie in the same tables side by side, by slot number among them."""
         return self._resolve(composition).order
 
-    def route(self, compositions: Sequence[Composition | None], spans: RowSpans) -> Work:
-        """The work of a stream whose row *i* has composition *i*."""
+    def begin(self, composition: Composition | None) -> int:
+        """The lowest layer that a composition changes."""
+        return self._resolve(composition).begin
+
+    def route(
+        self,
+        compositions: Sequence[Composition | None],
+        spans: RowSpans,
+        layers: range | None = None,
+    ) -> Work:
+        """The work of a stream whose row *i* has composition *i*; see `Router.route`."""
         segments = cut_segments(compositions, spans)
         placed = [self._resolve(segment.composition) for segment in segments]
-        return _Plan(segments, placed, spans, self._slots.device).work()
+        return _Plan(segments, placed, spans, self._slots.device).work(layers)
 
     def _resolve(self, composition: Composition | None) -> _Placed:
         slots = tuple(self._slots.slot(leaf.ref) for leaf in leaves(composition))
@@ -100,6 +111,7 @@ class _Placed:
     ) -> None:
         self.slots = slots
         self.points = frozenset(point for slot in slots for point in slot.placements)
+        self.begin = first_layer(self.points)
         kind = hash(_outline(composition)) if isinstance(composition, Average | Fuse) else 0
         numbers = tuple(slot.number for slot in slots)
         self.order = (kind, *(slot.family for slot in slots), *numbers)
@@ -146,9 +158,13 @@ class _Plan:
         self._groups: dict[tuple[int, int, tuple[int, ...]], Groups] = {}
         self._device = device
 
-    def work(self) -> Work:
-        """The work at every point where some segment has Parts."""
+    def work(self, layers: range | None) -> Work:
+        """The work at every point where some segment has Parts; of some layers, or of all."""
         points = frozenset[PlugPoint]().union(*(placed.points for placed in self._placed))
+        if layers is not None:
+            points = frozenset(
+                point for point in points if point.layer == MODEL_LEVEL or point.layer in layers
+            )
         return {point: self._work(point, points) for point in points}
 
     def _work(self, point: PlugPoint, points: frozenset[PlugPoint]) -> Any:

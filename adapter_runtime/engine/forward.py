@@ -11,10 +11,13 @@ from typing import Protocol
 import torch
 
 from adapter_runtime.backbone.backbone import Backbone
+from adapter_runtime.backbone.forks import Fork
 from adapter_runtime.backbone.graphs import graphed
+from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.routing import Routing
 from adapter_runtime.engine.fast import FastRouter
-from adapter_runtime.engine.pack import Job, SharedRow, lay_out, plan_streams, share_rows
+from adapter_runtime.engine.forking import Stage, num_computed, stages_of, token_sources, whole
+from adapter_runtime.engine.pack import Job, SharedRow, plan_streams, share_rows
 from adapter_runtime.engine.route import Router, beside
 from adapter_runtime.engine.states import StreamStates
 from adapter_runtime.engine.streams import open_streams
@@ -35,12 +38,15 @@ class BatchReport:
 
     Args:
         errors: job numbers whose stream failed, and why.
-        num_tokens: tokens that were computed, each shared row once.
+        num_rows: rows that ran, each shared row once.
+        num_tokens: tokens that were computed, each shared row once; of a row that joined another
+            between two layers only the share of those that it ran through by itself.
         num_padding_avoided: tokens by which one padded batch of the same rows would be longer.
         compute_s: seconds from first to last stream.
     """
 
     errors: Mapping[int, Exception]
+    num_rows: int
     num_tokens: int
     num_padding_avoided: int
     compute_s: float
@@ -92,7 +98,9 @@ class BatchRunner:
         count = num_streams or self.streams.num_threads
         width = backbone.facts.hidden_size
         plan = plan_streams(rows, backbone.layout, count, self.router.order, width)
-        outcomes = self.streams.run([partial(self._run_stream, stream, finish) for stream in plan])
+        staged = [self._stages(stream) for stream in plan]
+        runs = zip(plan, staged, strict=True)
+        outcomes = self.streams.run([partial(self._run_stream, *run, finish) for run in runs])
         errors = {
             job: _as_error(error)
             for stream, error in zip(plan, outcomes, strict=True)
@@ -100,18 +108,39 @@ class BatchRunner:
             for shared in stream
             for job in shared.jobs
         }
-        spans = [lay_out(stream, backbone.layout).num_tokens for stream in plan]
+        num_tokens = sum(map(num_computed, staged))
         longest = max((shared.length for shared in rows), default=0)
         padded = longest * len(jobs)
-        return BatchReport(errors, sum(spans), padded - sum(spans), time.perf_counter() - began_s)
+        took_s = time.perf_counter() - began_s
+        return BatchReport(errors, len(rows), num_tokens, padded - num_tokens, took_s)
+
+    def _stages(self, stream: Sequence[SharedRow]) -> list[Stage]:
+        backbone = self.backbone
+        facts = backbone.facts
+        if not backbone.architecture.can_fork:
+            return whole(stream, backbone.layout, facts.num_layers)
+        return stages_of(stream, self.router.begin, facts.num_layers, facts.hidden_size)
+
+    def _routing(self, stream: Sequence[SharedRow], stages: Sequence[Stage]) -> Routing:
+        """The Routing of the first stage, with those of the others behind it."""
+        first, *others = stages
+        compositions = [stream[row].composition for row in first.rows]
+        fork = None
+        if others:
+            tokens = from_host(token_sources(others[0], first), self.backbone.device)
+            fork = Fork(others[0].layers.start, tokens, self._routing(stream, others))
+        is_whole = len(first.layers) == self.backbone.facts.num_layers
+        work = self.router.route(compositions, first.spans, *(() if is_whole else (first.layers,)))
+        around = beside(self.router, compositions)
+        return Routing(self.backbone.layout, first.spans, work, around, fork)
 
     @torch.inference_mode()
-    def _run_stream(self, stream: Sequence[SharedRow], finish: Finish) -> None:
-        spans = lay_out(stream, self.backbone.layout)
-        compositions = [shared.composition for shared in stream]
-        work = self.router.route(compositions, spans)
-        routing = Routing(self.backbone.layout, spans, work, beside(self.router, compositions))
-        hidden = self._forward([shared.row for shared in stream], routing)
+    def _run_stream(
+        self, stream: Sequence[SharedRow], stages: Sequence[Stage], finish: Finish
+    ) -> None:
+        routing = self._routing(stream, stages)
+        hidden = self._forward([stream[row].row for row in stages[0].rows], routing)
+        spans = stages[-1].spans
         places = [(row, job) for row, shared in enumerate(stream) for job in shared.jobs]
         chosen = [row for row, _ in places]
         inputs = [row for shared in stream for row in shared.rows()]

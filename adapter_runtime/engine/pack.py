@@ -26,12 +26,21 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class SharedRow:
-    """A row that runs once, the numbers of the jobs that wait for it, and each job's words."""
+    """A row that runs once, and what is said of it.
+
+    Args:
+        row: the row.
+        composition: the adapters.
+        jobs: the numbers of the jobs that wait for it.
+        word_starts: each job's words.
+        family: the same number for equal rows over different adapters; None where there are none.
+    """
 
     row: Row
     composition: Composition | None
     jobs: tuple[int, ...]
     word_starts: tuple[tuple[int, ...] | None, ...] = ()
+    family: int | None = None
 
     def rows(self) -> list[Row]:
         """The row as each of its jobs gave it."""
@@ -46,17 +55,23 @@ class SharedRow:
 
 def share_rows(jobs: Sequence[Job], has_types: bool) -> list[SharedRow]:
     """Jobs of one composition whose rows are equal, but for words, once, in first-seen order."""
-    found: dict[tuple[Row, Composition | None], list[int]] = {}
+    found: dict[Row, dict[Composition | None, list[int]]] = {}
     for number, job in enumerate(jobs):
         types = job.row.type_ids if has_types and any(job.row.type_ids or ()) else None
         row = job.row._replace(type_ids=types, word_starts=None)
-        found.setdefault((row, job.composition), []).append(number)
-    return [
+        found.setdefault(row, {}).setdefault(job.composition, []).append(number)
+    shared = [
         SharedRow(
-            row, tree, tuple(numbers), tuple(jobs[number].row.word_starts for number in numbers)
+            row,
+            tree,
+            tuple(numbers),
+            tuple(jobs[number].row.word_starts for number in numbers),
+            family if len(trees) > 1 else None,
         )
-        for (row, tree), numbers in found.items()
+        for family, (row, trees) in enumerate(found.items())
+        for tree, numbers in trees.items()
     ]
+    return sorted(shared, key=lambda each: each.jobs)
 
 
 def plan_streams(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from adapter_runtime.backbone.points import OuterNorm
 from adapter_runtime.backbone.routing import Prefix, RowSpans, Work
 from adapter_runtime.engine.evaluate import after_module, before_module, sublayer
+from adapter_runtime.engine.forking import first_layer
 from adapter_runtime.engine.route import Segment, cut_segments, norm_of
 from adapter_runtime.engine.runs import join_prefixes
 from adapter_runtime.engine.trees import Node, join, nodes_at, units
@@ -43,8 +44,19 @@ class ReferenceRouter:
         """No order is better than another."""
         return ()
 
-    def route(self, compositions: Sequence[Composition | None], spans: RowSpans) -> Work:
-        """The work of a stream whose row *i* has composition *i*."""
+    def begin(self, composition: Composition | None) -> int:
+        """The lowest layer that a composition changes."""
+        return first_layer(
+            part.point for leaf in leaves(composition) for part in self._adapters(leaf.ref).parts
+        )
+
+    def route(
+        self,
+        compositions: Sequence[Composition | None],
+        spans: RowSpans,
+        layers: range | None = None,
+    ) -> Work:
+        """The work of a stream whose row *i* has composition *i*, of all layers."""
         pieces = [
             _Piece(
                 segment,

@@ -30,8 +30,23 @@ class Router(Protocol):
         """A sort key under which compositions that share device tables stand together."""
         ...
 
-    def route(self, compositions: Sequence[Composition | None], spans: RowSpans) -> Work:
-        """The work of a stream whose row *i* has composition *i*."""
+    def begin(self, composition: Composition | None) -> int:
+        """The lowest layer that a composition changes; beyond all where it changes none."""
+        ...
+
+    def route(
+        self,
+        compositions: Sequence[Composition | None],
+        spans: RowSpans,
+        layers: range | None = None,
+    ) -> Work:
+        """The work of a stream whose row *i* has composition *i*.
+
+        Args:
+            compositions: of the rows.
+            spans: where they lie.
+            layers: the only ones whose work is asked for, beside what is outside all layers.
+        """
         ...
 
 

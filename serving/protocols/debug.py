@@ -64,6 +64,7 @@ def _shown(batch: Batch) -> dict[str, Any]:
         "time": round(batch.began_s, 6),
         "lane": batch.lane,
         "rows": batch.num_rows,
+        "rows_run": batch.num_distinct,
         "tokens": batch.num_tokens,
         "tasks": batch.tasks,
         "num_tasks": batch.num_tasks,

@@ -91,6 +91,7 @@ def batch_of(part: Part, started_s: float, now_s: float) -> Batch:
         tasks=tuple(tasks[:MAX_NAMES]),
         lane=threading.current_thread().name,
         error=type(part.error).__name__ if part.error is not None else "",
+        num_distinct=stats.num_distinct if stats is not None else 0,
     )
 
 

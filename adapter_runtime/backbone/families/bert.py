@@ -71,8 +71,10 @@ _MPNET_LAYERS = Layers(
 )
 
 BERT = (
-    Architecture(("bert",), "bert", _PLAIN_LAYERS, BERT_OUTSIDE, call=call_bert),
-    Architecture(("electra",), "electra", _PLAIN_LAYERS, BERT_OUTSIDE, call=call_bert),
+    Architecture(("bert",), "bert", _PLAIN_LAYERS, BERT_OUTSIDE, call=call_bert, can_fork=True),
+    Architecture(
+        ("electra",), "electra", _PLAIN_LAYERS, BERT_OUTSIDE, call=call_bert, can_fork=True
+    ),
     Architecture(
         ("roberta", "xlm-roberta", "camembert"),
         "roberta",
@@ -80,6 +82,7 @@ BERT = (
         BERT_OUTSIDE,
         positions=Positions(after_pad=True),
         call=call_bert,
+        can_fork=True,
     ),
     Architecture(
         ("mpnet",),

@@ -37,5 +37,6 @@ DISTILBERT = (
             Site.EMBEDDINGS_NORM: "embeddings.LayerNorm",
         },
         has_types=False,
+        can_fork=True,
     ),
 )

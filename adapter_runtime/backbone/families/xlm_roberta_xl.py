@@ -31,5 +31,6 @@ XLM_ROBERTA_XL = (
             Site.POOLER: "pooler.dense",
         },
         positions=Positions(after_pad=True),
+        can_fork=True,
     ),
 )
