@@ -24,6 +24,7 @@ from serving.guarding import Guard
 from serving.lag import watch_lag
 from serving.metrics import ShownRecorder
 from serving.observing import Observer
+from serving.ports import OperatorsPort
 from serving.protocols.admin import AdminProtocol
 from serving.protocols.analyze import AnalyzeProtocol
 from serving.protocols.debug import DebugProtocol
@@ -64,6 +65,7 @@ def create_app(
     facts: MutableMapping[str, object] | None = None,
     traces: Traces | None = None,
     gate: Gate | None = None,
+    admin_port: int | None = None,
 ) -> ASGIApp:
     """The application; the service starts and stops with it.
 
@@ -74,6 +76,7 @@ def create_app(
         facts: what `/info` says beside the release, as it is when asked.
         traces: makes spans of requests; by default as the settings and OpenTelemetry's say.
         gate: knows the keys of those who may come in; by default as the settings say.
+        admin_port: where alone operators' routes are served; None: wherever it is asked.
 
     Raises:
         SettingsError: traces are asked for and cannot be had, or the keys file is wrong.
@@ -97,10 +100,7 @@ def create_app(
     app.router.redirect_slashes = False  # it would send clients to whatever host they named
     traces = traces or open_traces(settings, release())
     gate = gate or open_gate(settings, recorder)
-    shown_metrics: Shown = recorder.shown
-    if gate is not None:
-        service = GuardedService(service, gate)
-        shown_metrics = guarded_metrics(shown_metrics, gate)
+    service, shown_metrics = _seen(service, recorder.shown, gate)
     if settings.access_log or traces is not None:
         service = visited(service)
     base: dict[str, object] = {"name": "polyhead", "version": release()}
@@ -123,11 +123,24 @@ def create_app(
     # What must see predictions too belongs outside DirectPredict, not into the framework's layers.
     inside: ASGIApp = DirectPredict(hub, app)
     if gate is not None:
-        app.include_router(UsageProtocol(gate).routes())
-        inside = Guard(inside, gate, app.routes)
+        inside = _guarded(inside, app, gate)
+    if admin_port is not None:
+        inside = OperatorsPort(inside, admin_port)
     if traces is not None:
         inside = traces.traced(inside)
     return RequestIds(inside, settings.access_log)
+
+
+def _seen(service: Service, metrics: Shown, gate: Gate | None) -> tuple[Service, Shown]:
+    """The service and the metrics as the key of a request may see them."""
+    if gate is None:
+        return service, metrics
+    return GuardedService(service, gate), guarded_metrics(metrics, gate)
+
+
+def _guarded(inside: ASGIApp, app: FastAPI, gate: Gate) -> ASGIApp:
+    app.include_router(UsageProtocol(gate).routes())
+    return Guard(inside, gate, app.routes)
 
 
 async def _answer_error(_: Request, error: Exception) -> Response:

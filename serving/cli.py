@@ -81,6 +81,10 @@ def serve(
     ] = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    admin_port: Annotated[
+        int | None,
+        _option("Port that operators' routes move to.", "--admin-port", variable="ADMIN_PORT"),
+    ] = None,
     keys: Annotated[
         str | None, _option("File of those who may come in; docs/tenancy.md.", variable="KEYS")
     ] = None,
@@ -97,7 +101,7 @@ def serve(
     from serving.settings import load_settings
 
     given = {"tasks": tasks, "backbone": backbone, "host": host, "port": port, "strict": strict}
-    given["keys"] = keys
+    given |= {"keys": keys, "admin_port": admin_port}
     given["state_dir"] = None if state_dir is None else str(state_dir)
     launch(load_settings(**given, engine=engine, device=device, dtype=dtype))
 

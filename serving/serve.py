@@ -20,7 +20,7 @@ import orjson
 import uvicorn
 from starlette.types import ASGIApp
 
-from adapter_runtime import EngineInfo, Kind, SettingsError
+from adapter_runtime import EngineInfo, Kind
 from serving.admission.keys import read_keys
 from serving.app import create_app
 from serving.connections.bounds import bounds_of
@@ -29,6 +29,7 @@ from serving.connections.register import Connections
 from serving.doors import has_queue, refuse_newcomers
 from serving.hot_service import HotService
 from serving.lifecycle.live.states import State
+from serving.listeners import BACKLOG, listen_all, url_of
 from serving.logs import set_up_logs
 from serving.metrics import PrometheusRecorder, Recorder
 from serving.observing import Observer
@@ -40,8 +41,6 @@ from serving.tracing.opening import wants_traces
 from serving.views import TaskView
 
 log = logging.getLogger(__name__)
-_BACKLOG = 2048
-_UNREAD_BYTES = 256 << 10
 _SHOWN = 12
 _QUEUE_S = 0.05
 _GUESTS_S = 0.5
@@ -63,58 +62,40 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
     # of 5 ms it would wait out whole bursts of request handling, with its core idle.
     sys.setswitchinterval(_SWITCH_S)
     catalog = open_catalog(settings)
-    with listen(settings.host, settings.port) as listener:
+    with listen_all(settings) as listeners:
         opened = open_tasks(settings, catalog, opener)
         try:
-            serve_on(listener, opened, settings)
+            serve_on(listeners, opened, settings)
         finally:
             opened.engine.close()
 
 
-def serve_on(listener: socket.socket, opened: Opened, settings: Settings) -> None:
-    """Serve tasks on a bound socket until told to stop. Blocks."""
+def serve_on(listeners: Sequence[socket.socket], opened: Opened, settings: Settings) -> None:
+    """Serve tasks on bound sockets until told to stop. Blocks.
+
+    Args:
+        listeners: as of `listen_all`.
+        opened: the tasks and what computes them.
+        settings: of the server.
+    """
     recorder = PrometheusRecorder(settings.max_task_labels)
     service = HotService(opened, settings, recorder)
     service.outline(settings.load_threads)
     engine = opened.engine
-    app = create_app(service, settings, recorder, asdict(engine.info))
+    admin_port = listeners[1].getsockname()[1] if listeners[1:] else None
+    app = create_app(service, settings, recorder, asdict(engine.info), admin_port=admin_port)
     # What is loaded now stays: the collector need not walk it again beside every request.
     gc.collect()
     gc.freeze()
-    host, port = listener.getsockname()[:2]
-    url = f"http://{shown_host(host)}:{port}"
+    url, *others = map(url_of, listeners)
 
     async def say() -> None:
-        print(banner(await service.tasks(), engine.info, url), flush=True)  # noqa: T201 - our output
+        wants_key = settings.keys is not None
+        said = banner(await service.tasks(), engine.info, url, *others, wants_key=wants_key)
+        print(said, flush=True)  # noqa: T201 - our output
 
     config = uvicorn_config(app, settings, recorder)
-    GracefulServer(config, service, settings, say).run(sockets=[listener])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket: taken before anything slow, so that a taken port is known at once.
-
-    Raises:
-        SettingsError: the port or address cannot be had.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Else the system takes megabytes of answers for each client who does not read them.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD_BYTES)
-        try:
-            listener.bind((host, port))
-            listener.listen(_BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "no such address"
-        raise SettingsError(
-            f"Cannot listen on {host}:{port}: {reason}; choose another with --host or --port."
-        ) from error
-    return listener
+    GracefulServer(config, service, settings, say).run(sockets=[*listeners])
 
 
 def uvicorn_config(app: ASGIApp, settings: Settings, recorder: Recorder) -> uvicorn.Config:
@@ -132,7 +113,7 @@ def uvicorn_config(app: ASGIApp, settings: Settings, recorder: Recorder) -> uvic
         proxy_headers=False,
         ws="none",
         lifespan="on",
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         timeout_keep_alive=max(1, round(settings.keep_alive_s)),
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
@@ -224,14 +205,22 @@ class GracefulServer(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def banner(tasks: Sequence[TaskView], info: EngineInfo, url: str) -> str:
+def banner(
+    tasks: Sequence[TaskView],
+    info: EngineInfo,
+    url: str,
+    *admin_urls: str,
+    wants_key: bool = False,
+) -> str:
     """What is served and what to try."""
+    curl = 'curl -H "x-api-key: $KEY"' if wants_key else "curl"
     fine = [task for task in tasks if task.state != State.REJECTED]
     lines = [f"Polyhead serves {len(fine)} tasks on {url}"]
     lines.append(f"  backbone {info.backbone} ({info.model_type}, {info.dtype} on {info.device})")
     lines += [f"  {task.name:<24} {task.kind or '?'}" for task in fine[:_SHOWN]]
+    lines[1:1] = [f"  operators on {each}" for each in admin_urls]
     if len(fine) > _SHOWN:
-        lines.append(f"  … and {len(fine) - _SHOWN} more: curl {url}/tasks")
+        lines.append(f"  … and {len(fine) - _SHOWN} more: {curl} {url}/tasks")
     num_pending = sum(task.state == State.PENDING for task in fine)
     if num_pending:
         lines.append(f"  {num_pending} pending: read and checked when first asked")
@@ -239,13 +228,8 @@ def banner(tasks: Sequence[TaskView], info: EngineInfo, url: str) -> str:
     known = next((task for task in fine if task.kind is not None), None)
     if known is not None:
         body = orjson.dumps({"inputs": EXAMPLES[Kind(str(known.kind))]}).decode()
-        lines.append(f"Try:   curl {url}/models/{known.name} -d '{body}'")
+        lines.append(f"Try:   {curl} {url}/models/{known.name} -d '{body}'")
     elif not tasks:
-        lines.append(f'Make:  curl -X PUT {url}/tasks/NAME -d \'{{"adapter": "./folder"}}\'')
+        lines.append(f'Make:  {curl} -X PUT {url}/tasks/NAME -d \'{{"adapter": "./folder"}}\'')
     lines.append(f"Read:  {url}/docs    Stop: Ctrl-C")
     return "\n".join(lines)
-
-
-def shown_host(host: str) -> str:
-    """An address that a client on this machine can use, for one that a server listens on."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound

@@ -21,6 +21,9 @@ class Settings(BaseSettings):
         tasks: task file or folder.
         backbone: Source of the backbone; wins over the task file's own.
         host, port: where the server listens; port 0 takes a free one.
+        admin_port: another port, where alone administration, metrics, `/debug` and `/usage` are
+            served; None: all on one.
+        admin_host: where that one listens; by default where the other does.
         strict: refuse to start when a task is broken.
         engine: what runs the server: `local`, this process; or a launcher that is installed.
         device, dtype, streams, max_slots, device_bytes, host_bytes, cuda_graphs: see
@@ -78,6 +81,8 @@ class Settings(BaseSettings):
     backbone: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    admin_port: int | None = Field(None, ge=0, le=65535)
+    admin_host: str | None = None
     strict: bool = False
     engine: str = "local"
     device: str = "auto"

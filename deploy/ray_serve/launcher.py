@@ -15,9 +15,9 @@ from types import FrameType
 from adapter_runtime import SettingsError, SourceRules, absolute, resolve
 from deploy.ray_serve.options import RayOptions, options_of_environment
 from serving.admission.keys import read_keys
+from serving.listeners import listen
 from serving.logs import set_up_logs
 from serving.opening import backbone_of, open_catalog
-from serving.serve import listen
 from serving.settings import Settings
 
 if importlib.util.find_spec("ray") is None:  # found out here, before anything is started
@@ -125,6 +125,8 @@ def _check_sources(settings: Settings) -> None:
     Raises:
         PolyheadError: they cannot be read.
     """
+    if settings.admin_port is not None:
+        raise SettingsError("--admin-port needs --engine local: on Ray its own proxies listen.")
     if settings.keys is not None:
         read_keys(Path(settings.keys))
     _, file = open_catalog(settings)

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from adapter_runtime import PolyheadError
 from deploy.ray_serve.options import RayOptions
-from serving.serve import shown_host
+from serving.listeners import shown_host
 from serving.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from serving.serve import GracefulServer, listen, uvicorn_config
+from serving.listeners import listen
+from serving.serve import GracefulServer, uvicorn_config
 from serving.settings import Settings
 from tests.serving.conftest import Server
 
