@@ -21,6 +21,7 @@ from benchmarks.results import RESULTS
 
 QUICK: Mapping[str, Sequence[str]] = {
     "accuracy": ("--rows", "40"),
+    "analyze": ("--rounds", "2", "--http-rounds", "1", "--seconds", "0.5"),
     "at_rest": ("--rounds", "15"),
     "busy": ("--rounds", "1", "--seconds", "1"),
     "cold_start": ("--rounds", "1", "--servers", "1", "--starts", "5", "--seconds", "1"),
