@@ -17,7 +17,7 @@ from starlette.types import Message
 from serving.admission.keys import hashed, new_secret
 from serving.app import create_app
 from serving.metrics import PrometheusRecorder
-from serving.service import Answer, Call
+from serving.service import Answer, Call, Service
 from serving.settings import load_settings
 from tests.protocols.fake_service import FakeService
 
@@ -84,15 +84,16 @@ class Guarded:
 
     Args:
         keys: of the server.
-        settings: likewise.
+        behind: what answers; by default the service itself.
+        settings: of the server.
     """
 
-    def __init__(self, keys: Keys, **settings: Any) -> None:
+    def __init__(self, keys: Keys, behind: Service | None = None, **settings: Any) -> None:
         self.keys = keys
         self.service = Telling()
         self.recorder = PrometheusRecorder()
         found = load_settings(keys=str(keys.path), **settings)
-        self.app = create_app(self.service, found, self.recorder)
+        self.app = create_app(behind or self.service, found, self.recorder)
 
     def run(self, use: Callable[[httpx.AsyncClient], Any], root_path: str = "") -> Any:
         """Call an async function with a client."""
