@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.running import Running
 from tests.ui.acting import open_task, pretend, run, task
@@ -111,15 +111,43 @@ def test_tasks_are_found_among_very_many(page: Page, demo: Running) -> None:
 
 
 def test_tasks_are_compared(page: Page, demo: Running) -> None:
-    """Each chosen task has a card with its own picture."""
+    """Each chosen task has a card with its own picture; all are asked at once."""
     page.goto(f"{demo.url}/#compare")
     page.get_by_label("Text", exact=True).fill("A warm and funny film.")
-    page.get_by_role("button", name="Compare").click()
+    with page.expect_response("**/v1/analyze") as found:
+        page.get_by_role("button", name="Compare").click()
+    assert len(found.value.request.post_data_json["tasks"]) == 4
     expect(
         page.get_by_role("region", name="sentiment").get_by_role("listitem").first
     ).to_contain_text("positive")
     expect(page.get_by_role("region", name="pos").locator("mark").first).to_be_visible()
     expect(page.locator("#announcements")).to_have_text("4 of 4 tasks have answered")
+
+
+def test_what_a_compared_task_cannot_do_is_told_in_its_card(page: Page, demo: Running) -> None:
+    """Be it one of them, or all, when the response is an error itself."""
+    refused = {"error": "No.", "code": "row_failed", "status": 500, "request_id": "r1"}
+    answered = {"outputs": [[{"label": "positive", "score": 0.9}]], "queue_ms": 0}
+
+    def reply(route: Route) -> None:
+        names = [each["task"] for each in route.request.post_data_json["tasks"]]
+        results = {name: answered if name == "sentiment" else refused for name in names}
+        is_any = "sentiment" in names
+        error = {} if is_any else refused
+        route.fulfill(status=200 if is_any else 500, json={"results": results, **error})
+
+    page.route("**/v1/analyze", reply)
+    page.goto(f"{demo.url}/#compare")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("region", name="pos").get_by_text("No.")).to_be_visible()
+    expect(
+        page.get_by_role("region", name="sentiment").get_by_text("0 ms", exact=True)
+    ).to_be_visible()
+    expect(page.locator("#announcements")).to_have_text("1 of 4 tasks have answered")
+    page.get_by_role("checkbox", name="sentiment").uncheck()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator("#announcements")).to_have_text("0 of 3 tasks have answered")
+    expect(page.get_by_role("region", name="pos").get_by_text("No.")).to_be_visible()
 
 
 def test_charts_show_what_the_server_does(page: Page, demo: Running) -> None:

@@ -2,6 +2,18 @@
 
 import { key, wantKey } from "./key.js";
 
+/** How many tasks one request names: half of what a server takes by default. */
+const MOST_TASKS = 32;
+const HEADERS = [
+  ["x-task-version", "version"],
+  ["x-adapter-residency", "residency"],
+  ["x-encode-time", "encode_ms"],
+  ["x-queue-time", "queue_ms"],
+  ["x-inference-time", "inference_ms"],
+  ["x-batch-tokens", "batch_tokens"],
+  ["x-batch-tasks", "batch_tasks"],
+  ["x-truncated", "truncated"],
+];
 const BASE = new URL(".", document.baseURI);
 
 /** What the server refused, or why it could not be asked. */
@@ -12,6 +24,7 @@ export class Refused extends Error {
     this.code = content.code ?? "";
     this.requestId = content.request_id ?? "";
     this.reasons = content.reasons ?? [];
+    this.results = content.results;
     this.retryAfter = retryAfter;
   }
 }
@@ -58,19 +71,36 @@ export async function predict(name, body, { version, signal } = {}) {
 }
 
 /**
- * Several tasks' answers on one text, each told as soon as it is known.
+ * Several tasks' answers on one text.
  * @param {string} text what they are asked about.
- * @param {{name: string, body: object}[]} asked tasks with what each is sent.
+ * @param {{name: string, parameters: object}[]} asked tasks with their parameters.
  * @param {(name: string, answer?: object, error?: Refused) => void} tell takes each outcome.
  */
 export async function analyze(text, asked, tell, signal) {
-  const each = asked.map(({ name, body }) =>
-    predict(name, body, { signal }).then(
-      (answer) => tell(name, answer),
-      (error) => tell(name, undefined, error),
-    ),
-  );
-  await Promise.all(each);
+  for (let start = 0; start < asked.length; start += MOST_TASKS) {
+    const tasks = asked.slice(start, start + MOST_TASKS).map(({ name, parameters }) => ({ task: name, parameters }));
+    const { content, took } = await askAll({ inputs: text, tasks }, signal);
+    for (const [name, result] of Object.entries(content.results)) {
+      if ("error" in result) tell(name, undefined, new Refused(result.status, result, result.estimated_time));
+      else tell(name, { outputs: result.outputs, headers: headersOf(result), took });
+    }
+  }
+}
+
+/** Where no task answers, the response is an error that has all of them. */
+async function askAll(body, signal) {
+  try {
+    return await ask("v1/analyze", { body, signal });
+  } catch (error) {
+    if (error.results) return { content: error };
+    throw error;
+  }
+}
+
+/** What the headers of a task's own answer would say. */
+function headersOf(result) {
+  const told = HEADERS.map(([name, member]) => [name, result[member]]);
+  return new Map(told.filter(([, value]) => value !== undefined && value !== false));
 }
 
 async function ask(path, { body, signal } = {}) {

@@ -93,7 +93,7 @@ const names = () => JSON.stringify(allTasks().map(({ name, kind }) => [name, kin
 function requestOf(kind, text) {
   const values = KINDS[kind].about(text);
   const parameters = kind === "token-classification" ? { aggregation_strategy: "first" } : {};
-  return { values, body: bodyOf(kind, values, parameters) };
+  return { values, parameters: bodyOf(kind, values, parameters).parameters ?? {} };
 }
 
 function choice({ name, kind }, tell) {
