@@ -29,6 +29,7 @@ from serving.protocols.admin import AdminProtocol
 from serving.protocols.analyze import AnalyzeProtocol
 from serving.protocols.debug import DebugProtocol
 from serving.protocols.hub import DirectPredict, HubProtocol
+from serving.protocols.keyed import tell_of_keys
 from serving.protocols.oip import OipProtocol
 from serving.protocols.oip_repository import OipRepository
 from serving.protocols.openai import OpenAIProtocol
@@ -140,6 +141,7 @@ def _seen(service: Service, metrics: Shown, gate: Gate | None) -> tuple[Service,
 
 def _guarded(inside: ASGIApp, app: FastAPI, gate: Gate) -> ASGIApp:
     app.include_router(UsageProtocol(gate).routes())
+    tell_of_keys(app)
     return Guard(inside, gate, app.routes)
 
 

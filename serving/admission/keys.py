@@ -127,6 +127,16 @@ class KeyRing:
         return key
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses what is said twice: of two `actions` the last one would win unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode)]
+        if len(set(names)) < len(names):
+            raise ValueError("a mapping has a key twice")
+        return super().construct_mapping(node, deep)
+
+
 def read_keys(path: Path) -> KeyRing:
     """The keys of a file.
 
@@ -135,7 +145,7 @@ def read_keys(path: Path) -> KeyRing:
     """
     try:
         with path.open("rb") as file:
-            content = yaml.safe_load(file.read(_MAX_FILE_BYTES))
+            content = yaml.load(file.read(_MAX_FILE_BYTES), _Loader)  # noqa: S506, it is a safe one
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError, RecursionError):

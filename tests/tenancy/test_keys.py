@@ -37,12 +37,22 @@ def test_expired_key_is_none(tmp_path: Path) -> None:
     assert read_keys(write(tmp_path, ", expires: 2020-01-01")).find(SECRET.encode()) is None
 
 
-@pytest.mark.parametrize("wrong", (", actions: [public]", ", task: [x]", ", concurrency: 0"))
+@pytest.mark.parametrize(
+    "wrong",
+    (", actions: [public]", ", task: [x]", ", concurrency: 0", ", tasks: x", ", expires: soon"),
+)
 def test_broken_file_is_refused_without_its_hash(tmp_path: Path, wrong: str) -> None:
     """The message says where, and quotes nothing."""
     with pytest.raises(SettingsError, match=r"keys\[0\]") as caught:
         read_keys(write(tmp_path, wrong))
     assert hashed(SECRET) not in str(caught.value)
+
+
+def test_what_is_said_twice_is_refused(tmp_path: Path) -> None:
+    """The last of two would win unseen."""
+    path = write(tmp_path, ", actions: [predict], actions: [admin]")
+    with pytest.raises(SettingsError):
+        read_keys(path)
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,19 @@ def test_every_documented_route_has_a_row_of_its_own(guarded: Guarded) -> None:
     assert [each for each in documented(guarded) if stated_actions(*each) is None] == []
 
 
+def test_description_says_where_a_key_is_needed(guarded: Guarded) -> None:
+    """For the page at /docs and for generated clients."""
+    document = guarded("GET", "/openapi.json", "all").json()
+    assert document["security"] == [{"bearer": []}, {"header": []}]
+    free = {
+        path
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if operation.get("security") == []
+    }
+    assert free == set(HEALTH)
+
+
 @pytest.mark.parametrize("path", ("/metrics", "/models/topic", "/p", "/p/metrics", "/px", "/p//"))
 def test_prefix_of_a_proxy_opens_nothing(guarded: Guarded, path: str) -> None:
     """Whether the prefix is in the path or not."""
