@@ -24,6 +24,7 @@ class Draft:
         picks: rows to run, possibly none.
         dropped: entries that are late or cancelled; each carries its error.
         returned: keys of versions of which rows found no room when it ran.
+        shared: rows of entries with mates, each by the mates' list and its number.
     """
 
     picks: list[Pick] = field(default_factory=list)
@@ -31,6 +32,7 @@ class Draft:
     tokens: int = 0
     adapters: set[str] = field(default_factory=set)
     returned: set[Key] = field(default_factory=set)
+    shared: set[tuple[int, int]] = field(default_factory=set)
 
     def has_room(self, entry: Entry, budget: Budget) -> bool:
         """Whether the entry's next row fits."""
@@ -47,7 +49,7 @@ class Draft:
 
     def is_too_long(self, entry: Entry, budget: Budget) -> bool:
         """Whether the entry's next row has more tokens than are left."""
-        return self.tokens + entry.next_tokens > budget.tokens
+        return self.tokens + self._cost(entry) > budget.tokens
 
     def is_full(self, budget: Budget) -> bool:
         """Whether no row at all fits any more."""
@@ -56,11 +58,18 @@ class Draft:
     def take(self, entry: Entry) -> int:
         """Add the entry's next row; returns its tokens."""
         tokens = entry.next_tokens
+        self.tokens += self._cost(entry)
+        if entry.mates:
+            self.shared.add((id(entry.mates), entry.waiting[0]))
         self.picks.append(Pick(entry, entry.waiting.popleft()))
         if not entry.adapters <= self.adapters:
             self.adapters |= entry.adapters
-        self.tokens += tokens
         return tokens
+
+    def _cost(self, entry: Entry) -> int:
+        """Tokens that the entry's next row adds; none where a mate's is there already."""
+        is_shared = entry.mates and (id(entry.mates), entry.waiting[0]) in self.shared
+        return 0 if is_shared else entry.next_tokens
 
     def take_along(self, entry: Entry) -> int:
         """Add the next row of a mate of one that was picked; returns its tokens, which are free."""

@@ -25,6 +25,7 @@ REQUESTS: tuple[tuple[str, str, Any], ...] = (
     PREDICTION,
     ("POST", "/models/topic?version=2", {"inputs": ["x", "y"]}),
     ("POST", "/models/topic", {"nothing": 1}),
+    ("POST", "/v1/analyze", {"inputs": ["x", "y"], "tasks": ["topic", "new"]}),
     ("GET", "/models/topic", None),
     ("GET", "/models/nope", None),
     ("GET", "/models/new/health", None),

@@ -148,3 +148,6 @@ def test_mates_run_in_one_batch_past_its_tokens() -> None:
     ]
     assert draft.tokens == 30
     queue.check_integrity()
+    wider = queue.next_batch(0.0, Budget(65, 10, 9), lambda _: True)
+    assert sorted(pick.entry.version.task for pick in wider.picks) == list("abcd")
+    assert wider.tokens == 35
