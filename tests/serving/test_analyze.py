@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from adapter_runtime import Leaf, TaskSpec
@@ -177,3 +179,32 @@ def test_tasks_over_the_same_adapters_run_in_one_batch(engine: FakeEngine) -> No
     found = server.post(PATH, json={"inputs": "a b", "tasks": list("abcdef")})
     assert [len(batch) for batch in engine.batches] == [6]
     assert {result["batch_tasks"] for result in found.json()["results"].values()} == {6}
+
+
+def test_nothing_goes_on_for_a_client_that_has_left(server: Server, engine: FakeEngine) -> None:
+    """All its tasks are cancelled, and no place inside stays taken."""
+    engine.gate = threading.Event()
+    body = orjson.dumps({"inputs": "a", "tasks": ALL})
+    came, sent, inside = [False], [], []
+
+    async def receive() -> dict[str, Any]:
+        if not came[0]:
+            came[0] = True
+            return {"type": "http.request", "body": body}
+        while server.service.num_inside < len(ALL):
+            await asyncio.sleep(0.001)
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def use(_: httpx.AsyncClient) -> None:
+        scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b""}
+        scope |= {"http_version": "1.1", "headers": [], "root_path": "", "raw_path": PATH.encode()}
+        await server.app(scope, receive, send)
+        inside.append(server.service.num_inside)
+        engine.gate.set()
+
+    server.run(use)
+    assert sent[0]["status"] == 499
+    assert inside == [0]
