@@ -41,6 +41,7 @@ from serving.tracing.opening import wants_traces
 from serving.views import TaskView
 
 log = logging.getLogger(__name__)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN = 12
 _QUEUE_S = 0.05
 _GUESTS_S = 0.5
@@ -58,6 +59,8 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
     wants_traces(settings)  # said before anything slow
     if settings.keys is not None:
         read_keys(Path(settings.keys))  # likewise
+    elif settings.host not in _LOOPBACK:
+        log.warning("No keys: whoever reaches %s may change tasks; see --keys.", settings.host)
     # A forward needs the interpreter's lock for an instant between two products; at the default
     # of 5 ms it would wait out whole bursts of request handling, with its core idle.
     sys.setswitchinterval(_SWITCH_S)

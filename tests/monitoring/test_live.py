@@ -26,6 +26,7 @@ NEVER = {
     *("PolyheadAbsent", "PolyheadDown", "PolyheadNoneReady", "PolyheadNotReady"),
     *("PolyheadRestarts", "PolyheadDeviceFailed", "PolyheadReplicasLost", "PolyheadMixedReleases"),
     *("PolyheadQuarantined", "PolyheadReloadFailed", "PolyheadLoadsFailing"),
+    "PolyheadKeysBroken",
 }
 """What does not happen here, however slow the machine is."""
 SILENT = {"polyhead:device_failures:new30m", "polyhead:device_refusals:new30m"} | {
