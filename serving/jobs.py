@@ -52,6 +52,8 @@ class Job:
         self.outputs = [None] * len(entries)
         self.num_open = len(entries)
         self.entries = entries  # from here on, abandoning the job reaches them
+        if self.is_abandoned:
+            self.abandon()
         return not self.is_abandoned
 
     def placed(self, error: Exception, index: int) -> Exception:
@@ -74,9 +76,14 @@ class Job:
         self.fail(late(self.call.deadline_s))
 
     def abandon(self) -> None:
-        """Nobody waits any more: rows that have not run are dropped. Any thread."""
+        """Nobody waits any more: rows that have not run are dropped. Any thread.
+
+        An entry knows its Job: one that kept its entries would keep a large body in memory until
+        the collector comes by.
+        """
         self.is_abandoned = True
-        for entry in self.entries:
+        entries, self.entries = self.entries, []
+        for entry in entries:
             entry.is_cancelled = True
 
     def answer(self, now_s: float) -> Answer:

@@ -21,13 +21,16 @@ class OneWrite:
 
     Attributes:
         num_written: bytes that the connection's own was given.
+        linger_s: how long a closed connection still takes what its client sends, in seconds.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._waiting = bytearray()
+        self._is_ended = False
         self.num_written = 0
+        self.linger_s = 0.0
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the transport's own."""
@@ -42,17 +45,24 @@ class OneWrite:
             self._send()
 
     def close(self) -> None:
-        """Send what was written, then close."""
-        self._send()
-        self._transport.close()
+        """Send what was written, then close; with `linger_s` in two steps.
 
-    def write_eof(self) -> None:
-        """Send what was written, then say that no more comes."""
+        A client who still sends would be cut off, and lose what it had not read yet.
+        """
         self._send()
+        if not self.linger_s or not self._transport.can_write_eof() or self.is_closing():
+            self._transport.close()
+            return
+        self._is_ended = True
         self._transport.write_eof()
+        self._loop.call_later(self.linger_s, self._transport.abort)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._is_ended or self._transport.is_closing()
 
     def _send(self) -> None:
         data, self._waiting = self._waiting, bytearray()
-        if data and not self._transport.is_closing():  # else the client has gone meanwhile
+        if data and not self.is_closing():  # else the client has gone meanwhile
             self.num_written += len(data)
             self._transport.write(data)

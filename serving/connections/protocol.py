@@ -223,30 +223,23 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_over = True
         if reason is Drop.SLOW_READER or (reason is Drop.NO_MEMORY and self.num_unsent):
             self._written.abort()
-        elif not self._is_answered and not self._in_message:
+            return
+        if reason is not Drop.NO_MEMORY:
+            self._written.linger_s = self._bounds.linger_s
+            self.flow.resume_reading()
+        if not self._is_answered and not self._in_message:
             self.cycle.keep_alive = False
-        elif self._is_listening:
-            self._say(last_words(reason), is_patient=reason is not Drop.NO_MEMORY)
-        else:
-            self._written.close()
+            return
+        if self._is_listening:
+            self._written.write(last_words(reason))
+        self._written.close()
 
     @property
     def _is_listening(self) -> bool:
         """Whether the client has asked for something, and was told nothing yet."""
-        if self._written.is_closing():
-            return False
         if self._is_answered:
             return bool(self._num_head)
         return not self.pipeline and not self.cycle.response_started
-
-    def _say(self, words: bytes, is_patient: bool) -> None:
-        """The last words; a client who still sends could not read them if all were closed."""
-        self._written.write(words)
-        if is_patient and words and self._written.can_write_eof():
-            self._written.write_eof()
-            self.loop.call_later(self._bounds.linger_s, self._written.abort)
-        else:
-            self._written.close()
 
     def pause_writing(self) -> None:
         """The client has much to read."""

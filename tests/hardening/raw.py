@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import time
@@ -74,13 +73,29 @@ def inputs(value: Any, **others: Any) -> bytes:
 
 
 def read(client: socket.socket) -> Answer:
-    """The next answer of a connection."""
-    response = http.client.HTTPResponse(client)
+    """The next answer of a connection; bytes of later ones stay in it."""
+    head = b""
     try:
-        response.begin()
-        return Answer(response.status, response.read(), dict(response.headers))
-    except (OSError, http.client.HTTPException):
+        while not head.endswith(b"\r\n\r\n"):
+            byte = client.recv(1)
+            if not byte:
+                return NOTHING
+            head += byte
+        status, _, lines = head.decode().partition("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines.split("\r\n") if line)
+        return Answer(int(status.split()[1]), _body(client, headers), headers)
+    except OSError:
         return NOTHING
+
+
+def _body(client: socket.socket, headers: dict[str, str]) -> bytes:
+    """As long as the headers say, or less where the connection ends before."""
+    parts, missing = [], int(headers["content-length"])
+    with suppress(OSError):
+        while missing and (part := client.recv(min(missing, 1 << 16))):
+            parts.append(part)
+            missing -= len(part)
+    return b"".join(parts)
 
 
 def ask(port: int, *parts: bytes) -> Answer:
