@@ -102,10 +102,10 @@ def make_adapters(backbone: Backbone) -> list[Adapter]:
 class Bench:
     """A backbone with all adapters resident."""
 
-    def __init__(self, model_type: str, dtype: str = "float32") -> None:
+    def __init__(self, model_type: str, dtype: str = "float32", device: str = "cpu") -> None:
         kind = torch.bfloat16 if dtype == "bfloat16" else torch.float32
         folder = Folder(deep(model_type), model_type)
-        self.backbone = load_backbone(folder, torch.device("cpu"), kind, in_int8=dtype == "int8")
+        self.backbone = load_backbone(folder, torch.device(device), kind, in_int8=dtype == "int8")
         backbone = self.backbone
         self.slots = SlotPool(METHODS, backbone.bases, backbone.device, backbone.dtype)
         self.adapters = make_adapters(backbone)
