@@ -34,7 +34,7 @@ class Settings(BaseSettings):
         max_rows: rows that may wait or run at once; more get 429.
         max_queue_s: longest expected wait, in seconds; who would wait longer, or past the deadline,
             gets 429 at once; 0: only the deadline counts.
-        max_items: longest list of inputs in one request.
+        max_items: longest list of inputs in one request; each counts for every task that it names.
         max_analyze_tasks: tasks that one request may name to `/v1/analyze`.
         max_body_bytes: largest request body.
         header_timeout_s: seconds until the head of a request must be there.

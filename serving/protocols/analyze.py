@@ -90,6 +90,10 @@ class AnalyzeProtocol:
         asked = _asked_tasks(body.get("tasks"), self._settings.max_analyze_tasks)
         inputs, parameters = body["inputs"], _parameters(body, "parameters")
         is_list = isinstance(inputs, list)
+        num_answers, most = len(asked) * (len(inputs) if is_list else 1), self._settings.max_items
+        if num_answers > most:
+            message = f"times tasks are {num_answers} answers; ask for at most {most} at once."
+            raise InvalidInput(message, "inputs")
         common = Call(
             task="",
             items=inputs if is_list else [inputs],

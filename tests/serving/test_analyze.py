@@ -150,6 +150,13 @@ def test_there_are_only_so_many_tasks(make_server: Callable[..., Server]) -> Non
     assert "at most 2" in many.json()["error"]
 
 
+def test_there_are_only_so_many_answers(make_server: Callable[..., Server]) -> None:
+    """Inputs times tasks are as many as inputs may be that one task is asked about."""
+    found = make_server(max_items=5).post(PATH, json={"inputs": ["a"] * 3, "tasks": ALL[:2]})
+    assert found.status_code == 422
+    assert "6 answers; ask for at most 5" in found.json()["error"]
+
+
 def test_each_task_keeps_the_deadline(server: Server, engine: FakeEngine) -> None:
     """What is not there in time is late, as alone."""
     engine.gate = threading.Event()
