@@ -14,7 +14,9 @@ NOWHERE = 1 << 30
 """The layer at which a composition begins that changes none."""
 _AFTER_LAYERS = frozenset({Site.FINAL_NORM, Site.POOLER, Site.VOCABULARY, Site.CONTACTS})
 _LEAST_WORK = 2 << 20
-"""Numbers of tokens times a weight matrix's, below which a fork takes longer than it saves."""
+"""Tokens times layers times the width squared, below which a fork takes longer than it saves."""
+_TIMES_ON_CUDA = 512
+"""So much more work a device does in the time that a stage takes to be asked for; not measured."""
 
 FirstLayer = Callable[[Composition | None], int]
 
@@ -52,8 +54,18 @@ def whole(stream: Sequence[SharedRow], layout: Layout, num_layers: int) -> list[
     return [Stage(range(num_layers), range(len(stream)), lay_out(stream, layout))]
 
 
+def least_saving(width: int, device: str) -> float:
+    """Tokens times layers that a fork must save.
+
+    Args:
+        width: of the backbone's states.
+        device: its type.
+    """
+    return _LEAST_WORK * (1 if device == "cpu" else _TIMES_ON_CUDA) / width**2
+
+
 def stages_of(
-    stream: Sequence[SharedRow], begin: FirstLayer, num_layers: int, width: int
+    stream: Sequence[SharedRow], begin: FirstLayer, num_layers: int, least: float
 ) -> list[Stage]:
     """The stages of a packed stream: of equal rows the one whose adapters begin last runs first.
 
@@ -62,12 +74,13 @@ def stages_of(
     Args:
         stream: the rows, in their order.
         begin: where a composition's adapters begin.
-        num_layers, width: of the backbone.
+        num_layers: of the backbone.
+        least: tokens times layers that a fork must save.
     """
     joins = _joins(stream, begin, num_layers)
     if not joins:
         return whole(stream, Layout.PACKED, num_layers)
-    _drop_small(joins, stream, _LEAST_WORK / width**2)
+    _drop_small(joins, stream, least)
     bounds = [0, *sorted({layer for layer, _ in joins.values()} - {0}), num_layers]
     stages: list[Stage] = []
     for start, stop in pairwise(bounds):

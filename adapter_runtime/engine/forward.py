@@ -16,7 +16,14 @@ from adapter_runtime.backbone.graphs import graphed
 from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.routing import Routing
 from adapter_runtime.engine.fast import FastRouter
-from adapter_runtime.engine.forking import Stage, num_computed, stages_of, token_sources, whole
+from adapter_runtime.engine.forking import (
+    Stage,
+    least_saving,
+    num_computed,
+    stages_of,
+    token_sources,
+    whole,
+)
 from adapter_runtime.engine.pack import Job, SharedRow, plan_streams, share_rows
 from adapter_runtime.engine.route import Router, beside
 from adapter_runtime.engine.states import StreamStates
@@ -119,7 +126,8 @@ class BatchRunner:
         facts = backbone.facts
         if not backbone.architecture.can_fork:
             return whole(stream, backbone.layout, facts.num_layers)
-        return stages_of(stream, self.router.begin, facts.num_layers, facts.hidden_size)
+        least = least_saving(facts.hidden_size, backbone.device.type)
+        return stages_of(stream, self.router.begin, facts.num_layers, least)
 
     def _routing(self, stream: Sequence[SharedRow], stages: Sequence[Stage]) -> Routing:
         """The Routing of the first stage, with those of the others behind it."""

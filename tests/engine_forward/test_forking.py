@@ -186,7 +186,7 @@ def test_architectures_whose_layers_take_more_run_as_always() -> None:
     assert report.num_tokens == 24
 
 
-def test_a_fork_that_saves_too_little_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_that_saves_too_little_is_left_out() -> None:
     """Its rows join sooner, or run from the start."""
     begins = {"a": 1, "b": 2, "c": 5, "d": NOWHERE}
     stream = [
@@ -195,8 +195,7 @@ def test_a_fork_that_saves_too_little_is_left_out(monkeypatch: pytest.MonkeyPatc
     ]
 
     def layers(least: int) -> list[range]:
-        monkeypatch.setattr(forking, "_LEAST_WORK", least * 64**2)
-        stages = stages_of(stream, lambda tree: begins[tree.ref], 6, 64)
+        stages = stages_of(stream, lambda tree: begins[tree.ref], 6, least)
         assert len(stages[-1].rows) == 4
         return [stage.layers for stage in stages]
 
