@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 
@@ -34,22 +36,25 @@ def serving(run_s: float = 0.0, **given: float) -> Iterator[Site]:
         given: its settings.
     """
     variables = {f"POLYHEAD_{name}": str(value) for name, value in {**STRICT, **given}.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.serving.fake_server", str(run_s), "0"],
-        cwd=ROOT,
-        env=settings() | variables,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        found = re.search(r"http://127.0.0.1:(\d+)", process.stdout.readline())
-        assert found, process.poll()
-        yield Site(int(found[1]), process.pid)
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.communicate()
+    command = [sys.executable, "-m", "tests.serving.fake_server", str(run_s), "0"]
+    with NamedTemporaryFile("w", suffix=".log") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=settings() | variables,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            found = re.search(r"http://127.0.0.1:(\d+)", process.stdout.readline())
+            assert found, Path(log.name).read_text()
+            yield Site(int(found[1]), process.pid, Path(log.name))
+            assert process.poll() is None
+        finally:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +63,4 @@ def site() -> Iterator[Site]:
     with serving() as running:
         yield running
         assert running.is_well
+        assert "Traceback" not in running.log.read_text()

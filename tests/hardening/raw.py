@@ -90,7 +90,7 @@ def read(client: socket.socket) -> Answer:
 
 def _body(client: socket.socket, headers: dict[str, str]) -> bytes:
     """As long as the headers say, or less where the connection ends before."""
-    parts, missing = [], int(headers["content-length"])
+    parts, missing = [], int(headers.get("content-length", 0))
     with suppress(OSError):
         while missing and (part := client.recv(min(missing, 1 << 16))):
             parts.append(part)
@@ -134,6 +134,7 @@ class Site(NamedTuple):
 
     port: int
     pid: int
+    log: Path
 
     @property
     def url(self) -> str:
@@ -152,9 +153,13 @@ class Site(NamedTuple):
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return 4096 * pages
 
+    @property
+    def metrics(self) -> str:
+        """What it shows of itself."""
+        return ask(self.port, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body.decode()
+
     def drops(self, reason: str) -> int:
         """Connections that it has ended so far for a reason."""
-        text = ask(self.port, b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").body.decode()
         name = f'polyhead_dropped_connections_total{{reason="{reason}"}} '
-        lines = [line for line in text.splitlines() if line.startswith(name)]
+        lines = [line for line in self.metrics.splitlines() if line.startswith(name)]
         return int(float(lines[0].rpartition(" ")[2])) if lines else 0
