@@ -59,7 +59,7 @@ class Draft:
         """Add the entry's next row; returns its tokens."""
         tokens = entry.next_tokens
         self.tokens += self._cost(entry)
-        if entry.mates:
+        if entry.mates is not None:
             self.shared.add((id(entry.mates), entry.waiting[0]))
         self.picks.append(Pick(entry, entry.waiting.popleft()))
         if not entry.adapters <= self.adapters:
@@ -68,8 +68,9 @@ class Draft:
 
     def _cost(self, entry: Entry) -> int:
         """Tokens that the entry's next row adds; none where a mate's is there already."""
-        is_shared = entry.mates and (id(entry.mates), entry.waiting[0]) in self.shared
-        return 0 if is_shared else entry.next_tokens
+        if entry.mates is not None and (id(entry.mates), entry.waiting[0]) in self.shared:
+            return 0
+        return entry.next_tokens
 
     def take_along(self, entry: Entry) -> int:
         """Add the next row of a mate of one that was picked; returns its tokens, which are free."""

@@ -41,7 +41,8 @@ class Entry:
         owner: who asked; the scheduler never looks at it.
         is_low: an example or a copy that no client waits for; runs when there is time.
         caller, priority, weight, request_id: as the Call's.
-        mates: entries with equal rows and adapters, itself among them; they run as one.
+        mates: one list of entries with equal rows and adapters, which run as one: those of them
+            that wait, as the queue keeps it; None where there are no others.
     """
 
     version: TaskVersion
@@ -55,7 +56,7 @@ class Entry:
     priority: int = 0
     weight: float = 1.0
     request_id: str = ""
-    mates: Sequence[Entry] = ()
+    mates: list[Entry] | None = None
     adapters: frozenset[str] = field(init=False)
     outcomes: list[Arrays | None] = field(init=False)
     waiting: deque[int] = field(init=False)

@@ -18,7 +18,8 @@ def join_mates(entries: Iterable[Entry]) -> None:
     for entry in entries:
         key = entry.encoded.rows, entry.version.composition
         found.setdefault(key, []).append(entry)
-    for mates in found.values():
-        if len(mates) > 1:
-            for entry in mates:
-                entry.mates = mates
+    for alike in found.values():
+        if len(alike) > 1:
+            waiting: list[Entry] = []
+            for entry in alike:
+                entry.mates = waiting

@@ -142,10 +142,9 @@ class FairQueue:
     def _take_mates(self, draft: Draft, budget: Budget, is_warm: IsWarm) -> None:
         """Take along what runs as one with a row of the batch; it costs no turn, for it is free."""
         for pick in tuple(draft.picks):
-            for mate in pick.entry.mates:
-                if mate not in self._entries or mate.waiting[0] != pick.row:
-                    continue
-                if len(draft.picks) >= budget.rows or not is_warm(mate.version):
+            for mate in tuple(pick.entry.mates or ()):
+                is_next = mate.waiting[0] == pick.row and is_warm(mate.version)
+                if not is_next or len(draft.picks) >= budget.rows:
                     continue
                 self.num_tokens -= draft.take_along(mate)
                 self.num_rows -= 1
@@ -172,10 +171,14 @@ class FairQueue:
 
     def _enter(self, entry: Entry) -> None:
         self._entries[entry] = None
+        if entry.mates is not None:
+            entry.mates.append(entry)
         self._num_entries[key_of(entry.version)] += 1
 
     def _leave(self, entry: Entry) -> None:
         del self._entries[entry]
+        if entry.mates is not None:
+            entry.mates.remove(entry)
         key = key_of(entry.version)
         self._num_entries[key] -= 1
         if not self._num_entries[key]:
