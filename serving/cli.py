@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from adapter_runtime import PolyheadError, RejectedAdapter
+from serving.commands.keys import keys_app
 from serving.commands.options import JsonOption
 from serving.commands.options import option as _option
 from serving.commands.tasks import tasks_app
@@ -265,6 +266,7 @@ def plan(
 
 
 app.add_typer(tasks_app, name="tasks")
+app.add_typer(keys_app, name="keys")
 
 
 def main() -> None:

@@ -41,15 +41,19 @@ class Remote:
 
     Args:
         url: such as `http://127.0.0.1:8080`.
+        key: the secret of a key, where the server wants one.
 
     Raises:
         SettingsError: it is no such address; or, from every call, no server of ours answers there.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         if not url.startswith(("http://", "https://")):
             raise SettingsError(f"{url}: write the server's address as http://host:port.")
         self._url = url.rstrip("/")
+        self._headers = {"content-type": "application/json"}
+        if key:
+            self._headers["x-api-key"] = key
 
     def tasks(self) -> list[dict[str, Any]]:
         """All tasks."""
@@ -103,7 +107,7 @@ class Remote:
     ) -> dict[str, Any]:
         body = None if content is None else orjson.dumps(content)
         request = Request(  # noqa: S310 - scheme checked above
-            self._url + path, body, {"content-type": "application/json"}, method=method
+            self._url + path, body, self._headers, method=method
         )
         try:
             return _answer(request, patience_s)

@@ -55,7 +55,7 @@ class Key(_Checked):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     hash: Annotated[str, Field(repr=False)]
-    tasks: tuple[str, ...] = ("*",)
+    tasks: tuple[Annotated[str, Field(min_length=1)], ...] = ("*",)
     actions: frozenset[Literal["predict", "admin", "metrics"]] = frozenset({"predict"})
     priority: Literal["high", "normal", "low"] = "normal"
     weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)

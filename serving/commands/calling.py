@@ -24,6 +24,7 @@ class Shared:
 
     url: str
     as_json: bool
+    key: str | None = None
 
 
 def call(
@@ -46,7 +47,7 @@ def call(
 
     shared: Shared = context.obj
     with refusals():
-        task = use(Remote(url or shared.url))
+        task = use(Remote(url or shared.url, shared.key))
     if task is None:
         return
     if as_json or shared.as_json:

@@ -33,28 +33,32 @@ def tasks(
     context: typer.Context,
     url: Annotated[str, option("The running server.", "--url", variable="URL")] = _DEFAULT_URL,
     as_json: JsonOption = False,
+    key: Annotated[
+        str | None,
+        option("Key, where one is wanted; best by variable.", "--key", variable="KEY"),
+    ] = None,
 ) -> None:
     """List a running server's tasks, or change them while it runs.
 
     Exit 0 done, 1 refused or rejected, 2 no server.
     """
-    context.obj = Shared(url, as_json)
+    context.obj = Shared(url, as_json, key)
     if context.invoked_subcommand is None:
-        _list(url, as_json)
+        _list(url, as_json, key)
 
 
 @tasks_app.command("list")
 def list_all(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
     """List the tasks, as without a sub-command."""
     shared: Shared = context.obj
-    _list(url or shared.url, as_json or shared.as_json)
+    _list(url or shared.url, as_json or shared.as_json, shared.key)
 
 
-def _list(url: str, as_json: bool) -> None:
+def _list(url: str, as_json: bool, key: str | None) -> None:
     from serving.commands.tables import print_tasks
 
     with refusals():
-        found = Remote(url).tasks()
+        found = Remote(url, key).tasks()
     if as_json:
         print_json({"tasks": found})
     else:

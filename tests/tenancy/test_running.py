@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from serving.cli import app
 from tests.tenancy.conftest import Keys
 from tests.tenancy.keyed import Keyed, eventually, keyed_server
 from tests.tracing.test_export import Collector
@@ -119,6 +121,20 @@ def _send(keyed: Keyed, text: str) -> bytes:
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(text.encode())
         return connection.recv(10_000)
+
+
+def test_command_line_shows_its_key(keyed: Keyed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variable or the option; without, it says what the server says."""
+    ask = ["tasks", "--url", keyed.url]
+    without = CliRunner().invoke(app, ask)
+    secret = keyed.keys.secrets["operator"]
+    listed = CliRunner().invoke(app, [*ask, "--key", secret])
+    monkeypatch.setenv("POLYHEAD_KEY", secret)
+    refused = CliRunner().invoke(app, [*ask, "pin", "nobody", "1"])
+    assert (without.exit_code, listed.exit_code, refused.exit_code) == (1, 0, 1)
+    assert "A key is needed here" in without.stderr
+    assert "topic" in listed.stdout
+    assert "read-only" in refused.stderr
 
 
 def test_access_lines_name_the_key(keyed: Keyed) -> None:
