@@ -55,10 +55,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """The address of a bound socket, for clients on this machine."""
     host, port = listener.getsockname()[:2]
-    return f"http://{shown_host(host)}:{port}"
+    return f"{scheme}://{shown_host(host)}:{port}"
 
 
 def shown_host(host: str) -> str:

@@ -37,6 +37,7 @@ from serving.opening import Opened, Opener, open_backbone, open_catalog, open_ta
 from serving.protocols.describe import EXAMPLES
 from serving.service import Service
 from serving.settings import Settings
+from serving.tls import tls_context
 from serving.tracing.opening import wants_traces
 from serving.views import TaskView
 
@@ -57,6 +58,7 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
     """
     set_up_logs(settings.log_format, settings.log_level)
     wants_traces(settings)  # said before anything slow
+    tls_context(settings)  # likewise
     if settings.keys is not None:
         read_keys(Path(settings.keys))  # likewise
     elif settings.host not in _LOOPBACK:
@@ -90,7 +92,8 @@ def serve_on(listeners: Sequence[socket.socket], opened: Opened, settings: Setti
     # What is loaded now stays: the collector need not walk it again beside every request.
     gc.collect()
     gc.freeze()
-    url, *others = map(url_of, listeners)
+    scheme = "http" if settings.ssl_certfile is None else "https"
+    url, *others = (url_of(each, scheme) for each in listeners)
 
     async def say() -> None:
         wants_key = settings.keys is not None
@@ -106,12 +109,14 @@ def uvicorn_config(app: ASGIApp, settings: Settings, recorder: Recorder) -> uvic
     seen = Observer(recorder)
     connections = Connections(bounds_of(settings), seen.connection_dropped, seen.connected)
     protocol: Any = partial(BoundedProtocol, connections)  # uvicorn only calls it
+    tls = tls_context(settings)
     return uvicorn.Config(
         app,
         log_config=None,
         log_level="warning",
         access_log=False,
         http=protocol,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
         server_header=False,
         proxy_headers=False,
         ws="none",

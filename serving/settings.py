@@ -24,6 +24,10 @@ class Settings(BaseSettings):
         admin_port: another port, where alone administration, metrics, `/debug` and `/usage` are
             served; None: all on one.
         admin_host: where that one listens; by default where the other does.
+        ssl_certfile, ssl_keyfile: certificate (with its chain) and private key in PEM; with them
+            every port speaks TLS. The key may stand in the certificate's file.
+        ssl_keyfile_password: of the private key, if it has one.
+        ssl_ca_certs: authorities in PEM; then only clients with a certificate of theirs come in.
         strict: refuse to start when a task is broken.
         engine: what runs the server: `local`, this process; or a launcher that is installed.
         device, dtype, streams, max_slots, device_bytes, host_bytes, cuda_graphs: see
@@ -83,6 +87,10 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535)
     admin_port: int | None = Field(None, ge=0, le=65535)
     admin_host: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_keyfile_password: str | None = Field(None, repr=False)
+    ssl_ca_certs: str | None = None
     strict: bool = False
     engine: str = "local"
     device: str = "auto"

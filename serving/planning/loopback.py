@@ -29,6 +29,8 @@ _START_S = 90.0
 _STOP_S = 10.0
 _PATIENCE_S = 30.0
 _POOL = 256
+_DOORS = {name for name in Settings.model_fields if name.startswith(("ssl_", "admin_"))} | {"keys"}
+"""Settings of who may come in, and how: here that is this process alone."""
 
 
 class NoServer(Exception):
@@ -120,7 +122,7 @@ def _server(settings: Settings) -> Iterator[Running]:
 def environment(settings: Settings, state: str) -> Mapping[str, str]:
     """The environment of a server with these settings, on a free port of loopback."""
     found = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-    own: dict[str, Any] = settings.model_dump(exclude_none=True)
+    own: dict[str, Any] = settings.model_dump(exclude_none=True, exclude=_DOORS)
     own |= {"host": "127.0.0.1", "port": 0, "engine": "local", "state_dir": state}
     own |= {"strict": False, "warm_tasks": 0, "drain_notice_s": 0.0, "log_level": "ERROR"}
     own["allowed_sources"] = ",".join(settings.allowed_sources)

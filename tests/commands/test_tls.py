@@ -1,0 +1,83 @@
+"""A server under TLS: who can talk to it, and what it refuses to start with."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+
+from adapter_runtime import SettingsError
+from serving.settings import load_settings
+from serving.tls import tls_context
+from tests.commands.conftest import Secured, authority_in
+from tests.commands.started import polyhead, started_server
+
+
+def ask(url: str, authority: str, certificate: str | None = None) -> int:
+    """The status that a client is answered who trusts an authority."""
+    trust = ssl.create_default_context(cafile=authority)
+    if certificate is not None:
+        trust.load_cert_chain(certificate)
+    with httpx.Client(verify=trust) as client:
+        return client.get(f"{url}/health/live").status_code
+
+
+def test_server_with_a_certificate_answers_under_tls(secured: Secured) -> None:
+    """It says so in its address; who trusts another authority breaks off."""
+    assert secured.url.startswith("https://")
+    assert ask(secured.url, secured.authority.file) == 200
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        httpx.get(f"{secured.url}/health/live")
+
+
+def test_plain_request_to_a_tls_port_is_cut_off_and_harms_nobody(secured: Secured) -> None:
+    """Nothing is answered in the clear."""
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(secured.url.replace("https", "http") + "/health/live")
+    assert ask(secured.url, secured.authority.file) == 200
+
+
+def test_server_with_authorities_takes_only_their_clients(tmp_path: Path) -> None:
+    """The others are cut off before any request."""
+    ours, others = authority_in(tmp_path / "ours"), authority_in(tmp_path / "others")
+    variables = {"POLYHEAD_SSL_CERTFILE": ours.signed, "POLYHEAD_SSL_CA_CERTS": ours.file}
+    with started_server(tmp_path, variables) as server:
+        assert ask(server.url, ours.file, ours.signed) == 200
+        for certificate in (None, others.signed):
+            with pytest.raises(httpx.TransportError):
+                ask(server.url, ours.file, certificate)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    (
+        ({"ssl_certfile": "missing.pem"}, "No such file.*--ssl-certfile"),
+        ({"ssl_certfile": "text.pem"}, "no certificate with its key"),
+        ({"ssl_certfile": "all.pem", "ssl_keyfile": "other.pem"}, "key values mismatch"),
+        ({"ssl_certfile": "all.pem", "ssl_ca_certs": "text.pem"}, "--ssl-ca-certs"),
+        ({"ssl_keyfile": "all.pem"}, "give --ssl-certfile"),
+    ),
+)
+def test_broken_files_are_told_before_anything_slow(
+    tmp_path: Path, given: dict[str, Any], named: str
+) -> None:
+    """One sentence that names the option."""
+    (tmp_path / "text.pem").write_text("no certificate")
+    issuer = trustme.CA()
+    issuer.issue_cert("a").private_key_and_cert_chain_pem.write_to_path(tmp_path / "all.pem")
+    issuer.issue_cert("b").private_key_pem.write_to_path(tmp_path / "other.pem")
+    files = {name: str(tmp_path / value) for name, value in given.items()}
+    with pytest.raises(SettingsError, match=named):
+        tls_context(load_settings(**files))
+
+
+def test_serve_with_a_broken_certificate_ends_with_2(tmp_path: Path) -> None:
+    """Without waiting for the backbone."""
+    (tmp_path / "text.pem").write_text("no certificate")
+    done = polyhead("serve", "--ssl-certfile", str(tmp_path / "text.pem"))
+    assert done.returncode == 2
+    assert "--ssl-certfile" in done.stderr
