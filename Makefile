@@ -8,6 +8,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8080
 TASKS ?= examples/tasks.yaml
 TESTS ?= tests
+MINUTES ?= 10
 EXTRAS := demo,parquet,otel,ray,bench,test,dev
 # torch comes first and by its exact version: a range would let pip choose a build for another device.
 TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
@@ -30,7 +31,7 @@ TORCH_WANTED = $(if $(filter cuda,$(DEVICE)),torch===$(TORCH),torch==$(TORCH)+cp
 # Intra-op threads would fight with each other here; tests that need more ask for them.
 QUIET := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
 
-.PHONY: help serve test check format bench lock wheelhouse image clean
+.PHONY: help serve test check format soak bench lock wheelhouse image clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,6 +52,9 @@ check: $(READY)  ## Format, lint, types and layering
 format: $(READY)  ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
+
+soak: $(READY)  ## Ask everything at once for ten minutes: no wrong answer, flat memory (MINUTES may be set)
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 bench: $(READY)  ## Run the benchmark suite and write benchmarks/report.md (BENCH="--quick" for short rounds)
 	@$(BIN)/python -m benchmarks.suite $(BENCH)

@@ -1,0 +1,87 @@
+"""What the soak asks: the same few tasks in every protocol that the server describes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from benchmarks.server import Server
+from benchmarks.variants import TEXTS
+
+CLOSE = 1e-4
+"""Numbers that differ by more are another answer."""
+_NEW = frozenset({"id", "request_id", "created", "residency", "batch_tokens", "batch_tasks"})
+"""What no answer has in common with the next, beside times."""
+TASKS = ("sentiment", "spam", "pos", "qa", "embed")
+WHO = {"question": "Who slept?", "context": "The old dog slept while Mary read three letters."}
+
+
+class Question(NamedTuple):
+    """One request, and the answer that it got when nobody else asked."""
+
+    protocol: str
+    path: str
+    body: Any
+    expected: Any = None
+
+
+def _shapes(text: str) -> Iterator[tuple[str, str, Any]]:
+    """Protocol, path with its place for the task's name, and body; `model` stands for the task."""
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
+    for task in ("sentiment", "spam", "pos", "embed"):
+        yield "hub", f"/models/{task}", {"inputs": text}
+        yield "hub list", f"/models/{task}", {"inputs": [text, text[:20]]}
+        yield "oip", f"/v2/models/{task}/infer", {"inputs": [tensor]}
+    yield "hub", "/models/qa", {"inputs": WHO | {"question": text}}
+    yield "openai", "/v1/embeddings", {"model": "embed", "input": [text]}
+    yield "analyze", "/v1/analyze", {"inputs": text, "tasks": ["sentiment", "spam", "embed"]}
+    yield "tei", "/models/sentiment/predict", {"inputs": text}
+    yield "tei", "/models/embed/embed", {"inputs": text}
+    yield "vllm", "/classify", {"model": "sentiment", "input": text}
+
+
+def known_questions(server: Server) -> list[Question]:
+    """All that the server answers, with what it says when it is quiet.
+
+    Raises:
+        SystemExit: it describes a route that does not answer.
+    """
+    _, _, document = server.call("GET", "/openapi.json")
+    found = []
+    for text in TEXTS:
+        for protocol, path, body in _shapes(text):
+            if not _is_described(path, document["paths"]):
+                continue
+            status, _, answer = server.call("POST", path, body)
+            if status != 200:
+                raise SystemExit(f"{path} answered {status} when it was quiet: {answer}")
+            found.append(Question(protocol, path, body, answer))
+    return found
+
+
+def _is_described(path: str, paths: Any) -> bool:
+    named = (path.replace(f"/{task}", f"/{{{word}}}") for task in TASKS for word in _WORDS)
+    return path in paths or any(each in paths for each in named)
+
+
+_WORDS = ("task", "model")
+
+
+def difference(found: Any, expected: Any, place: str = "") -> str:
+    """Where two answers first say another thing, but for what is new each time; empty: nowhere."""
+    if isinstance(expected, float) and isinstance(found, float | int):
+        return "" if math.isclose(found, expected, abs_tol=CLOSE) else f"{place}: {found}"
+    if isinstance(expected, str) and expected[:1] in ("[", "{") and isinstance(found, str):
+        return difference(orjson.loads(found), orjson.loads(expected), place)  # JSON as a text
+    if isinstance(expected, dict) and isinstance(found, dict) and found.keys() == expected.keys():
+        names = [name for name in expected if name not in _NEW and not name.endswith("_ms")]
+        parts = [(found[name], expected[name], f"{place}.{name}") for name in names]
+    elif isinstance(expected, list) and isinstance(found, list) and len(found) == len(expected):
+        indexes = range(len(expected))
+        parts = [(found[index], expected[index], f"{place}[{index}]") for index in indexes]
+    else:
+        return "" if found == expected else f"{place}: {found!r:.100} for {expected!r:.100}"
+    return next(filter(None, (difference(*part) for part in parts)), "")
