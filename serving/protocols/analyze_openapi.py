@@ -89,5 +89,5 @@ ANALYZE_RESPONSES: Responses = {
             if name not in _NOT_ABOUT_ALL
         },
     },
-    **errors(404, 410, 413, 422, 424, 429, 503, 504),
+    **errors(404, 410, 413, 415, 422, 424, 429, 503, 504),
 }

@@ -17,6 +17,7 @@ _STATUSES: Mapping[int, str] = {
     404: "No such model or version; similar names are listed.",
     410: "The version is retired.",
     413: "The body is too large.",
+    415: "The body is compressed.",
     424: "The version's files were rejected; the reasons are listed.",
     429: "The server is full; see Retry-After.",
     503: "It does not answer now; see Retry-After where another try may succeed.",

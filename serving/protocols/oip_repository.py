@@ -51,7 +51,7 @@ class OipRepository:
             route_class=OipRoute,
             default_response_class=Response,
         )
-        done = success("It is done.") | errors(400, 404, 410, 424, 503, 504)
+        done = success("It is done.") | errors(400, 404, 410, 413, 415, 424, 503, 504)
         for name, act in (("load", self.load), ("unload", self.unload)):
             path = f"/{{model}}/{name}"
             router.add_api_route(path, act, methods=["POST"], responses=done, openapi_extra=LOAD)

@@ -28,6 +28,7 @@ _STATUSES: Mapping[int, str] = {
     404: "No such task or version; similar names are listed.",
     410: "The version is retired.",
     413: "The body is too large.",
+    415: "The body is compressed.",
     424: "The version's files were rejected; the reasons are listed.",
     429: "The server is full; see Retry-After.",
     503: "It does not answer now; see Retry-After where another try may succeed.",
@@ -123,5 +124,5 @@ EMBED_RESPONSES: Responses = {
         "description": "A vector for each text, in order.",
         "content": {"application/json": {"schema": _ANSWER}},
     },
-    **errors(400, 404, 410, 413, 424, 429, 503, 504),
+    **errors(400, 404, 410, 413, 415, 424, 429, 503, 504),
 }

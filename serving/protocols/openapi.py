@@ -32,6 +32,7 @@ _STATUSES: Mapping[int, str] = {
     409: "The task is not as If-Match expects it, an id is taken, or the catalog is read-only.",
     410: "The version is retired.",
     413: "The body is too large.",
+    415: "The body is compressed.",
     422: "The body, an input or a parameter is wrong; the place is named.",
     424: "The version's files were rejected; the reasons are listed.",
     429: "The server is full; see Retry-After.",
@@ -123,7 +124,7 @@ ANSWER_RESPONSES: Responses = {
             for name, text in _ANSWER_HEADERS
         },
     },
-    **errors(404, 410, 413, 422, 424, 429, 503, 504),
+    **errors(404, 410, 413, 415, 422, 424, 429, 503, 504),
 }
 _SOURCE_TREE = (
     "A Source, {stack: [..]}, {average: [..]}, {fuse: [..], fusion}, {merge: [..]} or null."

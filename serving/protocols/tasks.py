@@ -43,7 +43,7 @@ class TasksProtocol:
         """The protocol's routes."""
         router = APIRouter(tags=["life cycle"], default_response_class=Response)
         add, one = router.add_api_route, "/tasks/{name}"
-        change = errors(404, 409, 413, 422, 424, 503)
+        change = errors(404, 409, 413, 415, 422, 424, 503)
         add("/tasks", self.list, responses=success("All tasks."))
         add(one, self.show, responses=success("The task.") | errors(404))
         made = success("It has the version.") | success("The task was made.", 201)
