@@ -14,6 +14,7 @@ from serving.commands.keys import keys_app
 from serving.commands.options import Backbone, DeviceOption, DtypeOption, JsonOption, Tasks
 from serving.commands.options import option as _option
 from serving.commands.plan import plan
+from serving.commands.predict import predict
 from serving.commands.serve import serve
 from serving.commands.tasks import tasks_app
 
@@ -134,6 +135,7 @@ def convert(
 
 
 app.command()(plan)
+app.command()(predict)
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(keys_app, name="keys")
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from http.client import HTTPException
-from typing import Any
-from urllib.error import HTTPError, URLError
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
+import httpx2
 import orjson
 
 from adapter_runtime import SettingsError
+from serving.tls import said
 
 _TIMEOUT_S = 10.0
 _PATIENT_S = 600.0
 """A change may have to read files first; the server ends its own waits long before."""
-_BROKEN = (URLError, HTTPException, OSError, ValueError)
 
 
 class Refused(Exception):
@@ -26,34 +26,76 @@ class Refused(Exception):
         status: of HTTP.
         message: one sentence with the remedy.
         reasons: why a version was refused, each a code and a sentence.
+        retry_s: when it says that it can be asked again, in seconds; None where it does not.
     """
 
     def __init__(
-        self, status: int, message: str, reasons: Sequence[Mapping[str, str]] = ()
+        self,
+        status: int,
+        message: str,
+        reasons: Sequence[Mapping[str, str]] = (),
+        retry_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.reasons = tuple(reasons)
+        self.retry_s = retry_s
 
 
 class Remote:
-    """The life cycle of a running server's tasks. All calls block.
+    """A running server's tasks: what they answer, and their life cycle. All calls block.
 
     Args:
         url: such as `http://127.0.0.1:8080`.
         key: the secret of a key, where the server wants one.
+        cacert: file with the authorities that its certificate is held against, in PEM; None: those
+            that the system trusts.
 
     Raises:
-        SettingsError: it is no such address; or, from every call, no server of ours answers there.
+        SettingsError: it is no such address or file; or, from every call, no server of ours
+            answers there.
     """
 
-    def __init__(self, url: str, key: str | None = None) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise SettingsError(f"{url}: write the server's address as http://host:port.")
-        self._url = url.rstrip("/")
-        self._headers = {"content-type": "application/json"}
-        if key:
-            self._headers["x-api-key"] = key
+    def __init__(self, url: str, key: str | None = None, cacert: str | None = None) -> None:
+        self._url = checked_url(url)
+        self._client = httpx2.Client(
+            headers=headers_of(key), verify=trust_of(self._url, cacert), timeout=_TIMEOUT_S
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._client.close()
+
+    def predict(self, name: str, body: Mapping[str, Any], version: str | None = None) -> Any:
+        """A task's answer.
+
+        Raises:
+            Refused: there is none of that name, the input is wrong, or there is no room.
+        """
+        path = f"/models/{quote(name, safe='')}"
+        path += "" if version is None else f"?version={quote(version, safe='')}"
+        return self._read(path, self._send("POST", path, body, _PATIENT_S), orjson.loads)
+
+    def metrics(self) -> str:
+        """The server's metrics, as Prometheus reads them.
+
+        Raises:
+            Refused: the key may not see them.
+        """
+        response = self._send("GET", "/metrics")
+        text: str = self._read("/metrics", response, bytes.decode)
+        return text
 
     def tasks(self) -> list[dict[str, Any]]:
         """All tasks."""
@@ -105,37 +147,91 @@ class Remote:
     def _call(
         self, method: str, path: str, content: Any = None, patience_s: float = _TIMEOUT_S
     ) -> dict[str, Any]:
-        body = None if content is None else orjson.dumps(content)
-        request = Request(  # noqa: S310 - scheme checked above
-            self._url + path, body, self._headers, method=method
+        found: dict[str, Any] = self._read(
+            path, self._send(method, path, content, patience_s), _object
         )
+        return found
+
+    def _send(
+        self, method: str, path: str, content: Any = None, patience_s: float = _TIMEOUT_S
+    ) -> httpx2.Response:
+        body = None if content is None else orjson.dumps(content)
         try:
-            return _answer(request, patience_s)
-        except _BROKEN as error:
+            return self._client.request(method, self._url + path, content=body, timeout=patience_s)
+        except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
+            raise no_answer(self._url + path, error) from error
+
+    def _read(self, path: str, response: httpx2.Response, read: Callable[[bytes], Any]) -> Any:
+        try:
+            if response.is_success:
+                return read(response.content)
+            raise refused(response)
+        except ValueError as error:
+            raise no_answer(self._url + path, error) from error
+
+
+def checked_url(url: str) -> str:
+    """An address without a slash at its end.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"{url}: write the server's address as http://host:port.")
+    return url.rstrip("/")
+
+
+def headers_of(key: str | None) -> dict[str, str]:
+    """What every request says.
+
+    Raises:
+        SettingsError: no key looks so.
+    """
+    if key and not (key.isascii() and key.isprintable()):
+        raise SettingsError(
+            "The key holds what no key does: was it copied whole? See POLYHEAD_KEY."
+        )
+    return {"content-type": "application/json"} | ({"x-api-key": key} if key else {})
+
+
+def trust_of(url: str, cacert: str | None) -> ssl.SSLContext | bool:
+    """Whose certificates are believed at an address.
+
+    Raises:
+        SettingsError: the file holds none.
+    """
+    if cacert is not None:
+        try:
+            return ssl.create_default_context(cafile=cacert)
+        except OSError as error:
             raise SettingsError(
-                f"{self._url}{path} gave no answer of ours ({error}); is the server running?"
+                f"{cacert}: no certificates can be read there ({said(error)}); see --cacert."
             ) from error
+    # Without TLS nobody is believed, and the system's authorities need not be read.
+    return True if url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _answer(request: Request, patience_s: float) -> dict[str, Any]:
-    try:
-        with urlopen(request, timeout=patience_s) as response:  # noqa: S310 - scheme checked above
-            return _object(response.read() or b"{}")
-    except HTTPError as error:
-        with error:
-            raise _refused(error) from error
+def no_answer(url: str, error: Exception) -> SettingsError:
+    """What to say where no server of ours answers."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        remedy = "its certificate is not trusted; name its authority's file with --cacert."
+        return SettingsError(f"{url}: {remedy}")
+    shown = str(error) or type(error).__name__
+    return SettingsError(f"{url} gave no answer of ours ({shown}); is the server running?")
 
 
-def _refused(error: HTTPError) -> Refused:
+def refused(response: httpx2.Response) -> Refused:
     """The server's own words; an answer in another shape is not a server of ours."""
-    content = _object(error.read())
+    content = _object(response.content)
     if not isinstance(content.get("error"), str):
-        raise ValueError(f"status {error.code}")
-    return Refused(error.code, content["error"], content.get("reasons", ()))
+        raise ValueError(f"status {response.status_code}")
+    wait = response.headers.get("retry-after", "")
+    retry_s = float(wait) if wait.isdecimal() else None
+    return Refused(response.status_code, content["error"], content.get("reasons", ()), retry_s)
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    content = orjson.loads(body)
+    content = orjson.loads(body or b"{}")
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
     return content

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from typing import TYPE_CHECKING
 
 from adapter_runtime import SettingsError
-from serving.settings import Settings
+
+if TYPE_CHECKING:  # clients need no settings of a server
+    from serving.settings import Settings
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -25,6 +25,11 @@ class Shared:
     url: str
     as_json: bool
     key: str | None = None
+    cacert: str | None = None
+
+    def remote(self, url: str | None = None) -> Remote:
+        """The server; `url` wins."""
+        return Remote(url or self.url, self.key, self.cacert)
 
 
 def call(
@@ -46,8 +51,8 @@ def call(
     from serving.commands.tables import print_task
 
     shared: Shared = context.obj
-    with refusals():
-        task = use(Remote(url or shared.url, shared.key))
+    with refusals(), shared.remote(url) as remote:
+        task = use(remote)
     if task is None:
         return
     if as_json or shared.as_json:

@@ -8,15 +8,23 @@ from typing import Annotated, Any
 import typer
 
 
-def option(text: str, *names: str, variable: str, panel: str | None = None) -> Any:
+def option(
+    text: str,
+    *names: str,
+    variable: str,
+    panel: str | None = None,
+    at_least: float | None = None,
+) -> Any:
     """An option that is also the environment variable `POLYHEAD_<variable>`.
 
     Args:
         text: what it does.
         names: how it is written; by default as the argument.
         panel: the group that it stands in where a command's help has groups.
+        at_least: the smallest number that it takes.
     """
-    return typer.Option(*names, help=text, envvar=f"POLYHEAD_{variable}", rich_help_panel=panel)
+    variable = f"POLYHEAD_{variable}"
+    return typer.Option(*names, help=text, envvar=variable, rich_help_panel=panel, min=at_least)
 
 
 class Device(StrEnum):
@@ -53,4 +61,12 @@ DtypeOption = Annotated[
         "natively; else float32.",
         variable="DTYPE",
     ),
+]
+DEFAULT_URL = "http://127.0.0.1:8080"
+UrlOption = Annotated[str, option("The running server.", "--url", variable="URL")]
+KeyOption = Annotated[
+    str | None, option("Key, where one is wanted; best by variable.", "--key", variable="KEY")
+]
+CaCertOption = Annotated[
+    str | None, option("Authorities to trust, in PEM.", "--cacert", variable="CACERT")
 ]

@@ -20,45 +20,49 @@ from serving.commands.calling import (
 )
 from serving.commands.entries import newest_id, read_entry
 from serving.commands.following import follow
-from serving.commands.options import JsonOption, option
+from serving.commands.options import (
+    DEFAULT_URL,
+    CaCertOption,
+    JsonOption,
+    KeyOption,
+    UrlOption,
+    option,
+)
 from serving.commands.versions import ACTIONS, acting, rollback, traffic
 from serving.remote import Remote
 
-_DEFAULT_URL = "http://127.0.0.1:8080"
 tasks_app = typer.Typer(invoke_without_command=True)
 
 
 @tasks_app.callback()
 def tasks(
     context: typer.Context,
-    url: Annotated[str, option("The running server.", "--url", variable="URL")] = _DEFAULT_URL,
+    url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
-    key: Annotated[
-        str | None,
-        option("Key, where one is wanted; best by variable.", "--key", variable="KEY"),
-    ] = None,
+    key: KeyOption = None,
+    cacert: CaCertOption = None,
 ) -> None:
     """List a running server's tasks, or change them while it runs.
 
     Exit 0 done, 1 refused or rejected, 2 no server.
     """
-    context.obj = Shared(url, as_json, key)
+    context.obj = Shared(url, as_json, key, cacert)
     if context.invoked_subcommand is None:
-        _list(url, as_json, key)
+        _list(context.obj, None, as_json)
 
 
 @tasks_app.command("list")
 def list_all(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
     """List the tasks, as without a sub-command."""
     shared: Shared = context.obj
-    _list(url or shared.url, as_json or shared.as_json, shared.key)
+    _list(shared, url, as_json or shared.as_json)
 
 
-def _list(url: str, as_json: bool, key: str | None) -> None:
+def _list(shared: Shared, url: str | None, as_json: bool) -> None:
     from serving.commands.tables import print_tasks
 
-    with refusals():
-        found = Remote(url, key).tasks()
+    with refusals(), shared.remote(url) as remote:
+        found = remote.tasks()
     if as_json:
         print_json({"tasks": found})
     else:

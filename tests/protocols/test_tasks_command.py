@@ -58,18 +58,19 @@ def test_actions_reach_the_version(shell: Shell, action: str) -> None:
 
 def test_preload_is_asked_for_until_it_is_done(shell: Shell) -> None:
     """The server waits as long as for any request; a download may take longer."""
-    remote, pauses = Remote(shell.url), []
+    pauses: list[float] = []
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
         shell.service.raises = None if len(pauses) == 2 else shell.service.raises
 
-    shell.service.raises = DeadlineExceeded("It is not done.")
-    assert patiently(remote, "topic", "1", "preload", pause)["name"] == "topic"
-    assert len(pauses) == 2
-    shell.service.raises = DeadlineExceeded("It is not done.")
-    with pytest.raises(Refused, match="not done"):
-        patiently(remote, "topic", "1", "promote", pause)
+    with Remote(shell.url) as remote:
+        shell.service.raises = DeadlineExceeded("It is not done.")
+        assert patiently(remote, "topic", "1", "preload", pause)["name"] == "topic"
+        assert len(pauses) == 2
+        shell.service.raises = DeadlineExceeded("It is not done.")
+        with pytest.raises(Refused, match="not done"):
+            patiently(remote, "topic", "1", "promote", pause)
 
 
 def test_rollback_takes_the_newest_version_with_traffic(shell: Shell) -> None:

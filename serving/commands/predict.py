@@ -1,0 +1,86 @@
+"""`polyhead predict`: a task's answers at the terminal, or in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from serving.commands.options import (
+    DEFAULT_URL,
+    CaCertOption,
+    JsonOption,
+    KeyOption,
+    UrlOption,
+    option,
+)
+
+_EXIT_SOME_FAILED = 1
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TEXT]...",
+        help='Texts, or JSON objects such as {"question": …, "context": …}. None, or -: the lines '
+        "of standard input.",
+        show_default=False,
+    ),
+]
+Parameter = Annotated[
+    list[str] | None,
+    option("As name=value, such as top_k=1; repeat.", "--parameter", "-p", variable="PARAMETER"),
+]
+VersionOption = Annotated[
+    str | None, option("Only this version answers.", "--version", variable="TASK_VERSION")
+]
+Parallel = Annotated[
+    int, option("Requests at a time.", "--parallel", variable="PARALLEL", at_least=1)
+]
+
+
+def predict(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task.", show_default=False)],
+    inputs: Inputs = None,
+    parameter: Parameter = None,
+    version: VersionOption = None,
+    parallel: Parallel = 8,
+    url: UrlOption = DEFAULT_URL,
+    key: KeyOption = None,
+    cacert: CaCertOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a task of a running server; the answers keep the order of the inputs.
+
+    Exit 0 all answered, 1 some were refused, 2 no server.
+    """
+    from serving.commands.asking import Question, answers, read_parameters
+    from serving.commands.showing import json_line, shown
+    from serving.remote import Remote
+
+    is_piped = not inputs or inputs == ["-"]
+    given = _lines() if is_piped else iter(inputs or ())
+    if is_piped and sys.stdin.isatty():
+        parallel = 1  # who types wants each answer before the next line
+    question = Question(task, read_parameters(parameter or []), version)
+    num_failed, is_first = 0, True
+    with Remote(url, key, cacert) as remote:
+        for text, found in answers(remote, question, given, parallel):
+            num_failed += isinstance(found, Exception)
+            if as_json:
+                typer.echo(json_line(text, found))
+            else:
+                shown(text, found, is_alone=bool(inputs and len(inputs) == 1), is_first=is_first)
+            is_first = False
+    if num_failed:
+        raise typer.Exit(_EXIT_SOME_FAILED)
+
+
+def _lines() -> Iterator[str]:
+    """The lines of standard input that are not empty."""
+    if sys.stdin.isatty():
+        typer.echo("One input a line; Ctrl-D ends.", err=True)
+    for line in sys.stdin:
+        if text := line.strip():
+            yield text
