@@ -21,6 +21,7 @@ class OneWrite:
 
     Attributes:
         num_written: bytes that the connection's own was given.
+        is_cut: give it long answers in parts, as TLS needs them.
         linger_s: how long a closed connection still takes what its client sends, in seconds.
     """
 
@@ -31,6 +32,7 @@ class OneWrite:
         self._is_ended = False
         self.num_written = 0
         self.linger_s = 0.0
+        self.is_cut = False
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the transport's own."""
@@ -65,4 +67,7 @@ class OneWrite:
         data, self._waiting = self._waiting, bytearray()
         if data and not self.is_closing():  # else the client has gone meanwhile
             self.num_written += len(data)
-            self._transport.write(data)
+            # What TLS is given at once goes on at once, to where nobody sees that it waits.
+            step = _MOST_WAITING if self.is_cut else len(data)
+            for start in range(0, len(data), step):
+                self._transport.write(data[start : start + step])

@@ -46,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take a connection, or say that there are too many."""
         self._written = OneWrite(transport, self.loop)
         super().connection_made(cast(asyncio.Transport, self._written))
+        self._written.is_cut = self.scheme == "https"
         if not self._connections.enter(self, self.loop):
             self._written.write(last_words(Drop.FULL))
             self._connections.end(self, Drop.FULL)

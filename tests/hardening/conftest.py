@@ -28,7 +28,7 @@ STRICT = {
 
 
 @contextmanager
-def serving(run_s: float = 0.0, **given: float) -> Iterator[Site]:
+def serving(run_s: float = 0.0, **given: float | str) -> Iterator[Site]:
     """A server with a fake engine on a free port.
 
     Args:
@@ -48,7 +48,7 @@ def serving(run_s: float = 0.0, **given: float) -> Iterator[Site]:
         )
         assert process.stdout is not None
         try:
-            found = re.search(r"http://127.0.0.1:(\d+)", process.stdout.readline())
+            found = re.search(r"https?://127.0.0.1:(\d+)", process.stdout.readline())
             assert found, Path(log.name).read_text()
             yield Site(int(found[1]), process.pid, Path(log.name))
             assert process.poll() is None
