@@ -36,6 +36,7 @@ ORDER = (
     "http_infinity",
     "at_rest",
     "registered_http",
+    "fairness",
     "analyze",
     "resident_bytes",
     "accuracy",
