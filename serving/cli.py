@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from adapter_runtime import PolyheadError, RejectedAdapter
+from serving.commands.bench import bench
 from serving.commands.keys import keys_app
 from serving.commands.options import Backbone, DeviceOption, DtypeOption, JsonOption, Tasks
 from serving.commands.options import option as _option
@@ -17,13 +18,13 @@ from serving.commands.plan import plan
 from serving.commands.predict import predict
 from serving.commands.serve import serve
 from serving.commands.tasks import tasks_app
+from serving.commands.top import top
 
 EXIT_SOME_FAILED, EXIT_NOTHING_STARTED = 1, 2
 app = typer.Typer(
     name="polyhead",
     help="One frozen backbone, many tasks, any mix of them in one forward pass.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -136,6 +137,8 @@ def convert(
 
 app.command()(plan)
 app.command()(predict)
+app.command()(top)
+app.command()(bench)
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(keys_app, name="keys")
 

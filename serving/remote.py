@@ -50,16 +50,23 @@ class Remote:
         key: the secret of a key, where the server wants one.
         cacert: file with the authorities that its certificate is held against, in PEM; None: those
             that the system trusts.
+        patience_s: how long a question may take, in seconds.
 
     Raises:
         SettingsError: it is no such address or file; or, from every call, no server of ours
             answers there.
     """
 
-    def __init__(self, url: str, key: str | None = None, cacert: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        cacert: str | None = None,
+        patience_s: float = _TIMEOUT_S,
+    ) -> None:
         self._url = checked_url(url)
         self._client = httpx2.Client(
-            headers=headers_of(key), verify=trust_of(self._url, cacert), timeout=_TIMEOUT_S
+            headers=headers_of(key), verify=trust_of(self._url, cacert), timeout=patience_s
         )
 
     def __enter__(self) -> Self:
@@ -85,6 +92,14 @@ class Remote:
         """
         path = f"/models/{quote(name, safe='')}"
         path += "" if version is None else f"?version={quote(version, safe='')}"
+        return self.post(path, orjson.dumps(body))
+
+    def post(self, path: str, body: bytes) -> Any:
+        """The answer to a body.
+
+        Raises:
+            Refused: the server says no.
+        """
         return self._read(path, self._send("POST", path, body, _PATIENT_S), orjson.loads)
 
     def metrics(self) -> str:
@@ -145,7 +160,7 @@ class Remote:
         return self._call("POST", f"{_path(name)}/traffic", shares, _PATIENT_S)
 
     def _call(
-        self, method: str, path: str, content: Any = None, patience_s: float = _TIMEOUT_S
+        self, method: str, path: str, content: Any = None, patience_s: float | None = None
     ) -> dict[str, Any]:
         found: dict[str, Any] = self._read(
             path, self._send(method, path, content, patience_s), _object
@@ -153,11 +168,13 @@ class Remote:
         return found
 
     def _send(
-        self, method: str, path: str, content: Any = None, patience_s: float = _TIMEOUT_S
+        self, method: str, path: str, content: Any = None, patience_s: float | None = None
     ) -> httpx2.Response:
-        body = None if content is None else orjson.dumps(content)
+        is_ready = content is None or isinstance(content, bytes)
+        body = content if is_ready else orjson.dumps(content)
+        waits = httpx2.USE_CLIENT_DEFAULT if patience_s is None else httpx2.Timeout(patience_s)
         try:
-            return self._client.request(method, self._url + path, content=body, timeout=patience_s)
+            return self._client.request(method, self._url + path, content=body, timeout=waits)
         except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:
             raise no_answer(self._url + path, error) from error
 

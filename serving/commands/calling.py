@@ -10,9 +10,15 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from serving.commands.completing import complete_task
 from serving.remote import Refused, Remote
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The task.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The task.", show_default=False, autocompletion=complete_task
+    ),
+]
 Url = Annotated[str | None, typer.Option("--url", help="The running server (else POLYHEAD_URL).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EXIT_REFUSED = 1

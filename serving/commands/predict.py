@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from serving.commands.completing import complete_task
 from serving.commands.options import (
     DEFAULT_URL,
     CaCertOption,
@@ -40,8 +41,16 @@ Parallel = Annotated[
 ]
 
 
+Task = Annotated[
+    str,
+    typer.Argument(
+        metavar="TASK", help="The task.", show_default=False, autocompletion=complete_task
+    ),
+]
+
+
 def predict(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="The task.", show_default=False)],
+    task: Task,
     inputs: Inputs = None,
     parameter: Parameter = None,
     version: VersionOption = None,
