@@ -12,6 +12,7 @@ from serving.connections.drops import Drop, Pace, last_words
 from serving.connections.register import Connections
 from serving.writing import OneWrite
 
+_GOODBYE_S = 0.5
 _MOST_HEADERS = 100
 _MOST_WAITING = 16
 """Requests that a client may send before it has read the answer to the first."""
@@ -50,6 +51,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._connections.enter(self, self.loop):
             self._written.write(last_words(Drop.FULL))
             self._connections.end(self, Drop.FULL)
+
+    def shutdown(self) -> None:
+        """End an idle connection; under TLS its client need not say goodbye first."""
+        super().shutdown()
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and self.transport.get_extra_info("ssl_object") is not None:
+            self.loop.call_later(_GOODBYE_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.running import NO_VARIABLES, POLYHEAD, ROOT, settings
 
 _PATIENCE_S = 30.0
+_STOP_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def started_server(folder: Path, variables: Mapping[str, str]) -> Iterator[Start
         yield Started(_address(log, process), process)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(_PATIENCE_S)
+        process.wait(_STOP_S)
 
 
 def _address(log: Path, process: subprocess.Popen[bytes]) -> str:

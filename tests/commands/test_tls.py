@@ -52,6 +52,16 @@ def test_server_with_authorities_takes_only_their_clients(tmp_path: Path) -> Non
                 ask(server.url, ours.file, certificate)
 
 
+def test_server_under_tls_ends_while_a_client_keeps_its_connection(tmp_path: Path) -> None:
+    """A client who is asleep says no goodbye; the server does not wait for it."""
+    ours = authority_in(tmp_path / "ours")
+    trust = ssl.create_default_context(cafile=ours.file)
+    with httpx.Client(verify=trust) as client:
+        with started_server(tmp_path, {"POLYHEAD_SSL_CERTFILE": ours.signed}) as server:
+            assert client.get(f"{server.url}/health/live").status_code == 200
+        assert server.process.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("given", "named"),
     (
