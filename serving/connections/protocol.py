@@ -55,7 +55,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End an idle connection; under TLS its client need not say goodbye first."""
         super().shutdown()
-        is_idle = self.cycle is None or self.cycle.response_complete
+        cycle: Any = self.cycle  # None before the first request, whatever its type says
+        is_idle = cycle is None or cycle.response_complete
         if is_idle and self.transport.get_extra_info("ssl_object") is not None:
             self.loop.call_later(_GOODBYE_S, self.transport.abort)
 
