@@ -21,21 +21,22 @@ from serving.protocols.answering import (
 )
 from serving.protocols.answers import refuse_while_draining
 from serving.protocols.describe import standing
+from serving.protocols.oip_attached import Attached
+from serving.protocols.oip_binary import LENGTH, Forms, read_forms, split_body, tensors_response
 from serving.protocols.oip_inputs import has_unknown_name, items_of
 from serving.protocols.oip_metadata import model_metadata, server_metadata
 from serving.protocols.oip_openapi import INFER_RESPONSES, PATH_VERSION, errors, infer
 from serving.protocols.oip_outputs import read_requested, tensors_of
-from serving.protocols.oip_tensors import NO_BINARY, read_scalars, read_tensors
+from serving.protocols.oip_tensors import read_scalars, read_tensors
 from serving.protocols.openapi import VERSION, success
 from serving.protocols.shaped import shaped_by
 from serving.protocols.wire import json_response, read_body, read_object, refusal_headers
 from serving.service import Call, Service
 from serving.settings import Settings
 
-_BINARY_HEADER = "inference-header-content-length"
 _EXAMPLE = '{"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["A text"]}]}'
-_TO_SERVERS = (("binary_data_output", True), ("binary_data_output", False), ("content_type", "str"))
-"""Parameters that clients add by themselves and that change nothing here: answers are JSON."""
+_TO_SERVERS = (("content_type", "str"),)
+"""Parameters that clients add by themselves and that change nothing here."""
 _RETRY_S = 1.0
 _STATUSES = {422: 400}
 """Where peers of this protocol answer otherwise than the rest of this server."""
@@ -136,9 +137,10 @@ class OipProtocol:
     async def infer(self, model: str, request: Request) -> Response:
         """Answer each row of the input tensors with a task."""
         try:
-            _refuse_binary(request)
-            body = read_object(await read_body(request, self._settings.max_body_bytes), _EXAMPLE)
-            call, requested = await self._call(model, body, request)
+            whole = await read_body(request, self._settings.max_body_bytes)
+            stated, attached = split_body(whole, request.headers.get(LENGTH))
+            body = read_object(stated, _EXAMPLE)
+            call, requested, forms = await self._call(model, body, attached, request)
             id = _id(body)
         except ClientDisconnect:
             gone = ClientGone("The client left before its request was complete.")
@@ -152,19 +154,20 @@ class OipProtocol:
             "model_name": model,
             "model_version": answer.version,
             "id": call.request_id if id is None else id,
-            "outputs": [each.as_json() for each in tensors_of(answer, call.items, requested)],
         }
-        return json_response(content, headers=answer_headers(answer))
+        tensors = tensors_of(answer, call.items, requested)
+        return tensors_response(content, tensors, forms, answer_headers(answer))
 
     async def _call(
-        self, model: str, body: dict[str, Any], request: Request
-    ) -> tuple[Call, tuple[str, ...]]:
-        """What is asked, and the names of the outputs that are wanted."""
+        self, model: str, body: dict[str, Any], attached: Attached, request: Request
+    ) -> tuple[Call, tuple[str, ...], Forms]:
+        """What is asked, the names of the outputs that are wanted, and how they travel."""
         if "inputs" not in body:
             raise InvalidInput("is missing; the body needs it.", "inputs")
-        tensors = read_tensors(body["inputs"])
+        tensors = read_tensors(body["inputs"], attached)
         parameters = read_scalars(body.get("parameters"), "parameters")
         requested = read_requested(body.get("outputs"))
+        forms = read_forms(body.get("outputs"), parameters)
         headers = request.headers
         limit_s = deadline_s(headers.get(HEADER), self._settings.default_deadline_s)
         version = _version(request)
@@ -181,15 +184,7 @@ class OipProtocol:
             waits=is_patient(headers),
             version=version,
         )
-        return call, requested
-
-
-def _refuse_binary(request: Request) -> None:
-    if _BINARY_HEADER in request.headers:
-        raise InvalidInput(NO_BINARY, "inputs")
-    coding = request.headers.get("content-encoding", "identity").lower()
-    if coding != "identity":
-        raise InvalidInput(f"expected an uncompressed body, not {coding!r:.40}.", "body")
+        return call, requested, forms
 
 
 def _for_heads(parameters: dict[str, Any]) -> dict[str, Any]:

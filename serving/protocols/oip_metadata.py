@@ -11,7 +11,7 @@ from serving.protocols.oip_tensors import BYTES
 from serving.views import TaskView
 
 PLATFORM = "polyhead"
-EXTENSIONS = ("model_repository_extension",)
+EXTENSIONS = ("binary_tensor_data", "model_repository_extension")
 
 
 def server_metadata(release: str) -> dict[str, Any]:

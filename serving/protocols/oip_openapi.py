@@ -40,12 +40,13 @@ def errors(*statuses: int) -> Responses:
 def _tensor(data: Mapping[str, Any], *datatypes: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "required": ["name", "shape", "datatype", "data"],
+        "required": ["name", "shape", "datatype"],
         "properties": {
             "name": {"type": "string"},
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
             "datatype": {"type": "string", "enum": list(datatypes)},
-            "parameters": _PARAMETERS,
+            "parameters": _PARAMETERS
+            | {"description": "`binary_data_size`: bytes behind the JSON that stand for data."},
             "data": data,
         },
     }
@@ -129,7 +130,7 @@ INFER_RESPONSES: Responses = {
         "description": "The output tensors of the task's kind.",
         "content": {"application/json": {"schema": _ANSWER}},
     },
-    **errors(400, 404, 410, 413, 424, 429, 503, 504),
+    **errors(400, 404, 410, 413, 415, 424, 429, 503, 504),
 }
 LOAD: dict[str, Any] = {
     "parameters": VERSION

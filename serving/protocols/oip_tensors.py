@@ -8,16 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapter_runtime import InvalidInput
+from serving.protocols.oip_attached import BINARY_SIZE, Attached, texts_of
 
 BYTES, FP32, INT64 = "BYTES", "FP32", "INT64"
 _MAX_DIMENSIONS = 2
 _TEXT, _JSON = "str", "json"
 _CONTENT_TYPES = (_TEXT, _JSON)
 SHARED_MEMORY = "shared_memory_region"
-NO_BINARY = (
-    "binary tensors are not taken; send the data as JSON (tritonclient: "
-    "set_data_from_numpy(array, binary_data=False))."
-)
 NO_SHARED_MEMORY = "shared memory is not taken; send the data in the request."
 
 
@@ -55,20 +52,26 @@ class Tensor:
             yield self.data[row * width : (row + 1) * width]
 
 
-def read_tensors(inputs: Any) -> list[Tensor]:
+def read_tensors(inputs: Any, attached: Attached | None = None) -> list[Tensor]:
     """A request's `inputs`.
+
+    Args:
+        inputs: of the request's JSON.
+        attached: what follows the JSON; None: nothing.
 
     Raises:
         InvalidInput: no list of tensors, or one of them is wrong; names it.
     """
     if not isinstance(inputs, list) or not inputs:
         raise InvalidInput("expected a list of at least one tensor.", "inputs")
+    attached = attached or Attached(b"")
     found: dict[str, Tensor] = {}
     for number, each in enumerate(inputs):
-        tensor = _read(each, f"inputs[{number}]")
+        tensor = _read(each, f"inputs[{number}]", attached)
         if tensor.name in found:
             raise InvalidInput(f"{tensor.name!r:.60} is given twice.", f"inputs[{number}].name")
         found[tensor.name] = tensor
+    attached.check_empty()
     return list(found.values())
 
 
@@ -102,7 +105,7 @@ def is_json_content(parameters: Mapping[str, Any], place: str) -> bool:
     return content_type == _JSON
 
 
-def _read(value: Any, place: str) -> Tensor:
+def _read(value: Any, place: str, attached: Attached) -> Tensor:
     if not isinstance(value, dict):
         raise InvalidInput("expected an object with name, datatype, shape and data.", place)
     name = value.get("name")
@@ -114,13 +117,23 @@ def _read(value: Any, place: str) -> Tensor:
     parameters = read_scalars(value.get("parameters"), f"{place}.parameters")
     if SHARED_MEMORY in parameters:
         raise InvalidInput(NO_SHARED_MEMORY, place)
-    if "binary_data_size" in parameters:
-        raise InvalidInput(NO_BINARY, place)
     shape = _shape(value.get("shape"), f"{place}.shape")
-    if "data" not in value:
-        raise InvalidInput("is missing; the tensor needs it.", f"{place}.data")
-    data = _flat(value["data"], shape, f"{place}.data")
+    data = _elements(value, parameters.get(BINARY_SIZE), shape, place, attached)
     return Tensor(name, BYTES, shape, data, is_json_content(parameters, place))
+
+
+def _elements(
+    value: dict[str, Any], size: Any, shape: tuple[int, ...], place: str, attached: Attached
+) -> list[Any]:
+    """A tensor's elements, from its JSON or from what follows it."""
+    if size is None:
+        if "data" not in value:
+            raise InvalidInput("is missing; the tensor needs it.", f"{place}.data")
+        return _flat(value["data"], shape, f"{place}.data")
+    if "data" in value:
+        raise InvalidInput(f"stands beside {BINARY_SIZE}; send one of them.", f"{place}.data")
+    content = attached.take(size, f"{place}.parameters.{BINARY_SIZE}")
+    return _counted(texts_of(content, place), shape, place)
 
 
 def _shape(value: Any, place: str) -> tuple[int, ...]:
@@ -145,6 +158,10 @@ def _flat(data: Any, shape: tuple[int, ...], place: str) -> list[Any]:
                 "the shape says.",
                 place,
             )
+    return _counted(found, shape, place)
+
+
+def _counted(found: list[Any], shape: tuple[int, ...], place: str) -> list[Any]:
     needed = math.prod(shape)
     if len(found) != needed:
         message = f"holds {len(found)} elements, the shape {list(shape)} needs {needed}."

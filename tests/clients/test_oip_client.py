@@ -49,13 +49,13 @@ def client(demo: Running) -> Iterator[triton.InferenceServerClient]:
         yield made
 
 
-def tensors(fields: Fields) -> list[triton.InferInput]:
+def tensors(fields: Fields, is_binary: bool = False) -> list[triton.InferInput]:
     """Input tensors as a user of the client makes them."""
     found = []
     for name, texts in fields.items():
         array = np.array(texts, dtype=np.object_)
         tensor = triton.InferInput(name, list(array.shape), "BYTES")
-        found.append(tensor.set_data_from_numpy(array, binary_data=False))
+        found.append(tensor.set_data_from_numpy(array, binary_data=is_binary))
     return found
 
 
@@ -138,13 +138,24 @@ def test_the_client_finds_the_server_alive(client: triton.InferenceServerClient)
     assert client.infer("intent", tensors({"text": ["Play a song"]})).as_numpy("label").size == 1
 
 
-def test_binary_tensors_are_refused_with_what_to_do(client: triton.InferenceServerClient) -> None:
-    """The client sends them unless told otherwise."""
-    texts = triton.InferInput("text", [1], "BYTES")
-    texts.set_data_from_numpy(np.array(["a"], dtype=np.object_))
-    with pytest.raises(InferenceServerException, match="binary_data=False") as caught:
-        client.infer("sentiment", [texts])
-    assert caught.value.status() == "400"
+@pytest.mark.parametrize(("task", "fields"), [(task, fields) for task, fields, _ in REQUESTS[3:]])
+def test_binary_tensors_hold_what_json_says(
+    client: triton.InferenceServerClient, task: str, fields: Fields
+) -> None:
+    """Texts in as bytes, as the client sends them unless told otherwise; every output likewise."""
+    stated = client.infer(task, tensors(fields))
+    names = [each["name"] for each in stated.get_response()["outputs"]]
+    wanted = [triton.InferRequestedOutput(name, binary_data=False) for name in names]
+    plain = client.infer(task, tensors(fields), outputs=wanted)
+    binary = client.infer(task, tensors(fields, is_binary=True))
+    assert all("data" not in each for each in binary.get_response()["outputs"])
+    for name in set(names) - {"json"}:
+        found, expected = binary.as_numpy(name), plain.as_numpy(name)
+        assert found.shape == expected.shape
+        if expected.dtype == np.object_:
+            assert [text.decode() for text in found.ravel()] == expected.ravel().tolist()
+        else:
+            np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 TEXT = b'{"name":"text","datatype":"BYTES","shape":[1],"data":["a"]}'

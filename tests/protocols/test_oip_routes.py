@@ -52,7 +52,7 @@ def test_the_server_says_what_it_is(api: Api) -> None:
     found = api("GET", "/v2").json()
     assert set(found) == {"name", "version", "extensions"}
     assert found["name"] == "polyhead"
-    assert "binary_tensor_data" not in found["extensions"]
+    assert found["extensions"] == ["binary_tensor_data", "model_repository_extension"]
     assert api("GET", "/v2/models").json() == {"models": ["topic", "new"]}
 
 
@@ -147,14 +147,14 @@ def test_path_and_query_pin_a_version(api: Api, heard: list[Call]) -> None:
 
 
 def test_what_clients_add_for_binary_answers_is_no_parameter(api: Api, heard: list[Call]) -> None:
-    """They read JSON just as well; parameters of heads go on."""
+    """Parameters of heads go on."""
     infer(api, parameters={"binary_data_output": True, "content_type": "str", "top_k": None})
     assert heard[0].parameters == {"top_k": None}
 
 
 def test_requested_outputs_alone_are_given(api: Api) -> None:
-    """In the order asked, however the client wants them to travel."""
-    outputs = [{"name": "json", "parameters": {"binary_data": True}}, {"name": "score"}]
+    """In the order asked."""
+    outputs = [{"name": "json", "parameters": {"binary_data": False}}, {"name": "score"}]
     found = infer(api, outputs=outputs).json()["outputs"]
     assert [each["name"] for each in found] == ["json", "score"]
     assert all("parameters" not in each for each in found)
@@ -186,8 +186,7 @@ def test_errors_have_the_protocols_shape(
 @pytest.mark.parametrize(
     ("headers", "said"),
     (
-        ({"inference-header-content-length": "10"}, "binary_data=False"),
-        ({"content-encoding": "gzip"}, "uncompressed"),
+        ({"inference-header-content-length": "10"}, "not valid JSON"),
         ({"x-deadline-ms": "soon"}, "milliseconds"),
     ),
 )
@@ -198,6 +197,13 @@ def test_what_is_not_spoken_is_refused_in_words(
     response = infer(api, headers=headers)
     assert response.status_code == 400
     assert said in response.json()["error"]
+
+
+def test_a_compressed_body_is_415(api: Api) -> None:
+    """In the protocol's shape."""
+    response = infer(api, headers={"content-encoding": "gzip"})
+    assert response.status_code == 415
+    assert "without content-encoding" in response.json()["error"]
 
 
 def test_a_large_body_is_413() -> None:

@@ -50,7 +50,7 @@ PLACES: tuple[tuple[Any, str], ...] = (
     ([tensor("text", "a", parameters=[])], "inputs[0].parameters: must be an object"),
     ([tensor("text", "a", parameters={"x": {}})], "inputs[0].parameters.x: must be a string"),
     ([tensor("text", "a", parameters={"content_type": "base64"})], "content_type: expected str"),
-    ([tensor("text", parameters={"binary_data_size": 3}, shape=[1])], "binary_data=False"),
+    ([tensor("text", parameters={"binary_data_size": 3}, shape=[1])], "stands beside"),
     ([tensor("text", parameters={"shared_memory_region": "x"}, shape=[1])], "shared memory"),
 )
 
