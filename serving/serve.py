@@ -46,6 +46,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SHOWN = 12
 _QUEUE_S = 0.05
 _GUESTS_S = 0.5
+_QUEUED_S = 10.0
 _SILENT_GUESTS_S = 3.0
 _SWITCH_S = 0.0002
 
@@ -175,18 +176,17 @@ class GracefulServer(uvicorn.Server):
             left_s = self._settings.drain_timeout_s - (time.monotonic() - self._told_s)
             self.config.timeout_graceful_shutdown = max(1, round(left_s))
         if not self.force_exit:
-            for listener in sockets or ():
-                refuse_newcomers(listener)
-            await self._let_in(sockets or ())
+            is_finite = all([refuse_newcomers(listener) for listener in sockets or ()])
+            await self._let_in(sockets or (), _QUEUED_S if is_finite else _GUESTS_S)
             for server in self.servers:
                 server.close()
             await self._wait_for_guests()
         await super().shutdown(sockets)
 
-    async def _let_in(self, listeners: Sequence[socket.socket]) -> None:
+    async def _let_in(self, listeners: Sequence[socket.socket], patience_s: float) -> None:
         """Wait until nobody stands in the queues: who is there when the port closes is reset."""
         await asyncio.sleep(_QUEUE_S)
-        until_s = time.monotonic() + _GUESTS_S
+        until_s = time.monotonic() + patience_s
         while has_queue(listeners) and time.monotonic() < until_s:
             await asyncio.sleep(0)
 
