@@ -34,8 +34,11 @@ from serving.protocols.oip import OipProtocol
 from serving.protocols.oip_repository import OipRepository
 from serving.protocols.openai import OpenAIProtocol
 from serving.protocols.tasks import TasksProtocol
+from serving.protocols.tei import TeiProtocol
 from serving.protocols.usage import UsageProtocol
 from serving.protocols.versions import VersionsProtocol
+from serving.protocols.vllm import VllmProtocol
+from serving.protocols.vllm_loras import LoraProtocol
 from serving.protocols.wire import RequestIds, error_response, refusal_response
 from serving.service import Service
 from serving.settings import Settings
@@ -113,6 +116,7 @@ def create_app(
     app.include_router(OipRepository(service, settings).routes())
     app.include_router(OpenAIProtocol(service, settings, observer, shown).routes())
     app.include_router(AnalyzeProtocol(service, settings, observer).routes())
+    _include_others(app, service, settings, observer)
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
     app.include_router(Playground().routes())
@@ -137,6 +141,14 @@ def _seen(service: Service, metrics: Shown, gate: Gate | None) -> tuple[Service,
     if gate is None:
         return service, metrics
     return GuardedService(service, gate), guarded_metrics(metrics, gate)
+
+
+def _include_others(app: FastAPI, service: Service, settings: Settings, observer: Observer) -> None:
+    """The words of other servers, which share a path."""
+    tei = TeiProtocol(service, settings, observer)
+    app.include_router(tei.routes())
+    app.include_router(VllmProtocol(service, settings, observer, tei).routes())
+    app.include_router(LoraProtocol(service, settings).routes())
 
 
 def _guarded(inside: ASGIApp, app: FastAPI, gate: Gate) -> ASGIApp:

@@ -24,6 +24,8 @@ class Settings(BaseSettings):
         admin_port: another port, where alone administration, metrics, `/debug` and `/usage` are
             served; None: all on one.
         admin_host: where that one listens; by default where the other does.
+        grpc_port: another port, where the Open Inference Protocol is spoken over gRPC; needs the
+            extra `grpc`; None: nowhere.
         ssl_certfile, ssl_keyfile: certificate (with its chain) and private key in PEM; with them
             every port speaks TLS. The key may stand in the certificate's file.
         ssl_keyfile_password: of the private key, if it has one.
@@ -40,6 +42,7 @@ class Settings(BaseSettings):
             gets 429 at once; 0: only the deadline counts.
         max_items: longest list of inputs in one request; each counts for every task that it names.
         max_analyze_tasks: tasks that one request may name to `/v1/analyze`.
+        default_task: answers routes of protocols that name no task, such as `/embed` at the root.
         max_body_bytes: largest request body.
         header_timeout_s: seconds until the head of a request must be there.
         transfer_timeout_s: seconds over which a body that comes, or an answer that is read, must
@@ -87,6 +90,7 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535)
     admin_port: int | None = Field(None, ge=0, le=65535)
     admin_host: str | None = None
+    grpc_port: int | None = Field(None, ge=0, le=65535)
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
     ssl_keyfile_password: str | None = Field(None, repr=False)
@@ -106,6 +110,7 @@ class Settings(BaseSettings):
     max_queue_s: float = Field(0.0, ge=0, le=86400, allow_inf_nan=False)
     max_items: int = Field(256, ge=1)
     max_analyze_tasks: int = Field(64, ge=1, le=100_000)
+    default_task: str | None = None
     max_body_bytes: int = Field(2 << 20, ge=1)
     header_timeout_s: float = Field(20.0, gt=0, le=3600)
     transfer_timeout_s: float = Field(30.0, gt=0, le=3600)

@@ -24,6 +24,13 @@ Backbone = Annotated[
 Strict = Annotated[
     bool, _what("Refuse to start when a task is broken.", "--strict", variable="STRICT")
 ]
+DefaultTask = Annotated[
+    str | None,
+    _what(
+        "Task that answers where a protocol names none: /embed, /predict, /rerank at the root.",
+        variable="DEFAULT_TASK",
+    ),
+]
 StateDir = Annotated[
     Path | None, _what("Folder for what a restart is faster with.", variable="STATE_DIR")
 ]
@@ -33,6 +40,10 @@ Host = Annotated[
 Port = Annotated[int | None, _where("Port; 8080 by default, 0 takes a free one.", variable="PORT")]
 AdminPort = Annotated[
     int | None, _where("Port that operators' routes move to.", variable="ADMIN_PORT")
+]
+GrpcPort = Annotated[
+    int | None,
+    _where("Port for gRPC (Open Inference Protocol); none by default.", variable="GRPC_PORT"),
 ]
 Keys = Annotated[
     str | None, _who("File of those who may come in; see `polyhead keys`.", variable="KEYS")
@@ -70,10 +81,12 @@ def serve(
     tasks: Tasks = None,
     backbone: Backbone = None,
     strict: Strict = False,
+    default_task: DefaultTask = None,
     state_dir: StateDir = None,
     host: Host = None,
     port: Port = None,
     admin_port: AdminPort = None,
+    grpc_port: GrpcPort = None,
     keys: Keys = None,
     ssl_certfile: Certificate = None,
     ssl_keyfile: PrivateKey = None,
@@ -94,10 +107,12 @@ def serve(
         tasks=tasks,
         backbone=backbone,
         strict=strict,
+        default_task=default_task,
         state_dir=None if state_dir is None else str(state_dir),
         host=host,
         port=port,
         admin_port=admin_port,
+        grpc_port=grpc_port,
         keys=keys,
         ssl_certfile=ssl_certfile,
         ssl_keyfile=ssl_keyfile,

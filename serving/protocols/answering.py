@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from adapter_runtime import InvalidInput
+from adapter_runtime import InvalidInput, Kind
+from serving.admission.deadlines import HEADER, deadline_s
 from serving.errors import ClientGone
+from serving.logs import request_id_var
 from serving.observing import UNKNOWN, Observer
 from serving.service import Answer, Call, Service
+from serving.settings import Settings
 
 _FALSE = frozenset({"false", "0", "no"})
 Found = TypeVar("Found")
@@ -35,6 +38,53 @@ def counting_refusals(observer: Observer) -> Iterator[None]:
     except Exception as error:
         observer.refused(UNKNOWN, error)
         raise
+
+
+def asked(
+    request: Request,
+    settings: Settings,
+    task: str,
+    items: Sequence[Any],
+    parameters: Mapping[str, Any],
+    is_list: bool = False,
+) -> Call:
+    """A Call of a request, with what its headers and query say of every protocol's.
+
+    Args:
+        request: its deadline, patience and version count.
+        settings: the deadline of who states none.
+        task, items, parameters, is_list: as `Call`.
+
+    Raises:
+        InvalidInput: the deadline or the version makes no sense.
+    """
+    headers = request.headers
+    return Call(
+        task=task,
+        items=items,
+        parameters=parameters,
+        request_id=request_id_var.get(),
+        deadline_s=deadline_s(headers.get(HEADER), settings.default_deadline_s),
+        is_list=is_list,
+        waits=is_patient(headers),
+        version=asked_version(request),
+    )
+
+
+def refuse_others(kind: str | None, task: str, wanted: Sequence[Kind]) -> None:
+    """Let only tasks through that answer what a route gives.
+
+    Args:
+        kind: what the task answers; None where nobody knows yet.
+        task: its name.
+        wanted: kinds that fit.
+
+    Raises:
+        InvalidInput: the task answers something else.
+    """
+    if kind is not None and kind not in wanted:
+        message = f"{task!r:.60} answers {kind}; {' or '.join(wanted)} is wanted here."
+        raise InvalidInput(message, "task")
 
 
 async def answer_while_connected(service: Service, call: Call, request: Request) -> Answer:

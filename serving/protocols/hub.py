@@ -22,8 +22,9 @@ from serving.protocols.answering import (
     is_patient,
 )
 from serving.protocols.answers import task_response, version_response
-from serving.protocols.describe import describe_as, find_version, standing
+from serving.protocols.describe import describe, describe_as, find_version, standing
 from serving.protocols.openapi import ANSWER_RESPONSES, PREDICT, VERSION, errors, success
+from serving.protocols.tei_wire import tei_info
 from serving.protocols.wire import error_response, json_response, read_body, read_object
 from serving.service import Answer, Call, Service
 from serving.settings import Settings
@@ -54,8 +55,8 @@ class HubProtocol:
         add(path, self.predict, methods=["POST"], openapi_extra=PREDICT, responses=ANSWER_RESPONSES)
         asked: dict[str, Any] = {"parameters": VERSION}
         shown = success("The task.") | errors(404, 410, 422, 424)
-        for tail in ("", "/info"):
-            add(path + tail, self.describe, responses=shown, openapi_extra=asked)
+        add(path, self.describe, responses=shown, openapi_extra=asked)
+        add(path + "/info", self.info, responses=shown, openapi_extra=asked)
         able = success("It answers.") | errors(404, 410, 422)
         able[503] = {"description": "It does not answer; the reason is given."}
         add(path + "/health", self.health, responses=able, openapi_extra=asked)
@@ -86,6 +87,13 @@ class HubProtocol:
             return task_response(view)
         version = find_version(view, id)
         return version_response(task, version, describe_as(view, version))
+
+    async def info(self, task: str, request: Request) -> Response:
+        """What a task is, and the same in the words of Text Embeddings Inference."""
+        view, id = await self._service.task(task), asked_version(request)
+        version = None if id is None else find_version(view, id)
+        told = describe(view) if version is None else describe_as(view, version)
+        return json_response({**tei_info(view, version, self._settings), **told})
 
     async def health(self, task: str, request: Request) -> Response:
         """200 when the task answers, be it after loading; 503 when it does not."""

@@ -13,16 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapter_runtime import InvalidInput, Kind
-from serving.admission.deadlines import HEADER, deadline_s
 from serving.errors import Refusal
-from serving.logs import request_id_var
 from serving.observing import Observer
 from serving.protocols.answering import (
     answer_headers,
     answer_while_connected,
-    asked_version,
+    asked,
     counting_refusals,
-    is_patient,
 )
 from serving.protocols.openai_openapi import EMBED, EMBED_RESPONSES, MODEL, MODELS
 from serving.protocols.shaped import shaped_by
@@ -130,17 +127,8 @@ class OpenAIProtocol:
         body.pop("user", None)
         if not isinstance(model, str) or not model:
             raise InvalidInput("expected the name of a task.", "model")
-        headers = request.headers
-        return Call(
-            task=model,
-            items=_texts(given),
-            parameters=body,
-            request_id=request_id_var.get(),
-            deadline_s=deadline_s(headers.get(HEADER), self._settings.default_deadline_s),
-            is_list=isinstance(given, list),
-            waits=is_patient(headers),
-            version=asked_version(request),
-        )
+        is_list = isinstance(given, list)
+        return asked(request, self._settings, model, _texts(given), body, is_list)
 
 
 def _encoding(body: dict[str, Any]) -> str:
