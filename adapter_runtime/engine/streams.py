@@ -6,9 +6,12 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import SimpleQueue
 
 import torch
+
+from adapter_runtime.errors import PolyheadError
 
 Work = Callable[[], None]
 
@@ -24,21 +27,28 @@ class StreamThreads:
         self.num_threads = num_threads
         self._queue: SimpleQueue[tuple[Work, Future[None], int | None] | None] = SimpleQueue()
         self._cores = sorted(_cores())
+        self._closing = threading.Lock()
+        self._is_closed = False
+        self._started = threading.Barrier(num_threads + 1)
         self._threads = [
             threading.Thread(target=self._serve, name=f"stream-{number}", daemon=True)
             for number in range(num_threads)
         ]
+        count = torch.get_num_threads()
         for thread in self._threads:
             thread.start()
+        self._started.wait()
+        # Threads that come after them begin with the last number that anybody set.
+        torch.set_num_threads(count)
 
     def _serve(self) -> None:
-        # OpenMP and MKL keep this number per thread, so other threads are left as they are.
-        torch.set_num_threads(1)
+        torch.set_num_threads(1)  # OpenMP and MKL keep this number per thread.
+        self._started.wait()
         home: int | None = None
         while (entry := self._queue.get()) is not None:
             work, done, core = entry
             if core != home:
-                os.sched_setaffinity(0, self._cores if core is None else {core})
+                self._move(core)
                 home = core
             try:
                 work()
@@ -46,6 +56,11 @@ class StreamThreads:
                 done.set_exception(error)
             else:
                 done.set_result(None)
+
+    def _move(self, core: int | None) -> None:
+        # A container's cores may be other ones by now; then the thread stays where it may be.
+        with suppress(OSError):
+            os.sched_setaffinity(0, self._cores if core is None else {core})
 
     def run(self, works: Sequence[Work]) -> list[BaseException | None]:
         """Run works side by side, first ones first, and wait for all; one error or None each.
@@ -56,8 +71,11 @@ class StreamThreads:
         if len(works) == 1 and torch.get_num_threads() == 1:
             return [_outcome(works[0])]
         flights: list[Future[None]] = [Future() for _ in works]
-        for work, done, core in zip(works, flights, self._homes(len(works)), strict=True):
-            self._queue.put((work, done, core))
+        with self._closing:
+            if self._is_closed:
+                return [PolyheadError("The engine is closed; open another one.") for _ in works]
+            for work, done, core in zip(works, flights, self._homes(len(works)), strict=True):
+                self._queue.put((work, done, core))
         return [done.exception() for done in flights]
 
     def _homes(self, num_works: int) -> Sequence[int | None]:
@@ -71,8 +89,10 @@ class StreamThreads:
 
     def close(self) -> None:
         """Let the threads end after the work they have."""
-        for _ in self._threads:
-            self._queue.put(None)
+        with self._closing:
+            self._is_closed = True
+            for _ in self._threads:
+                self._queue.put(None)
         for thread in self._threads:
             thread.join()
 

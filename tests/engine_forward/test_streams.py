@@ -1,4 +1,7 @@
+import errno
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -84,3 +87,51 @@ def test_cuda_has_one_stream_and_cpu_as_many_as_asked_for():
     cpu = open_streams(torch.device("cpu"), 3)
     assert 3 == cpu.num_threads
     cpu.close()
+
+
+COUNTS = """
+import threading, torch
+from adapter_runtime.engine.streams import StreamThreads
+
+def counts():
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return *seen, {here}
+
+before = counts()
+StreamThreads(2).run([lambda: None] * 2)
+print(*before, *counts())
+"""
+
+
+@pytest.mark.parametrize("here", ("torch.get_num_threads()", "2"))
+def test_other_threads_of_the_process_keep_their_count(here):
+    """Those that are there and those to come: a notebook computes with all cores beside us."""
+    command = [sys.executable, "-c", COUNTS.format(here=here)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ["2"] * 4 == done.stdout.split()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
+def test_a_core_that_is_no_longer_ours_stops_nobody(monkeypatch):
+    """A container may lose cores while it runs; its threads stay where they may be."""
+
+    def refuse(*_):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    streams = StreamThreads(2)
+    monkeypatch.setattr(streams, "_homes", lambda num_works: [0] * num_works)
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    assert [None, None] == streams.run([lambda: None] * 2)
+    streams.close()
+
+
+def test_closed_streams_refuse_works_at_once():
+    """Nobody would come to run them; the caller must not wait for ever."""
+    streams = StreamThreads(2)
+    streams.close()
+    for error in streams.run([lambda: None] * 2):
+        assert "open another" in str(error)
