@@ -9,7 +9,7 @@ PORT ?= 8080
 TASKS ?= examples/tasks.yaml
 TESTS ?= tests
 MINUTES ?= 10
-EXTRAS := demo,parquet,otel,ray,bench,test,dev
+EXTRAS := demo,parquet,otel,grpc,ray,bench,test,dev
 # torch comes first and by its exact version: a range would let pip choose a build for another device.
 TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
 READY := .venv/.ready

@@ -27,9 +27,10 @@ from serving.connections.bounds import bounds_of
 from serving.connections.protocol import BoundedProtocol
 from serving.connections.register import Connections
 from serving.doors import has_queue, refuse_newcomers
+from serving.grpc_port import Door, check_grpc, grpc_door
 from serving.hot_service import HotService
 from serving.lifecycle.live.states import State
-from serving.listeners import BACKLOG, listen_all, url_of
+from serving.listeners import BACKLOG, listen_all, shown_host, url_of
 from serving.logs import set_up_logs
 from serving.metrics import PrometheusRecorder, Recorder
 from serving.observing import Observer
@@ -69,6 +70,7 @@ def serve(settings: Settings, opener: Opener = open_backbone) -> None:
     sys.setswitchinterval(_SWITCH_S)
     catalog = open_catalog(settings)
     with listen_all(settings) as listeners:
+        check_grpc(settings)
         opened = open_tasks(settings, catalog, opener)
         try:
             serve_on(listeners, opened, settings)
@@ -95,14 +97,17 @@ def serve_on(listeners: Sequence[socket.socket], opened: Opened, settings: Setti
     gc.freeze()
     scheme = "http" if settings.ssl_certfile is None else "https"
     url, *others = (url_of(each, scheme) for each in listeners)
+    door = grpc_door(app, settings)
 
     async def say() -> None:
         wants_key = settings.keys is not None
-        said = banner(await service.tasks(), engine.info, url, *others, wants_key=wants_key)
+        place = None if door is None else f"{shown_host(settings.host)}:{door.port}"
+        tasks = await service.tasks()
+        said = banner(tasks, engine.info, url, *others, wants_key=wants_key, grpc=place)
         print(said, flush=True)  # noqa: T201 - our output
 
     config = uvicorn_config(app, settings, recorder)
-    GracefulServer(config, service, settings, say).run(sockets=[*listeners])
+    GracefulServer(config, service, settings, say, door).run(sockets=[*listeners])
 
 
 def uvicorn_config(app: ASGIApp, settings: Settings, recorder: Recorder) -> uvicorn.Config:
@@ -139,6 +144,7 @@ class GracefulServer(uvicorn.Server):
         service: is drained.
         settings: how long to wait.
         on_ready: called once the port answers.
+        door: another server that starts and stops with this one.
     """
 
     def __init__(
@@ -147,17 +153,21 @@ class GracefulServer(uvicorn.Server):
         service: Service,
         settings: Settings,
         on_ready: Callable[[], Awaitable[None]],
+        door: Door | None = None,
     ) -> None:
         super().__init__(config)
         self._service = service
         self._settings = settings
         self._on_ready = on_ready
+        self._door = door
         self._told_s: float | None = None
         self._notice_s = settings.drain_notice_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
         await super().startup(sockets)
+        if self._door is not None and self.started:
+            await self._door.start()
         await self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -176,11 +186,14 @@ class GracefulServer(uvicorn.Server):
             left_s = self._settings.drain_timeout_s - (time.monotonic() - self._told_s)
             self.config.timeout_graceful_shutdown = max(1, round(left_s))
         if not self.force_exit:
-            is_finite = all([refuse_newcomers(listener) for listener in sockets or ()])
-            await self._let_in(sockets or (), _QUEUED_S if is_finite else _GUESTS_S)
+            kept_out = [refuse_newcomers(listener) for listener in sockets or ()]
+            await self._let_in(sockets or (), _QUEUED_S if all(kept_out) else _GUESTS_S)
             for server in self.servers:
                 server.close()
             await self._wait_for_guests()
+        if self._door is not None:
+            patience_s = 0 if self.force_exit else self.config.timeout_graceful_shutdown
+            await self._door.stop(patience_s or 0)
         await super().shutdown(sockets)
 
     async def _let_in(self, listeners: Sequence[socket.socket], patience_s: float) -> None:
@@ -219,6 +232,7 @@ def banner(
     url: str,
     *admin_urls: str,
     wants_key: bool = False,
+    grpc: str | None = None,
 ) -> str:
     """What is served and what to try."""
     curl = 'curl -H "x-api-key: $KEY"' if wants_key else "curl"
@@ -227,6 +241,7 @@ def banner(
     lines.append(f"  backbone {info.backbone} ({info.model_type}, {info.dtype} on {info.device})")
     lines += [f"  {task.name:<24} {task.kind or '?'}" for task in fine[:_SHOWN]]
     lines[1:1] = [f"  operators on {each}" for each in admin_urls]
+    lines[1:1] = [f"  gRPC on {grpc}"] * (grpc is not None)
     if len(fine) > _SHOWN:
         lines.append(f"  … and {len(fine) - _SHOWN} more: {curl} {url}/tasks")
     num_pending = sum(task.state == State.PENDING for task in fine)

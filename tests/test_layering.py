@@ -206,7 +206,7 @@ def test_every_imported_library_is_declared() -> None:
         distribution(text)
         for text in (
             *project["dependencies"],
-            *(text for name in ("otel", "parquet", "ray") for text in extras[name]),
+            *(text for name in ("grpc", "otel", "parquet", "ray") for text in extras[name]),
         )
     }
     owners = packages_distributions()

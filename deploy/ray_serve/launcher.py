@@ -127,6 +127,8 @@ def _check_sources(settings: Settings) -> None:
     """
     if settings.admin_port is not None:
         raise SettingsError("--admin-port needs --engine local: on Ray its own proxies listen.")
+    if settings.grpc_port is not None:
+        raise SettingsError("--grpc-port needs --engine local: on Ray its own proxies listen.")
     if settings.ssl_certfile is not None:
         raise SettingsError("--ssl-certfile needs --engine local: on Ray its own proxies listen.")
     if settings.keys is not None:

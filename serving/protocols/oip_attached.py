@@ -80,7 +80,11 @@ def texts_of(content: bytes, place: str) -> list[str]:
 
 def packed_texts(texts: Iterable[str]) -> bytes:
     """Texts as `texts_of` reads them."""
-    encoded = (text.encode() for text in texts)
+    return packed_bytes(text.encode() for text in texts)
+
+
+def packed_bytes(elements: Iterable[bytes]) -> bytes:
+    """Likewise, of texts that are in UTF-8 already."""
     return b"".join(
-        part for text in encoded for part in (len(text).to_bytes(_LENGTH_BYTES, "little"), text)
+        part for each in elements for part in (len(each).to_bytes(_LENGTH_BYTES, "little"), each)
     )

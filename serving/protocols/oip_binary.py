@@ -18,7 +18,7 @@ from serving.protocols.wire import json_response
 LENGTH = "inference-header-content-length"
 _OCTETS = "application/octet-stream"
 _DTYPES = {FP32: "<f4", INT64: "<i8"}
-_ASKED = "binary_data_output"
+BINARY_OUTPUT = "binary_data_output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def read_forms(outputs: Any, parameters: dict[str, Any]) -> Forms:
     Raises:
         InvalidInput: one is no Boolean.
     """
-    of_all = _flag(parameters.pop(_ASKED, None), f"parameters.{_ASKED}")
+    of_all = _flag(parameters.pop(BINARY_OUTPUT, None), f"parameters.{BINARY_OUTPUT}")
     by_name: dict[str, bool] = {}
     for number, each in enumerate(outputs or ()):
         place = f"outputs[{number}].parameters.binary_data"

@@ -16,6 +16,7 @@ from serving.errors import UnknownVersion
 from serving.protocols.acting import LONGEST_S, Acts
 from serving.protocols.answering import asked_version
 from serving.protocols.answers import refuse_while_draining
+from serving.protocols.describe import standing
 from serving.protocols.oip import OipRoute
 from serving.protocols.oip_openapi import LOAD, errors
 from serving.protocols.openapi import success
@@ -25,6 +26,7 @@ from serving.settings import Settings
 from serving.views import TaskView, VersionView
 
 _IGNORED = frozenset({"unload_dependents"})
+_READY = "READY"
 _RESIDENT = ("device", "host")
 _NO_VERSION = "?"
 """An id that no version has: names hold no such character."""
@@ -46,16 +48,29 @@ class OipRepository:
     def routes(self) -> APIRouter:
         """The repository's routes."""
         router = APIRouter(
-            prefix="/v2/repository/models",
+            prefix="/v2/repository",
             tags=["open inference protocol"],
             route_class=OipRoute,
             default_response_class=Response,
         )
         done = success("It is done.") | errors(400, 404, 410, 413, 415, 424, 503, 504)
         for name, act in (("load", self.load), ("unload", self.unload)):
-            path = f"/{{model}}/{name}"
+            path = f"/models/{{model}}/{name}"
             router.add_api_route(path, act, methods=["POST"], responses=done, openapi_extra=LOAD)
+        rows = {"type": "array", "items": {"type": "object"}}
+        shown = success("Each model's name, version and state.", schema=rows)
+        shown |= errors(400, 413, 415)
+        router.add_api_route("/index", self.index, methods=["POST"], responses=shown)
         return router
+
+    async def index(self, request: Request) -> Response:
+        """All models, or with `{"ready": true}` those that answer."""
+        body = await read_body(request, self._max_bytes)
+        wants_ready = bool(body.strip()) and read_object(body, "{}").get("ready", False)
+        if not isinstance(wants_ready, bool):
+            raise InvalidInput("expected true or false.", "ready")
+        rows = [_row(view) for view in await self._service.tasks()]
+        return json_response([row for row in rows if row["state"] == _READY or not wants_ready])
 
     async def load(self, model: str, request: Request) -> Response:
         """Bring the versions that answer onto the device, checked."""
@@ -95,6 +110,13 @@ def _chosen(view: TaskView, request: Request, is_meant: Callable[[VersionView], 
     if asked is not None:
         return [asked]
     return [each.id for each in view.versions if each.id is not None and is_meant(each)]
+
+
+def _row(view: TaskView) -> dict[str, str]:
+    found = standing(view, None)
+    state = _READY if found.is_able else "UNAVAILABLE"
+    row = {"name": view.name, "version": view.version or "", "state": state}
+    return row | {"reason": found.reason or ""}
 
 
 def _refuse_files(body: dict[str, Any]) -> None:

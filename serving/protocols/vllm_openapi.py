@@ -140,7 +140,7 @@ SCORE = _asking(
     {"text_1": _TEXTS, "text_2": _TEXTS, "queries": _TEXTS, "documents": _TEXTS},
 )
 SCORED = _answers("A score for each pair.", "data")
-_CHANGE = (400, 404, 409, 413, 415, 429, 503, 504)
+_CHANGE = (400, 404, 409, 413, 415, 424, 429, 503, 504)
 LOAD_ADAPTER = body(
     ["lora_name", "lora_path"],
     {"lora_name": "topic", "lora_path": "hf://org/topic-adapter"},
