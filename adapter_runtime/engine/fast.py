@@ -60,6 +60,9 @@ class FastRouter:
         with self._lock:
             for composition in self._with.pop(digest, ()):
                 self._known.pop(composition, None)
+                # Those that stay need not remember whom they met.
+                for leaf in leaves(composition):
+                    self._with.get(leaf.ref, set()).discard(composition)
 
     def order(self, composition: Composition | None) -> tuple[int, ...]:
         """Adapters that lie in the same tables side by side, by slot number among them."""

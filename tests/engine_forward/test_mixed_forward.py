@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from adapter_runtime.backbone.routing import Routing, RowSpans
+from adapter_runtime.engine.fast import FastRouter
 from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.engine.runs import join_prefixes
@@ -139,3 +140,18 @@ def test_a_stack_of_prefixes_stands_in_the_order_of_the_library():
     first, second = torch.zeros(2, 3, 4), torch.ones(2, 1, 4)
     keys, values = join_prefixes([(first, first), (second, second)])
     assert keys[0, :, 0].tolist() == values[0, :, 0].tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_an_adapter_that_stays_remembers_none_that_left(bench):
+    """Else one that is pinned under ever new others would keep a little of each."""
+    backbone, make = bench.backbone, Maker(bench.backbone.facts)
+    slots = SlotPool(METHODS, backbone.bases, backbone.device, backbone.dtype)
+    router = FastRouter(slots)
+    slots.acquire(make.lora("stays", Site.QUERY))
+    for name in ("first", "second"):
+        slots.acquire(make.lora(name, Site.QUERY))
+        router.order(Stack((Leaf("stays"), Leaf(name))))
+        slots.release(name)
+        assert slots.drop(name)
+    assert not router._known
+    assert not any(router._with.values())
