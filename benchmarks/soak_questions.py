@@ -37,6 +37,10 @@ def _shapes(text: str) -> Iterator[tuple[str, str, Any]]:
         yield "oip", f"/v2/models/{task}/infer", {"inputs": [tensor]}
     yield "hub", "/models/qa", {"inputs": WHO | {"question": text}}
     yield "openai", "/v1/embeddings", {"model": "embed", "input": [text]}
+    yield "tei", "/models/embed/embed", {"inputs": text}
+    yield "tei", "/models/sentiment/predict", {"inputs": [[text], [text[:20]]]}
+    yield "vllm", "/classify", {"model": "spam", "input": [text]}
+    yield "vllm", "/rerank", {"model": "embed", "query": text, "documents": [text[:20], "rain"]}
     yield "analyze", "/v1/analyze", {"inputs": text, "tasks": ["sentiment", "spam", "embed"]}
 
 
