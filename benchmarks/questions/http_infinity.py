@@ -15,6 +15,7 @@ import argparse
 import random
 import signal
 import statistics
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,8 +24,9 @@ from pathlib import Path
 import yaml
 
 from benchmarks.accuracy_scores import cosine
+from benchmarks.contenders import environments
 from benchmarks.http_load import load, text
-from benchmarks.infinity import PEER, SETTINGS, Contestant, infinity
+from benchmarks.infinity import SETTINGS, Contestant, infinity
 from benchmarks.results import Result, Target, arguments, finish, machine_facts, median_ratio
 from benchmarks.server import serving
 
@@ -139,6 +141,15 @@ def pair(rounds: Rounds, key: str) -> float:
     return median_ratio(*columns)
 
 
+def ready() -> Mapping[str, str]:
+    """Infinity's environment, made on first use; why it is not there, where it is not."""
+    try:
+        environments.build("infinity")
+    except subprocess.CalledProcessError as error:
+        return {"infinity": f"its environment could not be built ({error})"}
+    return {}
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = arguments(__doc__, rounds=3)
@@ -149,17 +160,15 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=1024, help="distinct texts")
     parser.add_argument("--search", action="store_true", help="time all of infinity's settings")
     options = parser.parse_args()
-    machine, found, notes, missing = machine_facts(), {}, [], {}
+    missing = {**ready()}
+    machine, found, notes = machine_facts(), {}, []
     with tempfile.TemporaryDirectory() as place:
-        for dtype in options.dtypes if PEER.exists() else ():
+        for dtype in () if missing else options.dtypes:
             try:
                 found[dtype], told = measure(dtype, options, Path(place))
                 notes += told
             except RuntimeError as error:
                 missing[f"infinity, {dtype}"] = str(error)
-    if not PEER.exists():
-        remedy = "run `python -m benchmarks.contenders.environments infinity` first"
-        missing["infinity"] = f"its environment is not there: {remedy}"
     finish(result(found, options, missing, notes), machine, options.output)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from benchmarks.contenders import environments
+from benchmarks.questions import http_infinity
 
 
 def test_each_environment_is_pinned() -> None:
@@ -44,3 +46,19 @@ def test_one_that_is_there_is_left_as_it_is(
     (environments.folder(name) / ".built").write_text(environments.wanted(name))
     monkeypatch.setattr(environments.subprocess, "run", lambda *_, **__: pytest.fail("built"))
     assert environments.build(name) is False
+
+
+def test_infinity_s_is_made_on_first_use_or_the_report_says_why_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stranger runs one command; without a package index the others are still measured."""
+    built: list[str] = []
+    monkeypatch.setattr(environments, "build", built.append)
+    assert {} == http_infinity.ready()
+    assert ["infinity"] == built
+
+    def fail(name: str) -> None:
+        raise subprocess.CalledProcessError(1, ["pip"])
+
+    monkeypatch.setattr(environments, "build", fail)
+    assert "could not be built" in http_infinity.ready()["infinity"]
