@@ -34,8 +34,9 @@ class BertSelfAttention(Direct):
     def forward(self, hidden_states: Tensor, **options: Any) -> Tensor:
         """What each token attends to. Shape: `[..., tokens, width]` to the same."""
         shape = (*hidden_states.shape[:-1], -1, self._width)
+        tokens = hidden_states.flatten(0, -2)
         query, key, value = (
-            linear(hidden_states).view(shape).transpose(1, 2)
+            linear(tokens).view(shape).transpose(1, 2)
             for linear in (self.query, self.key, self.value)
         )
         attended, _ = self._attend(

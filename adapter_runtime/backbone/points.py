@@ -60,7 +60,8 @@ class RoutedModule(Routed):
         work = self.work
         if work is None:
             return cast(Tensor, self.base(x))
-        y = work(self.base, x.reshape(-1, x.shape[-1]))
+        # The same object where it can be: int8 knows states by it that it has quantised already.
+        y = work(self.base, x if x.dim() == 2 else x.reshape(-1, x.shape[-1]))
         return y.view(*x.shape[:-1], y.shape[-1])
 
 

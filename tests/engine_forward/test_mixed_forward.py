@@ -1,6 +1,9 @@
 import pytest
 import torch
 
+from adapter_runtime.backbone import quantized
+from adapter_runtime.backbone.load import load_backbone
+from adapter_runtime.backbone.quantized import quantise
 from adapter_runtime.backbone.routing import Routing, RowSpans
 from adapter_runtime.engine.fast import FastRouter
 from adapter_runtime.engine.forward import BatchRunner, Job
@@ -8,8 +11,9 @@ from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.engine.runs import join_prefixes
 from adapter_runtime.methods.table import METHODS
 from adapter_runtime.residency.slots import SlotPool
+from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Leaf, Site, Stack
-from tests.backbone.tiny import CONFIGS, open_tiny, random_row
+from tests.backbone.tiny import CONFIGS, open_tiny, random_row, saved
 from tests.engine_forward.adapters import Maker, union
 from tests.engine_forward.collect import Collect, gaps, largest_gap
 
@@ -155,3 +159,22 @@ def test_an_adapter_that_stays_remembers_none_that_left(bench):
         assert slots.drop(name)
     assert not router._known
     assert not any(router._with.values())
+
+
+def test_states_are_quantised_once_for_queries_keys_and_values(monkeypatch):
+    """In int8, whichever of them have adapters."""
+    folder, _ = saved("bert")
+    backbone = load_backbone(Folder(folder, "bert"), torch.device("cpu"), torch.float32, True)
+    slots = SlotPool(METHODS, backbone.bases, backbone.device, backbone.dtype)
+    slots.acquire(Maker(backbone.facts).lora("lora", Site.QUERY, Site.VALUE))
+    calls = []
+    monkeypatch.setattr(
+        quantized, "quantise", lambda x, steps: calls.append(x) or quantise(x, steps)
+    )
+    runner, counts = BatchRunner(backbone, slots, 1), []
+    for composition in (None, Leaf("lora")):
+        calls.clear()
+        assert not runner.run([Job(random_row(5, 0), composition)], Collect()).errors
+        counts.append(len(calls))
+    runner.close()
+    assert counts == [4 * backbone.facts.num_layers] * 2
