@@ -32,6 +32,7 @@ from serving.protocols.vllm_wire import (
     pairs_asked,
     ranked,
     read_texts,
+    refuse_unknown,
     rerank_asked,
     scored,
     usage,
@@ -87,6 +88,7 @@ class VllmProtocol:
         with counting_refusals(self._observer):
             task = self._task(body)
             texts = read_texts(body.pop("input", None), "input")
+            refuse_unknown(body)
         answer = await self._answer(request, task, texts, {}, is_list=True)
         refuse_others(answer.kind, task, (Kind.TEXT_CLASSIFICATION,))
         data = classified(answer, await self._labels(task, answer))
@@ -99,9 +101,9 @@ class VllmProtocol:
             return await self._tei.rerank(body, request)
         with counting_refusals(self._observer):
             task = self._task(body)
-            query, documents, is_told = rerank_asked(body)
+            query, documents, top_n, is_told = rerank_asked(body)
         scores, answer = await self._scores(request, task, [(query, documents)])
-        results = ranked(scores[0], documents, body.get("top_n"), is_told)
+        results = ranked(scores[0], documents, top_n, is_told)
         return _response("rerank", task, answer, {"results": results})
 
     async def score(self, request: Request) -> Response:
@@ -119,8 +121,9 @@ class VllmProtocol:
             return read_object(content, _EXAMPLE)
 
     def _task(self, body: dict[str, Any]) -> str:
-        model = body.pop("model", None) or self._settings.default_task
-        if not isinstance(model, str):
+        model = body.pop("model", None)
+        model = self._settings.default_task if model is None else model
+        if not isinstance(model, str) or not model:
             raise InvalidInput("expected the name of a task.", "model")
         return model
 

@@ -65,7 +65,9 @@ class LoraProtocol:
         """Make a task of an adapter folder, and answer when it is ready."""
         body = await self._read(request)
         name, path = _word(body, "lora_name"), _word(body, "lora_path")
-        is_replaced = body.get("load_inplace") is True
+        is_replaced = body.get("load_inplace") or False
+        if not isinstance(is_replaced, bool):
+            raise InvalidInput("expected true or false.", "load_inplace")
         limit_s = deadline_s(request.headers.get(HEADER), LONGEST_S)
         try:
             await self._service.life_cycle.put(

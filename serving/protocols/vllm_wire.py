@@ -15,6 +15,8 @@ from serving.service import Answer
 Pairs = list[tuple[str, list[str]]]
 """Queries, each with the texts that are held against it."""
 _STATUSES = {422: 400}
+_CLIENTS_OWN = frozenset({"user", "request_id"})
+_DONE_ANYWAY = {"use_activation": True, "activation": True}
 _TYPES = {
     400: "BadRequestError",
     401: "AuthenticationError",
@@ -54,27 +56,39 @@ def read_texts(given: Any, place: str) -> list[str]:
     return texts
 
 
-def rerank_asked(body: dict[str, Any]) -> tuple[str, list[str], bool]:
-    """Query, documents, and whether the answer repeats them.
+def refuse_unknown(body: dict[str, Any]) -> None:
+    """What is left of a body must not ask for anything: it would be passed over in silence.
+
+    Raises:
+        InvalidInput: a member is neither null, nor the client's own, nor what is done anyway.
+    """
+    for name, value in body.items():
+        if value is not None and name not in _CLIENTS_OWN and _DONE_ANYWAY.get(name) is not value:
+            raise InvalidInput("is no member that is known here; leave it out.", name)
+
+
+def rerank_asked(body: dict[str, Any]) -> tuple[str, list[str], int | None, bool]:
+    """Query, documents, how many are wanted, and whether the answer repeats them.
 
     A document is a text or `{"text": …}`.
 
     Raises:
         InvalidInput: it is something else.
     """
-    query, given = body.get("query"), body.get("documents")
+    query, given = body.pop("query", None), body.pop("documents", None)
     if not isinstance(query, str):
         raise InvalidInput("expected a text.", "query")
     if not isinstance(given, list) or not given:
         message = "expected a list of texts (`texts` asks as Text Embeddings Inference does)."
         raise InvalidInput(message, "documents")
     documents = [each.get("text") if isinstance(each, dict) else each for each in given]
-    top_n, is_told = body.get("top_n"), body.get("return_documents")
+    top_n, is_told = body.pop("top_n", None), body.pop("return_documents", None)
     if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 0):
         raise InvalidInput("expected a whole number, 0 for all.", "top_n")
     if is_told is not None and not isinstance(is_told, bool):
         raise InvalidInput("expected true or false.", "return_documents")
-    return query, read_texts(documents, "documents"), is_told is not False
+    refuse_unknown(body)
+    return query, read_texts(documents, "documents"), top_n, is_told is not False
 
 
 def pairs_asked(body: dict[str, Any]) -> Pairs:
@@ -84,9 +98,10 @@ def pairs_asked(body: dict[str, Any]) -> Pairs:
         InvalidInput: the numbers do not fit, or it is something else.
     """
     first, second = (
-        read_texts(next((body[name] for name in names if name in body), None), names[0])
+        read_texts(next((body.pop(name) for name in names if name in body), None), names[0])
         for names in (("text_1", "queries", "data_1"), ("text_2", "documents", "items", "data_2"))
     )
+    refuse_unknown(body)
     if len(first) == 1:
         return [(first[0], second)]
     if len(first) != len(second):
