@@ -8,6 +8,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8080
 TASKS ?= examples/tasks.yaml
 TESTS ?= tests
+WORKERS ?= 2
 MINUTES ?= 10
 EXTRAS := demo,parquet,otel,grpc,ray,bench,test,dev
 # torch comes first and by its exact version: a range would let pip choose a build for another device.
@@ -39,9 +40,9 @@ help:  ## Show the targets
 serve: $(READY)  ## Serve the demo's tasks on http://127.0.0.1:8080 (HOST, PORT and TASKS may be set)
 	@exec $(BIN)/polyhead serve --tasks $(TASKS) --host $(HOST) --port $(PORT)
 
-test: $(READY)  ## Run all tests (TESTS=tests/sources runs some)
+test: $(READY)  ## Run all tests (TESTS=tests/sources runs some, WORKERS=0 in one process)
 	@.ci/packages
-	@$(QUIET) $(BIN)/python -m pytest $(TESTS)
+	@$(QUIET) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 check: $(READY)  ## Format, lint, types and layering
 	@$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+
+
+_TOGETHER = ("ray", "container", "commands", "faults", "hardening", "ui")
+"""Folders whose tests share what is slow to start, so that one process runs them all."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what one process runs when there are several; what takes longest begins first."""
+    tests = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(tests)
+        name = place.parts[0] if place.parts[0] in _TOGETHER else str(place)
+        item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.path.parent != tests / "ray" / "cluster")
 
 
 @pytest.fixture(scope="session")
