@@ -22,6 +22,7 @@ _TOGETHER = ("ray", "container", "commands", "faults", "hardening", "ui")
 """Folders whose tests share what is slow to start, so that one process runs them all."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the names in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say what one process runs when there are several; what takes longest begins first."""
     tests = Path(__file__).parent
