@@ -42,7 +42,7 @@ serve: $(READY)  ## Serve the demo's tasks on http://127.0.0.1:8080 (HOST, PORT 
 
 test: $(READY)  ## Run all tests (TESTS=tests/sources runs some, WORKERS=0 in one process)
 	@.ci/packages
-	@$(QUIET) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(TESTS)
+	@$(QUIET) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(TESTS)
 
 check: $(READY)  ## Format, lint, types and layering
 	@$(BIN)/ruff format --check .
@@ -57,7 +57,7 @@ format: $(READY)  ## Format the code and mend what the linter can
 soak: $(READY)  ## Ask everything at once for ten minutes: no wrong answer, flat memory (MINUTES may be set)
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-bench: $(READY)  ## Run the benchmark suite and write benchmarks/report.md (BENCH="--quick" for short rounds)
+bench: $(READY)  ## Run the benchmark suite and write benchmarks/report.md (BENCH="--quick" only sees that all of it works)
 	@$(BIN)/python -m benchmarks.suite $(BENCH)
 
 lock:  ## Write requirements.lock anew from a clean environment

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from tests.running import ROOT, Running, running_server
+from tests.sharing import ByFolder
 
 # Set before torch and the hub's client are imported, because they read them then.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,19 +20,15 @@ os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
-_TOGETHER = ("ray", "container", "commands", "faults", "hardening", "ui")
-"""Folders whose tests share what is slow to start, so that one process runs them all."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFolder:
+    """Say which tests one process runs, when there are several."""
+    return ByFolder(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the names in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what one process runs when there are several; what takes longest begins first."""
-    tests = Path(__file__).parent
-    for item in items:
-        place = item.path.relative_to(tests)
-        name = place.parts[0] if place.parts[0] in _TOGETHER else str(place)
-        item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: item.path.parent != tests / "ray" / "cluster")
+    """What takes longest begins first."""
+    longest = Path(__file__).parent / "ray" / "cluster"
+    items.sort(key=lambda item: longest not in item.path.parents)
 
 
 @pytest.fixture(scope="session")
