@@ -3,7 +3,8 @@
     python -m benchmarks.suite [--quick] [--only NAME …] [--no-environments]
 
 A question that fails does not stop the others; the report names it. `--quick` takes short rounds,
-to see that all of it works: its figures say little.
+to see that all of it works: its figures say little, so they and their report go to
+`benchmarks/results/quick/` and leave those that were measured alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from benchmarks.contenders.environments import names
 from benchmarks.report import known_questions
 from benchmarks.results import RESULTS
 
+REPORT = Path(__file__).parent / "report.md"
 QUICK: Mapping[str, Sequence[str]] = {
     "accuracy": ("--rows", "40"),
     "analyze": ("--rounds", "2", "--http-rounds", "1", "--seconds", "0.5"),
@@ -52,6 +54,12 @@ def ask(question: str, is_quick: bool, output: Path) -> int:
     return subprocess.run(command).returncode
 
 
+def places(output: Path | None, report: Path | None, *, is_quick: bool) -> tuple[Path, Path]:
+    """The folder of the JSON files and the report, where they are not told."""
+    folder = output or (RESULTS / "quick" if is_quick else RESULTS)
+    return folder, report or (folder / REPORT.name if is_quick else REPORT)
+
+
 def main() -> None:
     """Run all of it; 1 if a question failed."""
     parser = argparse.ArgumentParser(
@@ -60,20 +68,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", choices=list(known_questions()), metavar="NAME")
     parser.add_argument("--no-environments", action="store_true", help="build none")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the JSON files")
-    parser.add_argument("--report", type=Path, default=Path(__file__).parent / "report.md")
+    parser.add_argument("--output", type=Path, help="folder of the JSON files")
+    parser.add_argument("--report", type=Path, help="the Markdown file")
     options = parser.parse_args()
+    output, report = places(options.output, options.report, is_quick=options.quick)
     if not options.no_environments:
         subprocess.run([sys.executable, "-m", "benchmarks.contenders.environments", *names()])
     chosen, failed = options.only or list(known_questions()), []
     for number, question in enumerate(chosen, 1):
         began_s = time.perf_counter()
         print(f"\n[{number}/{len(chosen)}] {question}", flush=True)
-        if ask(question, options.quick, options.output):
+        if ask(question, options.quick, output):
             failed.append(question)
         print(f"{question} took {time.perf_counter() - began_s:.0f} s", flush=True)
-    command = [sys.executable, "-m", "benchmarks.report", "--results", str(options.output)]
-    subprocess.run([*command, "--output", str(options.report)], check=True)
+    command = [sys.executable, "-m", "benchmarks.report", "--results", str(output)]
+    subprocess.run([*command, "--output", str(report)], check=True)
     if failed:
         raise SystemExit(f"These questions failed: {', '.join(failed)}.")
 

@@ -38,6 +38,22 @@ def test_a_question_that_fails_stops_neither_the_others_nor_the_report(
     assert "- at_rest: not measured" in page.read_text()
 
 
+def test_a_short_run_leaves_the_measured_report_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its figures say little; whoever tries the suite must not lose those that say much."""
+    measured, quick = tmp_path / "measured.md", tmp_path / "quick"
+    measured.write_text("Figures.")
+    monkeypatch.setattr(suite, "RESULTS", tmp_path)
+    monkeypatch.setattr(suite, "REPORT", measured)
+    monkeypatch.setattr(suite, "ask", lambda *_: 0)
+    monkeypatch.setattr(sys, "argv", ["suite", "--no-environments", "--quick", "--only", "busy"])
+    quick.mkdir()
+    suite.main()
+    assert measured.read_text() == "Figures."
+    assert "- busy: not measured" in (quick / measured.name).read_text()
+
+
 def test_a_question_says_its_options() -> None:
     """The cheapest proof that a question's module loads."""
     command = [sys.executable, "-m", "benchmarks.questions.resident_bytes", "--help"]
