@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -17,8 +16,6 @@ from adapter_runtime.heads.answers import EntityGroup, TokenEntity
 
 STRATEGIES = ("none", "simple", "first", "average", "max")
 _BY_WORD = ("first", "average", "max")
-
-Entity = TypeVar("Entity", TokenEntity, EntityGroup)
 
 
 @dataclass(frozen=True)
@@ -149,9 +146,20 @@ def _group(labels: TokenLabels, group: Sequence[Labelled]) -> EntityGroup:
     )
 
 
-def merge_windows(entities: Sequence[Entity]) -> list[Entity]:
+def merge_tokens(tokens: Sequence[TokenEntity]) -> list[TokenEntity]:
+    """Each token once, by the window that is surest of it; in text order."""
+    surest: dict[int, TokenEntity] = {}
+    for token in tokens:
+        # By number: tokens that make one character together have the same place in the text.
+        known = surest.setdefault(token.index, token)
+        if token.score > known.score:
+            surest[token.index] = token
+    return [surest[index] for index in sorted(surest)]
+
+
+def merge_windows(entities: Sequence[EntityGroup]) -> list[EntityGroup]:
     """Of entities that overlap, the longest, then the surest; in text order."""
-    merged: list[Entity] = []
+    merged: list[EntityGroup] = []
     for entity in sorted(entities, key=lambda item: item.start):
         if merged and merged[-1].start <= entity.start < merged[-1].end:
             if _rank(entity) > _rank(merged[-1]):
@@ -161,5 +169,5 @@ def merge_windows(entities: Sequence[Entity]) -> list[Entity]:
     return merged
 
 
-def _rank(entity: TokenEntity | EntityGroup) -> tuple[int, float]:
+def _rank(entity: EntityGroup) -> tuple[int, float]:
     return entity.end - entity.start, entity.score

@@ -19,6 +19,7 @@ from adapter_runtime.heads.entities import (
     STRATEGIES,
     TokenLabels,
     gather,
+    merge_tokens,
     merge_windows,
     to_entities,
 )
@@ -107,7 +108,9 @@ class TaggingHead:
             labels = TokenLabels(spec.labels, strategy, tagged.tokenizer)
             pieces = gather(labels, tagged.text, tokens, outcome["logits"])
             found += [item for item in to_entities(labels, pieces) if _label(item) not in ignored]
-        return merge_windows(found) if len(outcomes) > 1 else found
+        if len(outcomes) == 1:
+            return found
+        return merge_tokens(found) if strategy == "none" else merge_windows(found)
 
     def raw(self, spec: HeadSpec, encoded: Encoded, outcomes: Sequence[Arrays]) -> dict[str, Any]:
         """`logits [tokens, labels]` of the one row."""

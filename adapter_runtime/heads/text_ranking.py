@@ -41,13 +41,14 @@ class TextsAsked:
     texts: tuple[str, ...]
     shown: tuple[Shown, ...] | None = None
 
-    def pool(self, scores: np.ndarray) -> list[float]:
-        """A score for each text. Shape: `[rows]` to `[texts]`."""
+    def pool(self, odds: np.ndarray) -> np.ndarray:
+        """Log-odds of each text. Shape: `[rows]` to `[texts]`."""
         if self.shown is None:
-            return cast(list[float], scores.tolist())
+            return odds
         ends = list(accumulate(len(each.sizes) for each in self.shown))
-        parts = np.split(scores, ends[:-1])
-        return [float(each.pool(part)) for each, part in zip(self.shown, parts, strict=True)]
+        parts = np.split(odds, ends[:-1])
+        pooled = [_pooled(each, part) for each, part in zip(self.shown, parts, strict=True)]
+        return np.array(pooled, odds.dtype)
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,11 @@ class RankingHead(EntailmentHead):
         """
         asked: TextsAsked = encoded.context
         settings = cast(EntailmentSettings, spec.settings)
-        scores = _log_odds(settings, np.stack([outcome["logits"] for outcome in outcomes]))
+        logits = np.stack([outcome["logits"] for outcome in outcomes])
+        scores = asked.pool(_log_odds(settings, logits))
         if not encoded.parameters.get("raw_scores", False):
             scores = np.exp(-np.logaddexp(np.float32(0), -scores))
-        found = [RankScore(index, score) for index, score in enumerate(asked.pool(scores))]
+        found = [RankScore(index, score) for index, score in enumerate(scores.tolist())]
         found.sort(key=lambda item: item.score, reverse=True)
         found = found[: encoded.parameters.get("top_k")]
         if not encoded.parameters.get("return_text", False):
@@ -130,6 +132,15 @@ def _windows(
         shown.append(Shown(tuple(tokens.shown for tokens in found), aggregation))
     encoded = tuple(tokenizer.row(tokens) for tokens in rows)
     return Encoded(encoded, TextsAsked(texts, tuple(shown)), known, is_cut)
+
+
+def _pooled(shown: Shown, odds: np.ndarray) -> float:
+    """The log-odds of the windows' pooled probability, which has too few digits near 1."""
+    if len(odds) == 1 or shown.aggregation is not Aggregation.MEAN:
+        return float(shown.pool(odds))
+    weights = np.log(shown.sizes)
+    yes, no = (np.logaddexp.reduce(weights - np.logaddexp(0, side)) for side in (-odds, odds))
+    return float(yes - no)
 
 
 def _log_odds(settings: EntailmentSettings, logits: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ TURNED = ("ENTAILMENT", "NEUTRAL", "CONTRADICTION")
 CANDIDATES = ["the sea", "bread", "a bridge"]
 RANKING = {"query": "Who built the lighthouse?", "texts": list(CORPUS[:4])}
 ZERO_SHOT, RANKED = Kind.ZERO_SHOT_CLASSIFICATION, Kind.TEXT_RANKING
+MEAN = Aggregation.MEAN
 
 
 def asked(kind: Kind, labels: tuple[str, ...], **options: Any) -> HeadWeights:
@@ -155,6 +156,20 @@ def test_long_texts_are_ranked_by_their_best_window() -> None:
     assert [(0, pytest.approx(sure)), (1, 0.5)] == [(one.index, one.score) for one in best]
     mean = windows_of(RANKED, inputs, logits, Aggregation.MEAN)
     assert 0.65 * 0.5 + 0.35 * 0.75 == pytest.approx(mean[1].score, abs=1e-6)
+
+
+def test_raw_scores_of_windows_are_the_log_odds_of_what_is_scored() -> None:
+    """Sigmoids of raw scores are the scores, which raw ones tell apart also when all but 1."""
+    inputs = {"query": "a", "texts": [" ".join(["a"] * 40), "b"]}
+    for logits in ([[0.0], [2.0], [0.5]], [[-3.0], [9.0], [-0.6]], [[30.0], [40.0], [31.0]]):
+        raw, scored = (
+            {one.index: one.score for one in windows_of(RANKED, inputs, logits, MEAN, **known)}
+            for known in ({"raw_scores": True}, {})
+        )
+        sigmoids = {index: 1 / (1 + np.exp(-odds)) for index, odds in raw.items()}
+        assert scored == pytest.approx(sigmoids, abs=1e-6)
+    missing = (26 * np.exp(-30.0) + 14 * np.exp(-40.0)) / 40
+    assert {0: -np.log(missing), 1: 31.0} == pytest.approx(raw, abs=1e-5)
 
 
 def test_zero_shot_scores_of_windows_are_pooled() -> None:

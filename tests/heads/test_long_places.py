@@ -13,7 +13,8 @@ from adapter_runtime.heads.sentences import split_sentences
 from adapter_runtime.heads.table import HEADS
 from tests.goldens.heads.texts import SENTENCES
 from tests.heads.folders import answer, engine_on, saved, task_on
-from tests.heads.test_pipeline_answers import tokenizer_of
+from tests.heads.plain import static_head
+from tests.heads.test_pipeline_answers import PIPELINES, tokenizer_of
 
 WINDOW = Limits(16, Overflow.WINDOW)
 PARSER = HeadSpec("dependency_parsing", ParsingSettings(1), ("dep",))
@@ -83,6 +84,30 @@ def test_a_decoder_reads_the_last_tokens_of_a_long_text() -> None:
     assert (whole[0], *whole[-15:]) == encoded.rows[0].input_ids
     assert encoded.truncated
     assert 1 == len(answer(engine, version, text))
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_each_token_of_a_long_text_is_told_once(name: str) -> None:
+    """Also of characters that are several tokens, and of marks without a character."""
+    tokenizer, kind = tokenizer_of(name), HEADS["tagging"]
+    text = "Ω 北京 in Köln 😀... " * 12
+    head = static_head("BertForTokenClassification", ("O", "B-LOC"))
+    known = {"ignore_labels": [], "aggregation_strategy": "none"}
+    encoded = kind.encode(head.spec, text, known, tokenizer, Limits())
+    whole = tokenizer.encode(text)[0]
+    content = [n for n, is_special in enumerate(whole.specials) if not is_special]
+    outcomes, sure = [], 0.0
+    for tokens in encoded.context.windows:
+        sure += 1.0  # later windows are surer
+        outcomes.append({"logits": np.array([[0.0, sure]] * len(tokens), np.float32)})
+    found = kind.decode(head.spec, encoded, outcomes)
+    assert len(outcomes) > 2
+    assert content == [one.index for one in found]
+    assert [whole.offsets[n] for n in content] == [(one.start, one.end) for one in found]
+    last = encoded.context.windows[-1]
+    assert {max(one.score for one in found)} == {
+        one.score for one in found if one.index > last.first
+    }
 
 
 def parse(words: list[str], most: int = 16) -> Encoded:
