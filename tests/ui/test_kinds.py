@@ -18,7 +18,7 @@ def test_classes_are_bars(page: Page, demo: Running) -> None:
     answer = run(page)
     expect(answer.get_by_role("listitem").first).to_contain_text("positive")
     expect(answer.get_by_role("listitem").first).to_contain_text("99.")
-    for fact in ("Version", "In the queue", "Computing", "Whole request", "Weights"):
+    for fact in ("Version", "In the queue", "Computing", "Whole request", "Weights were"):
         expect(answer.get_by_text(fact, exact=True)).to_be_visible()
     expect(page.locator("#announcements")).to_contain_text("positive, 99.")
 

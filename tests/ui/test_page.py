@@ -141,7 +141,7 @@ def test_what_a_compared_task_cannot_do_is_told_in_its_card(page: Page, demo: Ru
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("region", name="pos").get_by_text("No.")).to_be_visible()
     expect(
-        page.get_by_role("region", name="sentiment").get_by_text("0 ms", exact=True)
+        page.get_by_role("region", name="sentiment").get_by_text("0.0 ms", exact=True)
     ).to_be_visible()
     expect(page.locator("#announcements")).to_have_text("1 of 4 tasks have answered")
     page.get_by_role("checkbox", name="sentiment").uncheck()

@@ -21,18 +21,22 @@ const PICTURES = {
   "text-generation": [drawGenerated, sayGenerated],
   "dependency-parsing": [drawParse, sayParse],
 };
-const milliseconds = (value) => `${value} ms`;
+/** A time in words. */
+export const milliseconds = (value) => `${Number(value).toFixed(1)} ms`;
 
 /** What headers say of an answer, in the order in which it is shown. */
 const FACTS = [
   ["x-task-version", "Version", (value) => value],
-  ["x-adapter-residency", "Weights", residencyWords],
+  ["x-adapter-residency", "Weights were", residencyWords],
   ["x-encode-time", "Reading the text", milliseconds],
   ["x-queue-time", "In the queue", milliseconds],
   ["x-inference-time", "Computing", milliseconds],
   ["x-batch-tokens", "Tokens in its batch", (value) => value],
   ["x-batch-tasks", "Tasks in its batch", (value) => value],
 ];
+
+/** Those that differ between tasks that one request has asked. */
+const OWN = new Set(["x-task-version", "x-adapter-residency", "x-queue-time", "x-inference-time"]);
 
 /** The picture of an answer; JSON where the kind, or the answer's shape, is not known. */
 export function picture(kind, outputs, values) {
@@ -52,13 +56,11 @@ export function inWords(kind, outputs) {
   }
 }
 
-/** Which version answered, where its weights were, and where the time went. */
+/** Which version answered, where its weights were, and where the time went; of one among several what is its own. */
 export function factsOf({ headers, took }) {
-  const rows = FACTS.filter(([name]) => headers.has(name)).map(([name, label, words]) => [
-    label,
-    words(headers.get(name)),
-  ]);
-  rows.push(["Whole request", milliseconds(took.toFixed(1))]);
+  const known = FACTS.filter(([name]) => headers.has(name) && (took !== undefined || OWN.has(name)));
+  const rows = known.map(([name, label, words]) => [label, words(headers.get(name))]);
+  if (took !== undefined) rows.push(["Whole request", milliseconds(took)]);
   if (headers.get("x-truncated")) rows.push(["Input", "was cut to the task's limit"]);
   return el(
     "dl",

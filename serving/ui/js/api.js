@@ -79,10 +79,10 @@ export async function predict(name, body, { version, signal } = {}) {
 export async function analyze(text, asked, tell, signal) {
   for (let start = 0; start < asked.length; start += MOST_TASKS) {
     const tasks = asked.slice(start, start + MOST_TASKS).map(({ name, parameters }) => ({ task: name, parameters }));
-    const { content, took } = await askAll({ inputs: text, tasks }, signal);
+    const { content } = await askAll({ inputs: text, tasks }, signal);
     for (const [name, result] of Object.entries(content.results)) {
       if ("error" in result) tell(name, undefined, new Refused(result.status, result, result.estimated_time));
-      else tell(name, { outputs: result.outputs, headers: headersOf(result), took });
+      else tell(name, { outputs: result.outputs, headers: headersOf(result) });
     }
   }
 }

@@ -10,8 +10,9 @@ const [WIDTH, HEIGHT, FOOT] = [320, 96, 4];
  * @param {(value: number) => string} words writes a value.
  * @param {[string, string][]} lines names in a reading, with what to call them.
  * @param {number} most readings from edge to edge.
+ * @param {(value: number) => number} ceilingOf the top of the scale for a greatest value.
  */
-export function chart(title, words, lines, most) {
+export function chart(title, words, lines, most, ceilingOf = niceCeiling) {
   const id = nextId();
   const legend = el("dl", { class: "legend" });
   const top = el("span", { class: "fine top" });
@@ -32,7 +33,7 @@ export function chart(title, words, lines, most) {
 
   function show(readings) {
     const values = lines.map(([name]) => readings.map((reading) => reading[name]));
-    const ceiling = niceCeiling(Math.max(0, ...values.flat()));
+    const ceiling = ceilingOf(Math.max(0, ...values.flat()));
     top.textContent = readings.length ? words(ceiling) : "";
     fill(plot, grid(), values.map((each, index) => line(each, index, ceiling, most)));
     fill(

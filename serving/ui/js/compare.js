@@ -1,7 +1,7 @@
 /** Several tasks on one text, side by side. */
 
 import { analyze, taskPath } from "./api.js";
-import { factsOf, inWords, picture } from "./answer.js";
+import { factsOf, inWords, milliseconds, picture } from "./answer.js";
 import { announce, el, fill, nextId } from "./dom.js";
 import { errorBox } from "./errors.js";
 import { bodyOf, KINDS, wordsOf } from "./kinds.js";
@@ -20,11 +20,13 @@ const takesText = ({ kind }) => KINDS[kind]?.about !== undefined;
 export function compareView(place) {
   let going = new AbortController();
   const boxes = el("fieldset", { class: "choices" });
+  const done = el("p", { class: "fine" });
   const cards = el("div", { class: "cards" });
   const text = el("textarea", {
     id: "compared",
     rows: 3,
     required: true,
+    dir: "auto",
     spellcheck: "false",
     value: kept.text,
     input: () => (kept.text = text.value),
@@ -54,12 +56,15 @@ export function compareView(place) {
     const requests = asked.map(({ name, kind }) => ({ name, kind, ...requestOf(kind, text.value) }));
     const byName = new Map(requests.map((request) => [request.name, request]));
     let failed = 0;
+    fill(done);
+    const started = performance.now();
     try {
       await analyze(text.value, requests, (name, answer, error) => {
         if (error?.name === "AbortError") return;
         if (error) failed += 1;
         places.get(name).tell(byName.get(name), answer, error);
       }, going.signal);
+      fill(done, `All answers came in ${milliseconds(performance.now() - started)}.`);
     } catch (error) {
       if (error.name !== "AbortError") fill(cards, errorBox(error));
     }
@@ -74,7 +79,7 @@ export function compareView(place) {
     boxes,
     el("div", { class: "buttons" }, el("button", { type: "submit", class: "main" }, "Compare"), count),
   );
-  fill(place, el("h1", {}, "Compare tasks"), el("p", { class: "what" }, "One text, many tasks: their answers side by side."), form, cards);
+  fill(place, el("h1", {}, "Compare tasks"), el("p", { class: "what" }, "One text, many tasks: their answers side by side."), form, done, cards);
   choices();
   let known = names();
   const stop = onTasks(() => {
@@ -114,8 +119,12 @@ function card({ name, kind }) {
   const element = el(
     "section",
     { class: "card", "aria-label": name },
-    el("h2", {}, el("a", { href: `#try/${encodeURIComponent(name)}`, title: taskPath(name) }, name)),
-    el("p", { class: "fine" }, wordsOf(kind)),
+    el(
+      "div",
+      { class: "title" },
+      el("h2", {}, el("a", { href: `#try/${encodeURIComponent(name)}`, title: taskPath(name) }, name)),
+      el("span", { class: "fine" }, wordsOf(kind)),
+    ),
     inside,
   );
   function tell({ values }, answer, error) {

@@ -51,7 +51,7 @@ function foldedBox(label, input) {
 }
 
 function textField({ rows, required }, value = "") {
-  return el("textarea", { id: nextId(), rows, required, spellcheck: "false", value });
+  return el("textarea", { id: nextId(), rows, required, dir: "auto", spellcheck: "false", value });
 }
 
 function optionField({ choices, number, check, value }) {
@@ -61,7 +61,7 @@ function optionField({ choices, number, check, value }) {
   }
   if (check) return el("input", { id, type: "checkbox" });
   if (number) return el("input", { id, type: "number", min: number[0], max: number[1], value });
-  return el("input", { id, type: "text", value });
+  return el("input", { id, type: "text", dir: "auto", value });
 }
 
 function valueOf(input) {

@@ -1,7 +1,7 @@
 /** What the server does now: throughput, queue, batches and residency, drawn while they are looked at. */
 
 import { metrics } from "./api.js";
-import { chart } from "./chart.js";
+import { chart, niceCeiling } from "./chart.js";
 import { el, fill } from "./dom.js";
 import { errorBox } from "./errors.js";
 import { plainTable } from "./pictures/table.js";
@@ -12,15 +12,20 @@ const KEPT = 90;
 const TOP = 8;
 const kept = { readings: [], last: null }; // what was drawn stays while other views are looked at
 
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+const powerOf = (value) => (value > 0 ? Math.min(UNITS.length - 1, Math.floor(Math.log2(value) / 10)) : 0);
 const bytes = (value) => {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  const power = value > 0 ? Math.min(units.length - 1, Math.floor(Math.log2(value) / 10)) : 0;
-  return `${(value / 1024 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
+  const power = powerOf(value);
+  return `${(value / 1024 ** power).toFixed(power ? 1 : 0)} ${UNITS[power]}`;
+};
+const bytesCeiling = (value) => {
+  const unit = 1024 ** powerOf(value);
+  return niceCeiling(value / unit) * unit;
 };
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 1 : 0 });
 const milliseconds = (value) => `${number(1000 * value)} ms`;
 
-/** Each chart: a title, how its values are written, and its lines as `[name in a reading, words]`. */
+/** Each chart: a title, how its values are written, its lines as `[name in a reading, words]`, and its scale where it has one of its own. */
 const CHARTS = [
   ["Requests a second", number, [["answered", "answered"], ["refused", "refused or failed"]]],
   ["Tokens a second", number, [["tokens", "computed"]]],
@@ -28,7 +33,7 @@ const CHARTS = [
   ["Time in the queue", milliseconds, [["queueSeconds", "mean"]]],
   ["Tasks in a batch", number, [["batchTasks", "mean"]]],
   ["Adapters", number, [["adaptersDevice", "on device"], ["adaptersHost", "in memory"]]],
-  ["Bytes of adapters and heads", bytes, [["bytesDevice", "on device"], ["bytesHost", "in memory"]]],
+  ["Bytes of adapters and heads", bytes, [["bytesDevice", "on device"], ["bytesHost", "in memory"]], bytesCeiling],
   ["Requests inside", number, [["inside", "not yet answered"]]],
 ];
 
@@ -37,7 +42,7 @@ export function liveView(place) {
   let timer = 0;
   let left = false;
   const state = el("div", {});
-  const drawn = CHARTS.map(([title, words, lines]) => chart(title, words, lines, KEPT));
+  const drawn = CHARTS.map(([title, words, lines, ceilingOf]) => chart(title, words, lines, KEPT, ceilingOf));
   const top = el("div", { class: "card" });
   fill(
     place,

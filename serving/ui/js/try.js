@@ -54,9 +54,11 @@ export function tryView(place, name) {
       const answer = await predict(name, body, { version, signal });
       fill(result, answered(kind, answer, values), copied(kind, path, body, answer.outputs));
       announce(inWords(kind, answer.outputs));
+      result.firstChild.scrollIntoView({ block: "nearest" });
     } catch (error) {
       if (error.name === "AbortError") return;
       fill(result, errorBox(error));
+      result.firstChild.scrollIntoView({ block: "nearest" });
       announce(titleOf(error));
     }
     button.removeAttribute("aria-busy");

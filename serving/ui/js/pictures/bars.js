@@ -36,7 +36,7 @@ function bar({ label, score, note }, share, place) {
   return el(
     "li",
     { class: place === 0 ? "bar-row best" : "bar-row" },
-    el("span", { class: "bar-label" }, label, note && el("span", { class: "fine" }, ` ${note}`)),
+    el("span", { class: "bar-label", dir: "auto" }, label, note && el("span", { class: "fine" }, ` ${note}`)),
     el("span", { class: "score" }, percent(score)),
     el("span", { class: "track", "aria-hidden": "true" }, filling),
   );

@@ -11,7 +11,7 @@ export function drawFills(outputs) {
     {},
     masks.map((fills, place) => [
       masks.length > 1 && el("p", { class: "fine" }, `Gap ${place + 1}`),
-      masks.length === 1 && el("p", { class: "answer" }, fills[0].sequence),
+      masks.length === 1 && el("p", { class: "answer", dir: "auto" }, fills[0].sequence),
       bars(fills.map(({ token_str, score, token }) => ({ label: token_str, score, note: `token ${token}` }))),
     ]).flat(),
   );

@@ -16,7 +16,7 @@ export function drawEntities(outputs, { text }) {
   return el(
     "div",
     {},
-    el("p", { class: "marked" }, pieces(text, found, (piece, each) => entity(piece, each, hues))),
+    el("p", { class: "marked", dir: "auto" }, pieces(text, found, (piece, each) => entity(piece, each, hues))),
     el(
       "ul",
       { class: "key-list", "aria-label": "Tags" },
@@ -44,8 +44,8 @@ export function drawSpans(outputs, { context }) {
   return el(
     "div",
     {},
-    el("p", { class: "answer" }, best.answer),
-    el("p", { class: "marked" }, pieces(context, [best], (piece) => el("mark", { class: "span" }, piece))),
+    el("p", { class: "answer", dir: "auto" }, best.answer),
+    el("p", { class: "marked", dir: "auto" }, pieces(context, [best], (piece) => el("mark", { class: "span" }, piece))),
     bars(answers.map(({ answer, score }) => ({ label: answer || "no answer", score }))),
   );
 }
@@ -58,7 +58,7 @@ export function saySpans(outputs) {
 
 /** What a model wrote after a text. */
 export function drawGenerated(outputs, { text }) {
-  return el("p", { class: "marked" }, ...continued(text, writtenIn(outputs)));
+  return el("p", { class: "marked", dir: "auto" }, ...continued(text, writtenIn(outputs)));
 }
 
 /** What a model wrote. */
@@ -90,6 +90,6 @@ function entity(piece, { label, score }, hues) {
     "mark",
     { class: "entity", "data-hue": hues.get(label), title: `${label}, ${percent(score)}` },
     piece,
-    el("span", { class: "tag" }, label),
+    el("bdi", { class: "tag" }, label),
   );
 }

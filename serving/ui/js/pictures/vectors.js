@@ -98,7 +98,7 @@ function strip(vector, sentence) {
   return el(
     "li",
     {},
-    el("span", { class: "bar-label" }, sentence),
+    el("span", { class: "bar-label", dir: "auto" }, sentence),
     svg("svg", { class: "strip", viewBox: `0 0 ${cells.length} 6`, preserveAspectRatio: "none", "aria-hidden": "true" }, drawn),
     el("span", { class: "fine" }, `${vector.length} numbers, length ${Math.hypot(...vector).toFixed(2)}`),
   );
