@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.cuda import has_flash
-from adapter_runtime.backbone.placed import bounds
-from adapter_runtime.backbone.routing import CountedPrefix, Prefix, RowSpans
+from adapter_runtime.backbone.routing import CountedPrefix, Prefix
+from adapter_runtime.backbone.spans import RowSpans, bounds
 
 _HALVES = (torch.float16, torch.bfloat16)
 _WIDTH_STEP, _MAX_WIDTH = 8, 256

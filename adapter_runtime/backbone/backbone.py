@@ -13,9 +13,10 @@ from adapter_runtime.backbone.facts import BackboneFacts
 from adapter_runtime.backbone.linears import fuse
 from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.quantized import int8_packing
-from adapter_runtime.backbone.routing import Layout, RouteScope, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, RouteScope, Routing
 from adapter_runtime.backbone.rows import IS_PROMPTED, Architecture, Positions
 from adapter_runtime.backbone.sentence import SentenceSettings
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.backbone.wrap import WORD_EMBEDDINGS, wrap
 from adapter_runtime.errors import BackboneError
 from adapter_runtime.types import PlugPoint, Row

@@ -14,7 +14,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from adapter_runtime.backbone.blocks import Close
 from adapter_runtime.backbone.direct import Direct
-from adapter_runtime.backbone.routing import RowSpans
+from adapter_runtime.backbone.spans import RowSpans
 
 
 class BertSelfAttention(Direct):

@@ -17,7 +17,8 @@ from transformers.activations import ACT2FN
 from adapter_runtime.backbone.blocks import Close
 from adapter_runtime.backbone.points import RoutedAttention, RoutedModule
 from adapter_runtime.backbone.relative import Relative, RelativeTable
-from adapter_runtime.backbone.routing import Prefix, Routing, RowSpans
+from adapter_runtime.backbone.routing import Prefix, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.errors import BackboneError
 
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.attention import PositionBias
 from adapter_runtime.backbone.points import RoutedSum
-from adapter_runtime.backbone.routing import RowSpans
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.errors import BackboneError
 
 

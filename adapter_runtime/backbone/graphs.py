@@ -20,9 +20,10 @@ from torch import Tensor
 
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.cuda import has_flash
-from adapter_runtime.backbone.placed import PlacedSpans, write
+from adapter_runtime.backbone.placed import write
 from adapter_runtime.backbone.recording import CudaRecorder, Record
-from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, Routing
+from adapter_runtime.backbone.spans import PlacedSpans, RowSpans
 from adapter_runtime.types import Row
 
 Forward = Callable[[Sequence[Row], Routing], Tensor]

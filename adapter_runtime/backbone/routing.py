@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.forks import Fork
-from adapter_runtime.backbone.placed import PlacedSpans, from_host
+from adapter_runtime.backbone.placed import from_host
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.sites import PlugPoint
 
 
@@ -25,82 +25,6 @@ class Layout(StrEnum):
 
     PACKED = "packed"
     PADDED = "padded"
-
-
-class RowSpans:
-    """Rows as spans of one token stream `[tokens, width]`.
-
-    In the packed layout rows touch; in the padded layout a row's span ends before the next
-    row's start and what lies between is padding, which no answer depends on.
-
-    Args:
-        starts: first token of each row.
-        lengths: real tokens of each row, at least 1.
-        num_tokens: length of the stream, padding included.
-    """
-
-    def __init__(self, starts: Sequence[int], lengths: Sequence[int], num_tokens: int) -> None:
-        self.starts = tuple(starts)
-        self.lengths = tuple(lengths)
-        self.num_tokens = num_tokens
-        self._placed: dict[torch.device, PlacedSpans] = {}
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @cached_property
-    def longest(self) -> int:
-        """Tokens of the longest row, or more."""
-        return max(self.lengths)
-
-    @cached_property
-    def alike(self) -> tuple[tuple[int, int], ...]:
-        """Neighbours of one length: that length, and how many they are."""
-        runs = groupby(self.lengths)
-        return tuple((length, sum(1 for _ in run)) for length, run in runs)
-
-    def slice(self, first: int, stop: int) -> RowSpans:
-        """Rows `first:stop` as spans of their own stream, which starts at the first row."""
-        origin = self.starts[first]
-        end = self.starts[stop] if stop < len(self) else self.num_tokens
-        starts = [start - origin for start in self.starts[first:stop]]
-        return RowSpans(starts, self.lengths[first:stop], end - origin)
-
-    def on(self, device: torch.device) -> PlacedSpans:
-        """What layers read of the rows on a device."""
-        if device not in self._placed:
-            self._placed[device] = PlacedSpans(self, device)
-        return self._placed[device]
-
-    @cached_property
-    def token_rows(self) -> Tensor:
-        """The row of each token; padding belongs to the row before it. Shape: `[tokens]`."""
-        bounds = [*self.starts, self.num_tokens]
-        counts = torch.tensor([stop - start for start, stop in pairwise(bounds)])
-        num_tokens = self.num_tokens - self.starts[0]
-        return torch.repeat_interleave(torch.arange(len(self)), counts, output_size=num_tokens)
-
-    @cached_property
-    def real_tokens(self) -> Tensor | None:
-        """True for real tokens, or None when there is no padding. Shape: `[tokens]`."""
-        if sum(self.lengths) == self.num_tokens:
-            return None
-        mask = torch.zeros(self.num_tokens, dtype=torch.bool)
-        for start, length in zip(self.starts, self.lengths, strict=True):
-            mask[start : start + length] = True
-        return mask
-
-    def mean(self, values: Tensor) -> Tensor:
-        """Mean of per-token values over each row's real tokens.
-
-        Shape: `[tokens, n]` to `[rows, n]`.
-        """
-        placed = self.on(values.device)
-        if placed.real_tokens is not None:
-            values = values * placed.real_tokens.unsqueeze(1)
-        sums = values.new_zeros(len(self), values.shape[1])
-        sums.index_add_(0, placed.token_rows, values)
-        return sums / placed.lengths.to(values.dtype).unsqueeze(1)
 
 
 class Groups:
@@ -261,6 +185,21 @@ class Routing:
     work: Work
     beside: Beside | None = None
     fork: Fork | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Where rows join a stream that have been the same as others of it so far.
+
+    Args:
+        layer: before which.
+        tokens: of each token of the new stream, which token of the old one it was, on the device.
+        routing: of the new stream.
+    """
+
+    layer: int
+    tokens: Tensor
+    routing: Routing
 
 
 def work_at(scope: RouteScope, point: PlugPoint) -> object | None:

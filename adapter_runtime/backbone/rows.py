@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.blocks import MakeBlock
-from adapter_runtime.backbone.routing import Layout, RowSpans
+from adapter_runtime.backbone.routing import Layout
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.sites import Site
 
 Summary = Literal["first", "last", "eos"]

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import torch
 
-from adapter_runtime.backbone.routing import Groups, RowSpans, Work
+from adapter_runtime.backbone.routing import Groups, Work
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.engine.forking import first_layer
 from adapter_runtime.engine.route import Segment, cut_segments, norm_of
 from adapter_runtime.engine.runs import (

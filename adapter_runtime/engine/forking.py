@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from adapter_runtime.backbone.routing import Layout, RowSpans
+from adapter_runtime.backbone.routing import Layout
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.engine.pack import SharedRow, lay_out
 from adapter_runtime.types import MODEL_LEVEL, Composition, PlugPoint, Site
 

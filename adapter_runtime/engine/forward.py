@@ -11,10 +11,9 @@ from typing import Protocol
 import torch
 
 from adapter_runtime.backbone.backbone import Backbone
-from adapter_runtime.backbone.forks import Fork
 from adapter_runtime.backbone.graphs import graphed
 from adapter_runtime.backbone.placed import from_host
-from adapter_runtime.backbone.routing import Routing
+from adapter_runtime.backbone.routing import Fork, Routing
 from adapter_runtime.engine.fast import FastRouter
 from adapter_runtime.engine.forking import (
     Stage,

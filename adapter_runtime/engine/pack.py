@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from adapter_runtime.backbone.routing import Layout, RowSpans
+from adapter_runtime.backbone.routing import Layout
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.types import Composition, Row
 
 MAX_PADDING = 0.12

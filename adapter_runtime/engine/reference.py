@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.points import OuterNorm
-from adapter_runtime.backbone.routing import Prefix, RowSpans, Work
+from adapter_runtime.backbone.routing import Prefix, Work
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.engine.evaluate import after_module, before_module, sublayer
 from adapter_runtime.engine.forking import first_layer
 from adapter_runtime.engine.route import Segment, cut_segments, norm_of

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from adapter_runtime.backbone.routing import Beside, RowSpans, Work
+from adapter_runtime.backbone.routing import Beside, Work
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.types import Composition, PlugPoint, Site
 
 NORM_OF = {

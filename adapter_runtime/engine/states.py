@@ -11,7 +11,8 @@ from torch import Tensor
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.placed import from_host
 from adapter_runtime.backbone.points import IDENTITY
-from adapter_runtime.backbone.routing import ModuleWork, Routing, RowSpans
+from adapter_runtime.backbone.routing import ModuleWork, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.backbone.wrap import VOCABULARY
 from adapter_runtime.engine.pack import SharedRow
 from adapter_runtime.engine.route import Router

@@ -21,7 +21,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.routing import Groups, Prefix, RowSpans
+from adapter_runtime.backbone.routing import Groups, Prefix
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.types import Part, RowExtension
 
 

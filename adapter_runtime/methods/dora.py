@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.products import add_grouped_up, grouped_down, grouped_up
 from adapter_runtime.methods.stacks import (

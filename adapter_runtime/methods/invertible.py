@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.products import grouped_down
 from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable, activation, bucket

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.routing import CountedPrefix, Groups, Prefix, RowSpans
+from adapter_runtime.backbone.routing import CountedPrefix, Groups, Prefix
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.stacks import StackedParts, StackedTable
 from adapter_runtime.types import Part, RowExtension

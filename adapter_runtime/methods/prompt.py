@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.placed import from_host, to_device
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable
 from adapter_runtime.types import Part, RowExtension, Site

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from adapter_runtime.backbone.placed import from_host
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.base import CommonMethod
 from adapter_runtime.methods.products import add_grouped_up, grouped_down
 from adapter_runtime.methods.stacks import (

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adapter_runtime.backbone.linears import is_linear, weight_shape
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.base import CommonMethod, ModuleTable
 from adapter_runtime.methods.products import grouped_down
 from adapter_runtime.methods.stacks import StackedModuleParts, StackedTable, embedding_scale

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.apart import Apart, Rows
 from adapter_runtime.types import Part
 

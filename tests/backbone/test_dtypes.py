@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from adapter_runtime.backbone.load import load_backbone
-from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.sources.folder import Folder
 from tests.backbone.tiny import random_row
 from tests.goldens.models import MODELS

@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoModel
 
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.load import load_backbone
-from adapter_runtime.backbone.routing import Routing, RowSpans
+from adapter_runtime.backbone.routing import Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.errors import BackboneError
 from adapter_runtime.residency.slots import SlotPool

@@ -14,7 +14,8 @@ import torch.nn.attention.varlen
 from adapter_runtime.backbone import attention, graphs
 from adapter_runtime.backbone.graphs import SIZES, GraphedForward, Size, graphed, size_of
 from adapter_runtime.backbone.load import load_backbone
-from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.sites import PlugPoint, Site
 from adapter_runtime.sources.folder import Folder
 from tests.backbone.by_hand import varlen_by_hand

@@ -11,7 +11,8 @@ from transformers.pytorch_utils import Conv1D
 from adapter_runtime.backbone import quantized
 from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.backbone.quantized import Int8Linear, int8_packing, quantise
-from adapter_runtime.backbone.routing import Routing, RowSpans
+from adapter_runtime.backbone.routing import Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.dora import Dora, DoraSettings
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Part, PlugPoint, Site

@@ -18,7 +18,7 @@ from adapter_runtime import Encoded, WorkItem
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.blocks_seq2seq import last_token, shift_right, start_token
 from adapter_runtime.backbone.load import load_backbone
-from adapter_runtime.backbone.routing import RowSpans
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.errors import BackboneError, RejectedAdapter, RowFailed
 from adapter_runtime.residency.slots import SlotPool

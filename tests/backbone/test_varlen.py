@@ -12,7 +12,8 @@ import torch.nn.attention.varlen
 
 from adapter_runtime.backbone import attention_cuda
 from adapter_runtime.backbone.attention import packed_attention
-from adapter_runtime.backbone.routing import CountedPrefix, Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import CountedPrefix, Layout, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from tests.backbone.by_hand import varlen_by_hand
 
 LENGTHS = (5, 1, 12, 7)

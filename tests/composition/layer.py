@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapter_runtime.backbone.routing import RowSpans
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.engine.fast import FastRouter
 from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.methods.bottleneck import BottleneckSettings

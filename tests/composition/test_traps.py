@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from adapter_runtime.backbone.routing import RowSpans
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.checkpoint.hub.fusions import examine_fusion
 from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.methods.lora import LoraSettings

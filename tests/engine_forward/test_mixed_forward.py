@@ -4,7 +4,8 @@ import torch
 from adapter_runtime.backbone import quantized
 from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.backbone.quantized import quantise
-from adapter_runtime.backbone.routing import Routing, RowSpans
+from adapter_runtime.backbone.routing import Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.engine.fast import FastRouter
 from adapter_runtime.engine.forward import BatchRunner, Job
 from adapter_runtime.engine.reference import ReferenceRouter

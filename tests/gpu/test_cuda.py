@@ -13,7 +13,8 @@ from adapter_runtime import EngineConfig, WorkItem, open_engine
 from adapter_runtime.backbone import attention_cuda
 from adapter_runtime.backbone.attention import packed_attention
 from adapter_runtime.backbone.cuda import has_flash
-from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.residency.uploads import bring
 from serving.catalog.entries import read_spec
 from tests.goldens import replay

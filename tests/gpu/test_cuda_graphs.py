@@ -11,7 +11,8 @@ from adapter_runtime.backbone.cuda import has_flash
 from adapter_runtime.backbone.graphs import SIZES, GraphedForward, graphed
 from adapter_runtime.backbone.load import load_backbone
 from adapter_runtime.backbone.recording import CudaRecorder
-from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.residency.uploads import bring
 from adapter_runtime.sources.folder import Folder
 from adapter_runtime.types import Row

@@ -8,7 +8,8 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from adapter_runtime import EngineConfig, WorkItem, open_engine
 from adapter_runtime.backbone import graphs
-from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.types import Row
 from serving.catalog.entries import read_spec
 from serving.settings import load_settings

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.bias import BiasSettings
 from adapter_runtime.methods.bottleneck import BottleneckSettings
 from adapter_runtime.methods.ia3 import Ia3Settings

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.checkpoint.hub.adapterhub import read_adapterhub
 from adapter_runtime.checkpoint.hub.named_configs import NAMED_CONFIGS
 from adapter_runtime.ledger import Ledger

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from adapter_runtime.backbone.routing import RowSpans
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.checkpoint.reader import examine_adapter, read_adapter
 from adapter_runtime.methods.bottleneck import BottleneckSettings
 from adapter_runtime.methods.compacter_files import fold

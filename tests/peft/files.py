@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.load import load_backbone
-from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.checkpoint.peft.reader import read_peft
 from adapter_runtime.engine.reference import ReferenceRouter
 from adapter_runtime.ledger import Ledger

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from adapter_runtime.backbone.attention import packed_attention, padded_attention
-from adapter_runtime.backbone.routing import Layout, Routing, RowSpans
+from adapter_runtime.backbone.routing import Layout, Routing
+from adapter_runtime.backbone.spans import RowSpans
 from tests.goldens.filling import draw
 
 TOLERANCE = 2e-6  # fp32, on outputs of size one

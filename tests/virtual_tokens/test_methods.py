@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import linear
 
-from adapter_runtime.backbone.routing import Groups, RowSpans
+from adapter_runtime.backbone.routing import Groups
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.methods.invertible import Invertible, InvertibleSettings
 from adapter_runtime.methods.prefix import PrefixSettings, PrefixTuning
 from adapter_runtime.methods.prompt import Prompt, PromptSettings

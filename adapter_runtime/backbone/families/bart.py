@@ -16,8 +16,8 @@ from adapter_runtime.backbone.blocks_seq2seq import (
     shift_right,
     start_token,
 )
-from adapter_runtime.backbone.routing import RowSpans
 from adapter_runtime.backbone.rows import Architecture, Layers, Positions
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.sites import Site
 
 _OFFSET = 2

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from adapter_runtime.backbone.families.bert import BERT_LAYERS, PRE_NORM_MODULES
-from adapter_runtime.backbone.routing import RowSpans
 from adapter_runtime.backbone.rows import IS_PROMPTED, Architecture, Layers, Positions, numbered
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.sites import Site
 
 _TRAINED_MASKS = 0.15 * 0.8

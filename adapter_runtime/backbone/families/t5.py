@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 
 from adapter_runtime.backbone.blocks_seq2seq import each_layer, shift_right, start_token
 from adapter_runtime.backbone.blocks_t5 import NoBias, RelativeBias, t5_block
-from adapter_runtime.backbone.routing import RowSpans
 from adapter_runtime.backbone.rows import Architecture, Layers, Positions
+from adapter_runtime.backbone.spans import RowSpans
 from adapter_runtime.sites import Site
 
 _ATTENTION = {
