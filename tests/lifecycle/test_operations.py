@@ -95,6 +95,29 @@ def test_pins(three: FolderLife, engine: HashEngine) -> None:
     assert not three.version("topic", "1").plan.spec.pinned
 
 
+def test_a_pin_that_is_being_written_is_left_alone(
+    three: FolderLife, engine: HashEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though whoever brings pins in line with the catalog comes by before it says so."""
+    change = three.store.change
+
+    def late(*given: Any) -> Any:
+        three.tasks.stir(three.version("topic", "1"))
+        three.caretaker.tend()
+        return change(*given)
+
+    monkeypatch.setattr(three.store, "change", late)
+    three.act("topic", "1", "pin")
+    assert three.version("topic", "1").is_pinned
+    pins = [call for call in engine.calls if call[0] in ("pin", "unpin")]
+    assert pins == [("pin", three.version("topic", "1").digest)]
+    with pytest.raises(VersionConflict):
+        three.act("topic", "2", "pin", "other")
+    assert not three.version("topic", "2").is_pinned
+    three.act("topic", "1", "unpin")
+    until(lambda: ("unpin", three.version("topic", "1").digest) in engine.calls)
+
+
 def test_preload_and_evict(three: FolderLife, engine: HashEngine) -> None:
     """Also where the catalog cannot be written."""
     three.act("topic", "3", "evict")

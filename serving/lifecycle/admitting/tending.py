@@ -96,7 +96,7 @@ class Caretaker:
         for version in task.versions:
             if not version.is_ready or version.prepared is None:
                 continue
-            if version.is_pinned is not version.plan.spec.pinned:
+            if _is_pin_wrong(version):
                 chores.pin.append(version)
             if version in serving or version.plan.shadow or version.plan.spec.pinned:
                 version.has_served, version.is_superseded = True, False
@@ -120,7 +120,7 @@ class Caretaker:
     def _pin(self, version: Version) -> None:
         """Bring the engine's pin in line with the plan."""
         prepared, is_wanted = version.prepared, version.plan.spec.pinned
-        if prepared is None or version.is_pinned is is_wanted:
+        if prepared is None or not _is_pin_wrong(version):
             return
         version.is_pinned = is_wanted
         try:
@@ -150,6 +150,11 @@ class Caretaker:
             chore(version)
         except Exception:
             log.exception("%s: version %s could not be let go", task, version.id)
+
+
+def _is_pin_wrong(version: Version) -> bool:
+    """Whether its pin is not as its plan says, and nobody is just about to change that."""
+    return version.is_pinned is not version.plan.spec.pinned and not version.is_being_pinned
 
 
 def _weights(version: TaskVersion) -> set[str]:

@@ -107,13 +107,8 @@ class Promotions:
         """Keep a version's weights on the device for good."""
         self._writing.refuse_read_only()
         version = self._reach.ready(name, id)
-        was_pinned = self._reach.pin(version)
-        try:
+        with self._reach.pinned(version):
             self._set_pinned(name, id, True, expected)
-        except BaseException:
-            if not was_pinned:
-                self._reach.unpin(version)
-            raise
         self._tasks.note(version, "pinned")
 
     def unpin(self, name: str, id: str, expected: str | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from adapter_runtime import CapacityError, Engine, TaskVersion
 from serving.errors import DeadlineExceeded, UnknownVersion
@@ -120,12 +122,27 @@ class Reach:
                     self._engine.release(self.prepared(version))
                     return
 
-    def pin(self, version: Version) -> bool:
-        """Keep a ready version's weights for good; says whether they were kept already.
+    @contextmanager
+    def pinned(self, version: Version) -> Iterator[None]:
+        """Keep a ready version's weights for good, unless the block fails to write that down.
 
         Raises:
             RejectedAdapter, CapacityError: there is no room for it.
         """
+        version.is_being_pinned = True
+        try:
+            was_pinned = self._pin(version)
+            try:
+                yield
+            except BaseException:
+                if not was_pinned:
+                    self.unpin(version)
+                raise
+        finally:
+            version.is_being_pinned = False
+
+    def _pin(self, version: Version) -> bool:
+        """Pin it; says whether it was pinned already."""
         with self._tasks.use(version):
             if version.is_pinned:
                 return True

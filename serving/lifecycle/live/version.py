@@ -34,6 +34,7 @@ class Version:
         is_leaving: it is out of the catalog and goes when nobody uses it.
         is_admitted: the engine counts it among those that batches have room for.
         is_pinned: the engine keeps its weights for good.
+        is_being_pinned: somebody sees to it that they are kept, and that its plan says so.
         has_served: it had a share of the traffic, or copies of it.
         is_superseded: it had a share and has none now; its weights go when nobody uses it.
         is_tripped: its rollback was asked for.
@@ -43,6 +44,7 @@ class Version:
         "has_served",
         "in_flight",
         "is_admitted",
+        "is_being_pinned",
         "is_leaving",
         "is_pinned",
         "is_superseded",
@@ -81,7 +83,7 @@ class Version:
         self.load_s: float | None = None
         self.ready_at_s = 0.0
         self.num_failures = self.num_quarantines = self.in_flight = 0
-        self.is_leaving = self.is_admitted = self.is_pinned = False
+        self.is_leaving = self.is_admitted = self.is_pinned = self.is_being_pinned = False
         self.has_served = self.is_superseded = self.is_tripped = False
 
     @property
