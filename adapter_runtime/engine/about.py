@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from adapter_runtime.backbone.backbone import Backbone
 from adapter_runtime.backbone.facts import BackboneFacts
+from adapter_runtime.engine.holdings import Holdings
+from adapter_runtime.residency.slots import SlotPool
 from adapter_runtime.sites import EMBEDDING_SITES, MODEL_LEVEL, Site
 from adapter_runtime.types import Adapter, HeadWeights, Note, Part
-
-if TYPE_CHECKING:
-    from adapter_runtime.engine.engine import LocalEngine
 
 
 def about_backbone(facts: BackboneFacts) -> Mapping[str, Any]:
@@ -24,7 +24,7 @@ def about_backbone(facts: BackboneFacts) -> Mapping[str, Any]:
     }
 
 
-def about_adapter(adapter: Adapter, engine: LocalEngine) -> Mapping[str, Any]:
+def about_adapter(adapter: Adapter, slots: SlotPool) -> Mapping[str, Any]:
     """Format, methods, placement per layer, quirks and size of one adapter."""
     layers: dict[str, list[int]] = {}
     for part in adapter.parts:
@@ -41,7 +41,7 @@ def about_adapter(adapter: Adapter, engine: LocalEngine) -> Mapping[str, Any]:
         },
         "quirks": [about_note(note) for note in adapter.notes],
         "parameters": sum(map(num_parameters, adapter.parts)),
-        "device_bytes": engine.slots.bytes_of(adapter),
+        "device_bytes": slots.bytes_of(adapter),
     }
 
 
@@ -77,19 +77,19 @@ def about_head(head: HeadWeights) -> Mapping[str, Any]:
 
 
 def about_cost(
-    adapters: Sequence[Adapter], head: HeadWeights, engine: LocalEngine
+    adapters: Sequence[Adapter], head: HeadWeights, backbone: Backbone, holdings: Holdings
 ) -> Mapping[str, Any]:
     """Parameters and bytes, and multiply-adds per token as a share of a backbone forward's."""
     parts = [part for adapter in adapters for part in adapter.parts]
-    backbone = sum(weight.numel() for weight in engine.backbone.model.parameters())
-    facts = engine.backbone.facts
-    products = sum(shape[0] * shape[1] for shape in facts.linears.values())
+    total = sum(weight.numel() for weight in backbone.model.parameters())
+    products = sum(shape[0] * shape[1] for shape in backbone.facts.linears.values())
+    slots, heads = holdings.slots, holdings.heads
     return {
         "adapter_parameters": sum(map(num_parameters, parts)),
         "adapter_bytes": sum(adapter.num_bytes for adapter in adapters),
         "head_bytes": head.num_bytes,
-        "device_bytes": sum(map(engine.slots.bytes_of, adapters)) + engine.heads.bytes_of(head),
-        "share_of_backbone": round(sum(map(num_parameters, parts)) / backbone, 6),
+        "device_bytes": sum(map(slots.bytes_of, adapters)) + heads.bytes_of(head),
+        "share_of_backbone": round(sum(map(num_parameters, parts)) / total, 6),
         "share_of_forward": round(_products(parts) / products, 6),
     }
 

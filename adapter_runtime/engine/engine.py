@@ -14,7 +14,7 @@ from adapter_runtime.config import EngineConfig
 from adapter_runtime.engine.admission import admission_problems
 from adapter_runtime.engine.answering import blaming
 from adapter_runtime.engine.compute import Compute
-from adapter_runtime.engine.doctor import examine
+from adapter_runtime.engine.doctor import Doctor
 from adapter_runtime.engine.encoding import encode_by
 from adapter_runtime.engine.forward import BatchRunner
 from adapter_runtime.engine.holdings import Holdings
@@ -94,9 +94,7 @@ class LocalEngine:
         """Batches side by side must each find room for what they pin."""
         free, widest = self.holdings.slots_to_share()
         lanes = max(1, min(self.runner.streams.num_threads, free // max(1, widest)))
-        info = replace(self.info, max_batch_adapters=max(1, free // lanes), num_lanes=lanes)
-        if info != self.info:
-            self.info = info
+        self.info = replace(self.info, max_batch_adapters=max(1, free // lanes), num_lanes=lanes)
 
     def inspect(self, spec: TaskSpec) -> Report:
         """The doctor's report on a task's files; a bad checkpoint is a report, no error. Blocks.
@@ -104,7 +102,7 @@ class LocalEngine:
         Raises:
             SourceError: there are no such files at all.
         """
-        return examine(spec, self)
+        return Doctor(self.backbone, self.holdings, self.check).examine(spec)
 
     def prepare(self, spec: TaskSpec) -> TaskVersion:
         """Read, check and admit in one; a pinned task's weights are held for good. Blocks.
@@ -160,11 +158,12 @@ class LocalEngine:
             Exception: it could not be tried now, which says nothing of the version.
         """
         self.holdings.check_room(version, is_pinned=version.spec.pinned)
+        problems = partial(admission_problems, version, self.backbone.facts, self)
         if run is not None:
-            return tuple(admission_problems(version, self, run))
+            return tuple(problems(run))
         # One at a time: the examples of many tasks side by side would fight for slots.
         with self._checking:
-            return tuple(admission_problems(version, self, lambda rows: self.run(rows).outcomes))
+            return tuple(problems(lambda items: self.run(items).outcomes))
 
     def admit(self, version: TaskVersion) -> None:
         """Count a version among those that batches must have room for; a second time is nothing.
