@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,11 @@ def imports_of(package: str) -> Iterator[Import]:
 IMPORTS = {package: tuple(imports_of(package)) for package in PRODUCT}
 
 
+def is_package(module: str) -> bool:
+    """Whether a module of ours is a package's `__init__`."""
+    return ROOT.joinpath(*module.split("."), "__init__.py").exists()
+
+
 def room(module: str) -> str | None:
     """The room of a runtime module; None for the package itself and foreign modules."""
     parts = module.split(".")
@@ -98,6 +104,20 @@ def test_every_room_has_a_level() -> None:
 def test_runtime_rooms_import_lower_rooms_only() -> None:
     """Inside the runtime imports go one way."""
     assert [] == [str(entry) for entry in IMPORTS["adapter_runtime"] if climbs(entry)]
+
+
+def test_no_files_import_each_other() -> None:
+    """Not around any corner, and not for a type's name alone; packages only hand names on."""
+    entries = [entry for package in PRODUCT for entry in IMPORTS[package]]
+    files = {entry.importer for entry in entries}
+    graph: dict[str, set[str]] = {file: set() for file in files}
+    for entry in entries:
+        taken = {entry.module, *(f"{entry.module}.{name}" for name in entry.names)}
+        graph[entry.importer] |= {file for file in taken & files if not is_package(file)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 @pytest.mark.parametrize("name", ("methods", "heads"))
