@@ -13,8 +13,12 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from huggingface_hub import InferenceClient
 
+from tests.clients.kserve.environment import Kserve, kserve_client
 from tests.conftest import ROOT
 from tests.running import Running, free_port, running_server
+
+pytestmark = pytest.mark.timeout(600)
+"""KServe's environment is built on first use."""
 
 TEXTS = ["A warm and funny film.", "Shares fell.", "The battery died after two days: never again!"]
 LABELS = ("negative", "positive")
@@ -24,10 +28,11 @@ Ask = Callable[["Place"], Any]
 class Place:
     """Where the demo is served, for each client."""
 
-    def __init__(self, running: Running, grpc_port: int) -> None:
+    def __init__(self, running: Running, grpc_port: int, kserve: Kserve) -> None:
         self.url = running.url
         self.http = running.url.removeprefix("http://")
         self.grpc = f"127.0.0.1:{grpc_port}"
+        self.kserve = kserve
 
     def post(self, path: str, body: Any) -> Any:
         """The content of a good answer."""
@@ -41,14 +46,34 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A server of its own, for its second port."""
     port, log = free_port(), tmp_path_factory.mktemp("contract") / "server.log"
     options = ["--grpc-port", str(port)]
-    with running_server(ROOT / "examples" / "tasks.yaml", log, options) as running:
-        yield Place(running, port)
+    with (
+        kserve_client() as kserve,
+        running_server(ROOT / "examples" / "tasks.yaml", log, options) as running,
+    ):
+        yield Place(running, port, kserve)
 
 
 def in_order(labels: list[Mapping[str, Any]]) -> list[float]:
     """Scores in the order of `LABELS`."""
     found = {each["label"]: each["score"] for each in labels}
     return [found[label] for label in LABELS]
+
+
+def by_kserve(place: Place, task: str, over: str, is_binary: bool) -> dict[str, Any]:
+    """KServe's client: the output tensors, as lists."""
+    where = place.grpc if over == "grpc" else place.url
+    asked = {"inputs": {"text": TEXTS}, "is_binary": is_binary}
+    found = place.kserve(over=over, place=where, call="infer", model=task, **asked)
+    return dict(found["outputs"])
+
+
+def kserve_scores(place: Place, over: str, is_binary: bool) -> list[list[float]]:
+    """Scores in the order of `LABELS`."""
+    found = by_kserve(place, "sentiment", over, is_binary)
+    rows = [
+        dict(zip(*row, strict=True)) for row in zip(found["labels"], found["scores"], strict=True)
+    ]
+    return [[row[label] for label in LABELS] for row in rows]
 
 
 def by_triton(client: Any, module: Any, task: str, **options: Any) -> Any:
@@ -96,6 +121,9 @@ CLASSES: Mapping[str, Ask] = {
     "oip json": lambda place: triton_scores(over_http(place, "sentiment", False)),
     "oip binary": lambda place: triton_scores(over_http(place, "sentiment", True)),
     "grpc": lambda place: triton_scores(over_grpc(place, "sentiment")),
+    "kserve json": lambda place: kserve_scores(place, "rest", False),
+    "kserve binary": lambda place: kserve_scores(place, "rest", True),
+    "kserve grpc": lambda place: kserve_scores(place, "grpc", True),
     "tei": lambda place: list(
         map(
             in_order,
@@ -119,6 +147,9 @@ VECTORS: Mapping[str, Ask] = {
     "oip json": lambda place: over_http(place, "embed", False).as_numpy("embedding"),
     "oip binary": lambda place: over_http(place, "embed", True).as_numpy("embedding"),
     "grpc": lambda place: over_grpc(place, "embed").as_numpy("embedding"),
+    "kserve json": lambda place: by_kserve(place, "embed", "rest", False)["embedding"],
+    "kserve binary": lambda place: by_kserve(place, "embed", "rest", True)["embedding"],
+    "kserve grpc": lambda place: by_kserve(place, "embed", "grpc", False)["embedding"],
     "openai float": lambda place: by_openai(place, encoding_format="float"),
     "openai base64": lambda place: by_openai(place),
     "tei": lambda place: place.post("/models/embed/embed", {"inputs": TEXTS}),
