@@ -31,6 +31,8 @@ class Compute:
     ) -> None:
         self.runner, self.backbone = runner, runner.backbone
         self.library, self.slots, self.heads = library, slots, heads
+        has_types, config = self.backbone.architecture.has_types, self.backbone.facts.config
+        self._num_types: int = config.get("type_vocab_size") or 0 if has_types else 0
 
     def run(self, items: Sequence[WorkItem], lanes: int | None = None) -> RunResult:
         """One batch; one outcome per item, never raises for a bad row.
@@ -74,6 +76,9 @@ class Compute:
             return InvalidInput(f"a row has 1 to {most} tokens.", "input_ids")
         if max(ids) >= self.backbone.facts.vocab_size or min(ids) < 0:
             return InvalidInput("a token has no embedding in this backbone.", "input_ids")
+        types, count = item.row.type_ids, self._num_types
+        if types and count and not 0 <= min(types) <= max(types) < count:
+            return InvalidInput(f"token types are 0 to {count - 1} here.", "token_type_ids")
         return None
 
     def _forward(

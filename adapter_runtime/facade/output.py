@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from adapter_runtime.errors import InvalidInput
 from adapter_runtime.types import Arrays, Row
 
 
@@ -27,13 +28,40 @@ class ForwardOutput:
     last_hidden_state: Tensor | None = None
 
 
-def read_rows(ids: Tensor, mask: Tensor, types: Tensor | None) -> list[Row]:
-    """Each row's real tokens. Shape: `[rows, tokens]` each; the mask is 1 for real tokens."""
+def read_rows(
+    input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None
+) -> tuple[list[Row], Tensor]:
+    """Each row's real tokens, and which they are.
+
+    Args:
+        input_ids: Shape: `[…, tokens]`.
+        attention_mask: 1 for real tokens, which all are without one. Shape: that of the ids.
+        token_type_ids: Shape: that of the ids.
+
+    Raises:
+        InvalidInput: there is no row, or the shapes differ.
+
+    Shape: the mask `[rows, tokens]`.
+    """
+    _check_shapes(input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+    ids = input_ids.flatten(0, -2)
+    mask = torch.ones_like(ids) if attention_mask is None else attention_mask.flatten(0, -2)
+    types = None if token_type_ids is None else token_type_ids.flatten(0, -2)
     rows = []
-    for number, keep in enumerate(mask):
+    for number, keep in enumerate(mask.bool()):
         kinds = None if types is None else tuple(types[number][keep].tolist())
         rows.append(Row(tuple(ids[number][keep].tolist()), kinds if kinds and any(kinds) else None))
-    return rows
+    return rows, mask.bool()
+
+
+def _check_shapes(input_ids: Tensor, **others: Tensor | None) -> None:
+    if input_ids.dim() < 2 or not input_ids.numel():
+        message = f"forward takes [rows, tokens], not {list(input_ids.shape)}; send at least one."
+        raise InvalidInput(message, "input_ids")
+    for name, tensor in others.items():
+        if tensor is not None and tensor.shape != input_ids.shape:
+            message = f"its shape is {list(tensor.shape)}, that of input_ids another one."
+            raise InvalidInput(message, name)
 
 
 def padded_output(outcomes: Sequence[Arrays], mask: Tensor, shape: torch.Size) -> ForwardOutput:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from adapter_runtime.checkpoint.heads.reading import write_head
@@ -22,6 +21,7 @@ from adapter_runtime.errors import InvalidInput
 from adapter_runtime.facade.adding import AddsHeads
 from adapter_runtime.facade.combining import Combines
 from adapter_runtime.facade.output import ForwardOutput, padded_output, read_rows
+from adapter_runtime.facade.portions import portions
 from adapter_runtime.facade.shelf import ACTIVE, Origin, Setup, Shelf
 from adapter_runtime.types import Arrays, Composition, WorkItem
 
@@ -226,6 +226,7 @@ class AdapterRuntime(AddsHeads, Combines):
             head: a head's name, None for the hidden states.
 
         Raises:
+            InvalidInput: the tensors are no rows of tokens.
             UnknownTask: a name is wrong.
             RowFailed: the computation failed.
         """
@@ -233,20 +234,19 @@ class AdapterRuntime(AddsHeads, Combines):
         tree = shelf.active_adapters if adapter_names is ACTIVE else shelf.tree(adapter_names)
         name = shelf.active_head if head is ACTIVE else head
         version = shelf.version("forward", tree, name)
-        ids = input_ids.flatten(0, -2)
-        mask = torch.ones_like(ids) if attention_mask is None else attention_mask.flatten(0, -2)
-        types = None if token_type_ids is None else token_type_ids.flatten(0, -2)
-        rows = read_rows(ids, mask.bool(), types)
+        rows, mask = read_rows(input_ids, attention_mask, token_type_ids)
         outcomes = self._run([WorkItem(version, row, raw=True) for row in rows])
-        return padded_output(outcomes, mask.bool(), input_ids.shape[:-1])
+        return padded_output(outcomes, mask, input_ids.shape[:-1])
 
     def _run(self, items: Sequence[WorkItem]) -> list[Arrays]:
-        found: list[Arrays] = []
-        for outcome in self.engine.run(items).outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
-            found.append(outcome)
-        return found
+        found: dict[int, Arrays] = {}
+        for numbers in portions(items, self.engine.info.max_batch_adapters):
+            outcomes = self.engine.run([items[number] for number in numbers]).outcomes
+            for number, outcome in zip(numbers, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    raise outcome
+                found[number] = outcome
+        return [found[number] for number in range(len(items))]
 
     # Saving
 

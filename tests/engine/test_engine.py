@@ -226,11 +226,11 @@ def test_loras_that_change_the_width_cannot_be_stacked(bert, tmp_path):
 
 
 def test_a_row_that_cannot_run_fails_alone(bert):
-    """A token without an embedding, and an empty row, reach no other row."""
+    """A token or a token type without an embedding, and an empty row, reach no other row."""
     version = bert.version("bare", None, bert.heads()[0])
-    rows = (Row((5, 6)), Row((5, 99_999)), Row(()))
+    rows = (Row((5, 6), (0, 1)), Row((5, 99_999)), Row((5, 6), (0, 2)), Row(()))
     outcomes = bert.engine.run([WorkItem(version, row) for row in rows]).outcomes
-    assert [type(outcome) for outcome in outcomes] == [dict, InvalidInput, InvalidInput]
+    assert [type(outcome) for outcome in outcomes] == [dict, *[InvalidInput] * 3]
 
 
 def test_labels_that_are_no_text_are_rejected(bert):

@@ -5,11 +5,13 @@ import torch
 
 from adapter_runtime import (
     AdapterRuntime,
+    EngineConfig,
     InvalidInput,
     Leaf,
     SettingsError,
     Stack,
     UnknownTask,
+    open_engine,
 )
 from tests.engine.workshop import write_backbone
 
@@ -105,6 +107,43 @@ def test_a_call_may_override_adapters_and_head_once(runtime):
     assert runtime.active_head == "lora"
     runtime.set_active_adapters("houlsby")
     assert torch.allclose(overridden, runtime.forward(tokens, mask).logits, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "place"),
+    (
+        ({"input_ids": torch.zeros(0, 4, dtype=torch.long)}, "input_ids"),
+        ({"input_ids": torch.tensor([5, 6])}, "input_ids"),
+        ({"input_ids": torch.tensor([[5, 6]]), "attention_mask": torch.ones(1, 3)}, "attention_m"),
+        ({"input_ids": torch.tensor([[5]]), "token_type_ids": torch.tensor([[7]])}, "token_type"),
+    ),
+)
+def test_tensors_that_are_no_rows_are_named(runtime, tensors, place):
+    """An index out of range would not say which of them is wrong."""
+    with pytest.raises(InvalidInput, match=place):
+        runtime.forward(**tensors)
+
+
+def test_any_number_of_inputs_and_tasks_is_answered(folder, monkeypatch):
+    """In batches that fit the slots and memory, each answer in its place."""
+    config = EngineConfig(device="cpu", streams=1, max_slots=2)
+    made = AdapterRuntime(open_engine(str(folder), config))
+    for name in CONFIGS:
+        made.add_adapter(name, config=name)
+        made.add_classification_head(name, num_labels=3)
+    sizes, run = [], made.engine.run
+    monkeypatch.setattr(
+        made.engine, "run", lambda items, *rest: sizes.append(len(items)) or run(items, *rest)
+    )
+    texts = [f"w{number}" for number in range(20)]
+    names = [CONFIGS[number % len(CONFIGS)] for number in range(20)]
+    together = made.predict(texts, task=names)
+    assert sizes == [8, 8, 4]
+    alone = [made.predict(text, task=name) for text, name in zip(texts, names, strict=True)]
+    made.close()
+    for one, other in zip(together, alone, strict=True):
+        scores = {each.label: each.score for each in other}
+        assert {each.label: each.score for each in one} == pytest.approx(scores, abs=TOLERANCE)
 
 
 def test_padding_does_not_reach_the_hidden_states(runtime):
