@@ -13,6 +13,7 @@ import orjson
 
 from adapter_runtime import SettingsError
 from serving.tls import said
+from serving.unanswered import no_answer
 
 _TIMEOUT_S = 10.0
 _PATIENT_S = 600.0
@@ -226,15 +227,6 @@ def trust_of(url: str, cacert: str | None) -> ssl.SSLContext | bool:
             ) from error
     # Without TLS nobody is believed, and the system's authorities need not be read.
     return True if url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def no_answer(url: str, error: Exception) -> SettingsError:
-    """What to say where no server of ours answers."""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        remedy = "its certificate is not trusted; name its authority's file with --cacert."
-        return SettingsError(f"{url}: {remedy}")
-    shown = str(error) or type(error).__name__
-    return SettingsError(f"{url} gave no answer of ours ({shown}); is the server running?")
 
 
 def refused(response: httpx2.Response) -> Refused:

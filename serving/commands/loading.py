@@ -18,7 +18,8 @@ import orjson
 
 from adapter_runtime import Kind, SettingsError
 from serving.planning.inputs import MAKERS, WORDS
-from serving.remote import Refused, Remote, checked_url, headers_of, no_answer, trust_of
+from serving.remote import Refused, Remote, checked_url, headers_of, trust_of
+from serving.unanswered import no_answer
 
 _PATIENCE_S = 60.0
 _POOL = 512

@@ -46,7 +46,9 @@ def shown(text: str, found: Any, *, is_alone: bool, is_first: bool) -> None:
 def _table(rows: Sequence[Mapping[str, Any]], has_bars: bool) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
-    table = Table(box=None, pad_edge=False, show_header=len(names) > 2, header_style="dim")
+    table = Table(
+        box=None, pad_edge=False, show_header=names != ["label", "score"], header_style="dim"
+    )
     for name in names:
         table.add_column(
             name, overflow="fold", justify="right" if _is_numeric(rows, name) else "left"
