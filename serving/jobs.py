@@ -10,7 +10,7 @@ from typing import Any
 from adapter_runtime import InvalidInput, Residency, TaskVersion, Timing
 from serving.admission.deadlines import late
 from serving.admission.permits import Permit
-from serving.recent import Batch
+from serving.recent import Batch, busy_s
 from serving.scheduler.entries import Entry
 from serving.service import Answer, Call, Course
 
@@ -93,8 +93,9 @@ class Job:
             now_s: the time on the service's clock.
         """
         slowest = max(self.entries, key=lambda entry: entry.started_s)
-        queue_s = max(0.0, slowest.started_s - slowest.queued_s - slowest.load_s)
-        times = (self.encode_s, queue_s, slowest.load_s, slowest.compute_s, self.decode_s)
+        waited_s = slowest.started_s - slowest.queued_s - slowest.load_s - _busy_before(slowest)
+        compute_s = busy_s(slowest.batches)
+        times = (self.encode_s, max(0.0, waited_s), slowest.load_s, compute_s, self.decode_s)
         return Answer(
             outputs=tuple(self.outputs),
             kind=self.version.kind,
@@ -126,6 +127,12 @@ class Job:
         if len(self.entries) == 1:
             return self.entries[0].batches
         return tuple({one.id: one for entry in self.entries for one in entry.batches}.values())
+
+
+def _busy_before(entry: Entry) -> float:
+    """Seconds in which its rows computed before its last batch did."""
+    last = max(entry.batches, key=lambda batch: batch.began_s, default=None)
+    return 0.0 if last is None else busy_s(entry.batches, last.ended_s - last.compute_s)
 
 
 def name_item(error: Exception, index: int) -> Exception:

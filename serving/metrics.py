@@ -66,7 +66,7 @@ METRICS = (
     Metric("polyhead_batch_rows", "histogram", "Rows in one forward.", (), _SIZES),
     Metric("polyhead_batch_tasks", "histogram", "Distinct tasks in one forward.", (), _SIZES),
     Metric("polyhead_padding_avoided_tokens_total", "counter", "Padding tokens never computed."),
-    Metric("polyhead_resident_adapters", "gauge", "Adapters by tier.", ("tier",)),
+    Metric("polyhead_resident_adapters", "gauge", "Adapters; on the host heads too.", ("tier",)),
     Metric("polyhead_resident_bytes", "gauge", "Bytes of adapters and heads by tier.", ("tier",)),
     Metric("polyhead_resident_versions", "gauge", "Versions in memory by tier.", ("task", "tier")),
     Metric("polyhead_evictions_total", "counter", "Adapters that lost their place.", ("tier",)),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 MAX_NAMES = 16
 """Tasks of a batch that are named; hundreds may share one."""
@@ -46,6 +48,21 @@ class Batch:
     def ended_s(self) -> float:
         """Unix time, in seconds."""
         return self.began_s + self.load_s + self.compute_s
+
+
+def busy_s(batches: Iterable[Batch], until_s: float = inf) -> float:
+    """Seconds in which at least one of the batches computed; some run side by side.
+
+    Args:
+        until_s: only those before, in Unix time.
+    """
+    total, seen_s = 0.0, -inf
+    for batch in sorted(batches, key=lambda each: each.ended_s - each.compute_s):
+        begins_s = max(seen_s, batch.ended_s - batch.compute_s)
+        ends_s = min(until_s, batch.ended_s)
+        total += max(0.0, ends_s - begins_s)
+        seen_s = max(seen_s, ends_s)
+    return total
 
 
 class RecentBatches:

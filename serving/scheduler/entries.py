@@ -67,7 +67,6 @@ class Entry:
     started_s: float = 0.0
     load_s: float = 0.0
     loaded_s: float = 0.0
-    compute_s: float = 0.0
     batch_tokens: int = 0
     batch_tasks: int = 0
     batches: tuple[Batch, ...] = ()

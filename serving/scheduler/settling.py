@@ -57,7 +57,6 @@ def _may_return(entry: Entry, outcome: Arrays | Exception) -> bool:
 
 
 def _time(entry: Entry, batch: Batch) -> None:
-    entry.compute_s += batch.compute_s
     entry.load_s += batch.load_s
     entry.batch_tokens = batch.num_tokens
     entry.batch_tasks = batch.num_tasks

@@ -69,6 +69,11 @@ FIRING: Mapping[str, tuple[History, ...]] = {
     "PolyheadQueueSlow": (slow("polyhead_queue_seconds", ("0.512", "1.024")),),
     "PolyheadQueueGrowing": (one("polyhead_queue_tokens", "4100+100x90"),),
     "PolyheadSaturated": (requests(("200", 98), ("429", 2)),),
+    "PolyheadConnectionsRefused": (
+        one("polyhead_dropped_connections_total", "0+12x90", 'reason="full"'),
+        newborn("polyhead_dropped_connections_total", 'reason="full"', at_min=30)
+        | one("polyhead_dropped_connections_total", "0+12x90", 'reason="no_memory"'),
+    ),
     "PolyheadForwardSlow": (slow("polyhead_compute_seconds", ("0.512", "1.024")),),
     "PolyheadEventLoopSlow": (slow("polyhead_event_loop_lag_seconds", ("0.256", "0.512")),),
     "PolyheadTasksBroken": (
@@ -114,6 +119,7 @@ HEALTHY: History = {
     **slow("polyhead_compute_seconds", ("0.064", "0.128")),
     **slow("polyhead_event_loop_lag_seconds", ("0.001", "0.002")),
     **slow("polyhead_load_seconds", ("0.064", "0.128"), 'source="local"'),
+    **one("polyhead_dropped_connections_total", "0+60x90", 'reason="slow_body"'),
     **one("polyhead_queue_tokens", "0 9000 300 0 20 7000 0x85"),
     **one("polyhead_tasks", "9x90", 'state="ready"'),
     **one("polyhead_tasks", "3x90", 'state="pending"'),
@@ -134,6 +140,9 @@ QUIET: Mapping[str, History] = {
     | {'polyhead_ready{job="polyhead", namespace="n", instance="b", pod="q"}': "1x90"},
     "PolyheadErrorRate": requests(("200", 50), ("503", 50)),
     "PolyheadTaskErrorRate": requests(("200", 50), ("422", 50)),
+    "PolyheadConnectionsRefused": one(
+        "polyhead_dropped_connections_total", "0x60 20x30", 'reason="full"'
+    ),
     "PolyheadQuarantined": newborn("polyhead_quarantines_total", TASK, at_min=5),
     "PolyheadRolledBack": one("polyhead_rollbacks_total", "4x30 _x5 4x60", TASK),
     "PolyheadLoadsFailing": newborn("polyhead_loads_total", 'source="hub", result="rejected"'),
