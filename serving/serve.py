@@ -24,6 +24,7 @@ from adapter_runtime import EngineInfo, Kind
 from serving.admission.keys import read_keys
 from serving.app import create_app
 from serving.connections.bounds import bounds_of
+from serving.connections.greeting import Greeting
 from serving.connections.protocol import BoundedProtocol
 from serving.connections.register import Connections
 from serving.doors import has_queue, refuse_newcomers
@@ -115,14 +116,15 @@ def uvicorn_config(app: ASGIApp, settings: Settings, recorder: Recorder) -> uvic
     seen = Observer(recorder)
     connections = Connections(bounds_of(settings), seen.connection_dropped, seen.connected)
     protocol: Any = partial(BoundedProtocol, connections)  # uvicorn only calls it
-    tls = tls_context(settings)
+    context = tls_context(settings)
+    if context is not None:
+        protocol = partial(Greeting, connections, context, protocol)
     return uvicorn.Config(
         app,
         log_config=None,
         log_level="warning",
         access_log=False,
         http=protocol,
-        ssl_context_factory=None if tls is None else lambda *_: tls,
         server_header=False,
         proxy_headers=False,
         ws="none",

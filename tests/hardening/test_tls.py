@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands.conftest import Authority, authority_in
 from tests.hardening.conftest import serving
-from tests.hardening.raw import ALIVE, Site, connect, inputs, post, read, until
+from tests.hardening.raw import ALIVE, Site, connect, crowd, inputs, post, read, until
 
 LARGE = inputs({"question": "q", "context": "x" * 1_900_000})
 
@@ -63,3 +63,52 @@ def test_large_answers_are_whole(secret: Site, authority: Authority) -> None:
     with wrapped(secret, authority) as client:
         client.sendall(post(LARGE, task="echo"))
         assert len(read(client).body) > 1_900_000
+
+
+def test_silent_handshakes_are_given_up_and_counted(authority: Authority) -> None:
+    """They are connections like others: too many are turned away, and time lets others in."""
+    with serving(SSL_CERTFILE=authority.signed, MAX_CONNECTIONS=20) as site:
+        with crowd(site.port, 40) as silent:
+            assert until(lambda: [each.recv(1) for each in silent] == [b""] * 40)
+        assert counted(site, authority, "full")
+        assert counted(site, authority, "slow_header")
+
+
+def test_nonsense_for_a_handshake_costs_its_sender_the_connection(
+    secret: Site, authority: Authority
+) -> None:
+    """A request without TLS, too; the next client is greeted as ever."""
+    with connect(secret.port) as client:
+        client.sendall(ALIVE + b"\r\n")
+        assert not read(client).status
+    with wrapped(secret, authority) as client:
+        client.sendall(ALIVE + b"\r\n")
+        assert read(client).status == 200
+    assert "Traceback" not in secret.log.read_text()
+
+
+def test_a_request_may_come_with_the_end_of_the_handshake(
+    secret: Site, authority: Authority
+) -> None:
+    """The server sees both in one packet."""
+    context = ssl.create_default_context(cafile=authority.file)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with connect(secret.port) as plain:
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+                incoming.write(plain.recv(65536))
+        client.write(ALIVE + b"\r\n")
+        plain.sendall(outgoing.read())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            incoming.write(plain.recv(65536))
+            try:
+                answer += client.read()
+            except ssl.SSLWantReadError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 200")
