@@ -15,9 +15,11 @@ from serving.admission.foresight import Foresight
 from serving.admission.permits import Permits
 from serving.jobs import Job
 from serving.logs import About
+from serving.scheduler.chores import Chores, Reading, num_chars
 from serving.scheduler.entries import Entry
 from serving.scheduler.loop import BatchLimits, BatchLoop
 from serving.scheduler.mates import join_mates
+from serving.scheduler.policy import LOW_TURN
 from serving.scheduler.running import Listener
 from serving.service import Answer
 from serving.settings import Settings
@@ -25,6 +27,9 @@ from serving.workers import Chore, Deliveries, Workers
 
 _SHARE = 8
 """Answers that a worker decodes before it delivers them."""
+
+_NOBODY, _LOW_WEIGHT = " ", 1 / LOW_TURN
+"""Whose texts those are that no client waits for: nobody's who has a key."""
 
 _LET_GO_S = 1e-6
 """As short as the system can."""
@@ -66,7 +71,9 @@ class Pipeline:
     def start(self) -> None:
         """Start the threads; answers come back to the running event loop."""
         self._deliveries = Deliveries(asyncio.get_running_loop())
-        self._workers = Workers(self._settings.encode_threads or max(2, (os.cpu_count() or 2) // 2))
+        count = self._settings.encode_threads or max(2, (os.cpu_count() or 2) // 2)
+        self._chores = Chores(count)
+        self._workers = Workers(count, chores=self._chores)
         self.loop.start()
 
     def stop(self, timeout_s: float) -> bool:
@@ -105,14 +112,21 @@ class Pipeline:
         """Have a Job encoded, with those of its group that come in this turn of the event loop."""
         group = job.call.group
         if not group:
-            self._workers.do(partial(self._encode, (job,)))
+            self._read((job,))
             return
         if group not in self._groups:
             asyncio.get_running_loop().call_soon(self._begin_group, group)
         self._groups.setdefault(group, []).append(job)
 
     def _begin_group(self, group: str) -> None:
-        self._workers.do(partial(self._encode, self._groups.pop(group)))
+        self._read(self._groups.pop(group))
+
+    def _read(self, jobs: Sequence[Job]) -> None:
+        """Have Jobs that came together encoded when it is their caller's turn."""
+        job, call = jobs[0], jobs[0].call
+        whose = (_NOBODY, _LOW_WEIGHT) if job.is_low else (call.caller, call.weight)
+        chore = partial(self._encode, jobs)
+        self._chores.put_reading(Reading(chore, num_chars(call.items), call.task, *whose))
 
     def _encode(self, jobs: Sequence[Job]) -> None:
         """Turn the inputs of Jobs that came together into queued rows. On a worker."""

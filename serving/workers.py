@@ -9,21 +9,39 @@ import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Protocol
 
 log = logging.getLogger(__name__)
 Chore = Callable[[], None]
 
 
+class Queue(Protocol):
+    """Chores that wait, in some order."""
+
+    def put(self, chore: Chore | None, /) -> None:
+        """Queue a chore, or the end of a thread, which comes after all that is queued."""
+        ...
+
+    def get(self) -> Chore | None:
+        """The next one. Blocks."""
+        ...
+
+    def qsize(self) -> int:
+        """How many wait."""
+        ...
+
+
 class Workers:
-    """A few threads that do chores in the order given; they die with the process.
+    """A few threads that do chores; they die with the process.
 
     Args:
         count: how many threads.
         name: of the threads.
+        chores: says which is next; in the order given by default.
     """
 
-    def __init__(self, count: int, name: str = "encode") -> None:
-        self._chores: SimpleQueue[Chore | None] = SimpleQueue()
+    def __init__(self, count: int, name: str = "encode", chores: Queue | None = None) -> None:
+        self._chores: Queue = SimpleQueue() if chores is None else chores
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
             for number in range(count)

@@ -1,42 +1,52 @@
-"""The waiting entries of one urgency: fair among callers by weight, and among each one's tasks."""
+"""What waits for one thing: fair among callers by weight, and among each one's tasks."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-from adapter_runtime import TaskVersion
-from serving.scheduler.entries import Entry
 from serving.scheduler.turns import Turns
 
-IsWarm = Callable[[TaskVersion], bool]
+
+class Waiter(Protocol):
+    """What waits, for a caller of some weight."""
+
+    @property
+    def caller(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """The caller's share where callers wait for each other."""
+        ...
+
+
+Item = TypeVar("Item", bound=Waiter)
 
 
 @dataclass(slots=True, eq=False)
-class _Caller:
+class _Caller(Generic[Item]):
     """Who has lanes: their share of the device does not depend on how many."""
 
     name: str
     weight: float = 1.0
-    lanes: dict[str, Lane] = field(default_factory=dict)
-    turns: Turns[Lane] = field(default_factory=Turns)
+    lanes: dict[str, Lane[Item]] = field(default_factory=dict)
+    turns: Turns[Lane[Item]] = field(default_factory=Turns)
     is_able: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class Lane:
+class Lane(Generic[Item]):
     """What one caller waits for of one task, oldest first; never empty for long."""
 
-    caller: _Caller
+    caller: _Caller[Item]
     task: str
-    entries: deque[Entry] = field(default_factory=deque)
+    entries: deque[Item] = field(default_factory=deque)
 
-    def first_warm(self, is_warm: IsWarm) -> Entry | None:
-        """The oldest entry whose version is at hand."""
-        return next((entry for entry in self.entries if is_warm(entry.version)), None)
-
-    def drop(self, entry: Entry) -> None:
+    def drop(self, entry: Item) -> None:
         """Take an entry out."""
         if self.entries[0] is entry:
             self.entries.popleft()
@@ -44,35 +54,46 @@ class Lane:
             self.entries.remove(entry)
 
 
-class Lanes:
-    """A tree of two levels, callers and their tasks, each in the order of `Turns`."""
+class Lanes(Generic[Item]):
+    """A tree of two levels, callers and their tasks, each in the order of `Turns`.
 
-    def __init__(self) -> None:
-        self._callers: dict[str, _Caller] = {}
-        self._turns: Turns[_Caller] = Turns()
-        self._passed: list[_Caller] = []
+    Args:
+        task_of: the task of what waits.
+    """
+
+    def __init__(self, task_of: Callable[[Item], str]) -> None:
+        self._task_of = task_of
+        self._callers: dict[str, _Caller[Item]] = {}
+        self._turns: Turns[_Caller[Item]] = Turns()
+        self._passed: list[_Caller[Item]] = []
 
     def __bool__(self) -> bool:
         return bool(self._callers)
 
-    def __iter__(self) -> Iterator[Lane]:
+    def __iter__(self) -> Iterator[Lane[Item]]:
         for caller in self._callers.values():
             yield from caller.lanes.values()
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Item) -> None:
         """Queue an entry at the end of its lane."""
         self._lane(entry).entries.append(entry)
 
-    def put_back(self, entry: Entry, tokens: int) -> None:
-        """Take back what an entry was served and did not use; it waits before all of its lane."""
-        task, caller = entry.version.task, self._callers.get(entry.caller)
+    def put_back(self, entry: Item, tokens: int, *, has_left: bool) -> None:
+        """Take back what an entry was served and did not use; it waits before all of its lane.
+
+        Args:
+            entry: which one.
+            tokens: how much.
+            has_left: whether it had left its lane.
+        """
+        task, caller = self._task_of(entry), self._callers.get(entry.caller)
         if caller is not None:
             caller.turns.refund(task, caller.lanes.get(task), tokens)
         self._turns.refund(entry.caller, caller, tokens / entry.weight)
-        if entry.is_taken:
+        if has_left:
             self._lane(entry).entries.appendleft(entry)
 
-    def first(self) -> Lane | None:
+    def first(self) -> Lane[Item] | None:
         """Whose turn it is; None where all are passed over or nobody waits."""
         while (caller := self._turns.first()) is not None:
             lane = caller.turns.first()
@@ -81,7 +102,7 @@ class Lanes:
             self._turns.set_aside(is_able=caller.is_able)
         return None
 
-    def serve(self, lane: Lane, tokens: int) -> None:
+    def serve(self, lane: Lane[Item], tokens: int) -> None:
         """The first lane has had so many tokens; it leaves when nothing of it waits any more."""
         caller = lane.caller
         if lane.entries:
@@ -95,7 +116,7 @@ class Lanes:
             del self._callers[caller.name]
             self._turns.serve_last(tokens / caller.weight, caller.name)
 
-    def pass_over(self, lane: Lane, *, is_able: bool) -> None:
+    def pass_over(self, lane: Lane[Item], *, is_able: bool) -> None:
         """Let others go before the first lane until `resume`.
 
         Args:
@@ -115,7 +136,7 @@ class Lanes:
         self._passed.clear()
         self._turns.resume()
 
-    def remove(self, lane: Lane) -> None:
+    def remove(self, lane: Lane[Item]) -> None:
         """Forget a lane in which nothing waits any more."""
         caller = lane.caller
         del caller.lanes[lane.task]
@@ -124,18 +145,18 @@ class Lanes:
             del self._callers[caller.name]
             self._turns.leave(caller.name, caller)
 
-    def lane_of(self, entry: Entry) -> Lane:
+    def lane_of(self, entry: Item) -> Lane[Item]:
         """Where an entry waits."""
-        return self._callers[entry.caller].lanes[entry.version.task]
+        return self._callers[entry.caller].lanes[self._task_of(entry)]
 
-    def _lane(self, entry: Entry) -> Lane:
+    def _lane(self, entry: Item) -> Lane[Item]:
         """Where an entry is to wait."""
         caller = self._callers.get(entry.caller)
         if caller is None:
             caller = self._callers[entry.caller] = _Caller(entry.caller)
             self._turns.enter(entry.caller, caller)
         caller.weight = entry.weight
-        task = entry.version.task
+        task = self._task_of(entry)
         lane = caller.lanes.get(task)
         if lane is None:
             lane = caller.lanes[task] = Lane(caller, task)
@@ -147,7 +168,7 @@ class Lanes:
         for caller in self._callers.values():
             assert len(caller.turns) == len(caller.lanes) > 0, "A lane has no turn. This is a bug."
             for task, lane in caller.lanes.items():
-                places = {(entry.caller, entry.version.task) for entry in lane.entries}
+                places = {(entry.caller, self._task_of(entry)) for entry in lane.entries}
                 assert places == {(caller.name, task)}, (
                     "An empty or foreign lane stayed. This is a bug."
                 )

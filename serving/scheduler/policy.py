@@ -9,7 +9,9 @@ from adapter_runtime import TaskVersion
 from serving.errors import ClientGone, DeadlineExceeded
 from serving.scheduler.drafts import Budget, Draft
 from serving.scheduler.entries import NUM_RANKS, Entry, Key, key_of
-from serving.scheduler.lanes import IsWarm, Lanes
+from serving.scheduler.lanes import Lane, Lanes
+
+IsWarm = Callable[[TaskVersion], bool]
 
 LOW_TURN = 8
 """Each rank fills what those before it leave; of batches that leave some, an eighth is theirs."""
@@ -29,7 +31,7 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self._ranks = tuple(Lanes() for _ in range(NUM_RANKS))
+        self._ranks = tuple(Lanes(_task) for _ in range(NUM_RANKS))
         self._entries: dict[Entry, None] = {}
         self._num_entries: Counter[Key] = Counter()
         self._num_passed = 0
@@ -50,7 +52,7 @@ class FairQueue:
         """Let rows that were taken wait again, before all others of their lane."""
         assert not entry.is_finished, "A finished entry was put back. This is a bug."
         tokens = entry.tokens_of(rows)
-        self._ranks[entry.rank].put_back(entry, tokens)
+        self._ranks[entry.rank].put_back(entry, tokens, has_left=entry.is_taken)
         if entry.is_taken:
             self._enter(entry)
         entry.waiting.extendleft(sorted(rows, reverse=True))
@@ -120,10 +122,10 @@ class FairQueue:
                 self._num_passed = -1
                 return
 
-    def _fill(self, draft: Draft, budget: Budget, is_warm: IsWarm, lanes: Lanes) -> None:
+    def _fill(self, draft: Draft, budget: Budget, is_warm: IsWarm, lanes: Lanes[Entry]) -> None:
         num_misfits = 0
         while not draft.is_full(budget) and (lane := lanes.first()) is not None:
-            entry = lane.first_warm(is_warm)
+            entry = _first_warm(lane, is_warm)
             if entry is None or not draft.has_room(entry, budget):
                 lanes.pass_over(lane, is_able=entry is not None)
                 num_misfits += entry is not None and draft.is_too_long(entry, budget)
@@ -208,6 +210,15 @@ class FairQueue:
         assert self._num_entries == Counter(key_of(entry.version) for entry in entries), (
             "Versions are miscounted. This is a bug."
         )
+
+
+def _task(entry: Entry) -> str:
+    return entry.version.task
+
+
+def _first_warm(lane: Lane[Entry], is_warm: IsWarm) -> Entry | None:
+    """The oldest entry of a lane whose version is at hand."""
+    return next((entry for entry in lane.entries if is_warm(entry.version)), None)
 
 
 def _once(is_warm: IsWarm) -> IsWarm:

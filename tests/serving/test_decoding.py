@@ -1,13 +1,17 @@
-"""On which threads answers are decoded."""
+"""On which threads texts are read and answers decoded, and whose are first."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 from adapter_runtime import Arrays, Encoded, TaskVersion
+from serving.scheduler.chores import LONG_CHARS
 from serving.settings import load_settings
 from tests.serving.conftest import Server
 from tests.serving.fake_engine import FakeEngine
@@ -51,3 +55,38 @@ def test_a_lone_answer_at_rest_wakes_no_worker() -> None:
 def test_answers_of_a_batch_are_decoded_beside_the_lanes() -> None:
     """The device is free for the next batch meanwhile."""
     assert _rooms_of(["one", "two"]) == ({"encode"}, {"encode"})
+
+
+def test_a_flood_of_texts_that_take_long_to_read_holds_up_no_other_task() -> None:
+    """Be they many or long: of two threads one at least reads for others in between."""
+
+    class Slow(FakeEngine):
+        """Reads one task's texts only when it may, and notes whose it has read."""
+
+        may_read = threading.Semaphore(0)
+        order: list[str] = []  # noqa: RUF012
+
+        def encode(self, version: TaskVersion, inputs: Any, parameters: Any) -> Encoded:
+            if version.task == "sentiment":
+                assert self.may_read.acquire(timeout=30)
+            self.order.append(version.task)
+            return super().encode(version, inputs, parameters)
+
+    engine = Slow()
+
+    async def use(client: httpx.AsyncClient) -> None:
+        text = "word " * (LONG_CHARS // 5)
+        flood = [
+            asyncio.create_task(client.post("/models/sentiment", json={"inputs": text}))
+            for _ in range(20)
+        ]
+        while server.service._pipeline.num_chores < 19:
+            await asyncio.sleep(0.01)
+        light = await client.post("/models/topic", json={"inputs": "a b"})
+        assert light.status_code == 200
+        engine.may_read.release(20)
+        assert {each.status_code for each in await asyncio.gather(*flood)} == {200}
+
+    server = Server(engine, load_settings(encode_threads=2))
+    server.run(use)
+    assert engine.order == ["topic", *["sentiment"] * 20]
