@@ -31,7 +31,7 @@ export function compareView(place) {
     value: kept.text,
     input: () => (kept.text = text.value),
   });
-  const search = el("input", { id: "compare-search", type: "search", placeholder: "Find tasks", input: () => choices() });
+  const search = el("input", { id: "compare-search", type: "search", placeholder: "Name, kind or state", input: () => choices() });
   const count = el("p", { class: "fine", role: "status" });
 
   function choices() {

@@ -35,7 +35,7 @@ export function errorBox(error) {
     { class: "error", role: "alert" },
     el("p", { class: "error-title" }, titleOf(error)),
     el("p", {}, error.message),
-    reasons(error.reasons ?? []),
+    reasons((error.reasons ?? []).filter(({ message }) => !error.message.includes(message))),
     error.retryAfter && el("p", {}, `Another try may succeed in ${error.retryAfter} s.`),
     el("p", { class: "fine" }, known.filter(Boolean).join(" · ")),
   );

@@ -24,7 +24,7 @@ const given = (value) => value !== "" && value !== undefined;
 
 /**
  * By the hub's pipeline tag:
- * - words, what: a name and a sentence for people;
+ * - words, what: a name and a sentence for people; fromRequest: it answers with what the request names;
  * - fields: what is filled in; options: parameters;
  * - example: values to begin with; read: values from an example of the task's own;
  * - inputs: the request's inputs; about: values that ask about one plain text, where that can be.
@@ -115,6 +115,7 @@ export const KINDS = {
   },
   "zero-shot-classification": {
     words: "Zero-shot",
+    fromRequest: true,
     what: "Says which of your own labels a text deserves.",
     fields: [TEXT, asList("candidate_labels", "Candidate labels")],
     options: [
@@ -128,6 +129,7 @@ export const KINDS = {
   },
   "text-ranking": {
     words: "Ranking",
+    fromRequest: true,
     what: "Ranks texts by how well they answer a query.",
     fields: [{ name: "query", label: "Query", rows: 2, required: true }, asList("texts", "Texts")],
     example: { query: SENTENCES[0], texts: SENTENCES.slice(1).join("\n") },
@@ -173,8 +175,11 @@ export const ALSO = {
 /** What is known of a kind. */
 export const kindOf = (kind) => KINDS[kind] ?? OTHER;
 
-/** A kind's name for people. */
-export const wordsOf = (kind) => KINDS[kind]?.words ?? kind ?? "not read yet";
+/** A kind's name for people; "" where nobody has read the task. */
+export const wordsOf = (kind) => KINDS[kind]?.words ?? kind ?? "";
+
+/** Whether a task of a kind answers with labels of its own, not with the request's. */
+export const hasLabels = (kind) => !KINDS[kind]?.fromRequest;
 
 /** The request's body from a kind's values and options. */
 export function bodyOf(kind, values, options = {}) {

@@ -8,6 +8,7 @@ import { plainTable } from "./pictures/table.js";
 import { NAMES, reading, samplesIn } from "./series.js";
 
 const PAUSE = 2000;
+const OTHERS = { "-": "no task’s name", _other: "all other tasks" }; // metrics tell so many apart
 const KEPT = 90;
 const TOP = 8;
 const kept = { readings: [], last: null }; // what was drawn stays while other views are looked at
@@ -32,7 +33,7 @@ const CHARTS = [
   ["Waiting tokens", number, [["queueTokens", "tokens that wait"]]],
   ["Time in the queue", milliseconds, [["queueSeconds", "mean"]]],
   ["Tasks in a batch", number, [["batchTasks", "mean"]]],
-  ["Adapters", number, [["adaptersDevice", "on device"], ["adaptersHost", "in memory"]]],
+  ["Adapters", number, [["adaptersDevice", "on device"], ["adaptersHost", "in memory, with heads"]]],
   ["Bytes of adapters and heads", bytes, [["bytesDevice", "on device"], ["bytesHost", "in memory"]], bytesCeiling],
   ["Requests inside", number, [["inside", "not yet answered"]]],
 ];
@@ -75,7 +76,7 @@ export function liveView(place) {
   function draw() {
     for (const each of drawn) each.show(kept.readings);
     const busy = kept.readings.at(-1)?.byTask ?? [];
-    const rows = busy.slice(0, TOP).map(([task, rate]) => [task, number(rate)]);
+    const rows = busy.slice(0, TOP).map(([task, rate]) => [OTHERS[task] ?? task, number(rate)]);
     fill(top, el("h2", {}, "Busiest tasks"), rows.length ? plainTable(["Task", "Requests a second"], rows) : el("p", { class: "fine" }, "No task is asked just now."));
   }
 

@@ -1,7 +1,7 @@
 /** What a task is: its name, kind, state, version, residency, labels and limits. */
 
 import { el } from "./dom.js";
-import { wordsOf } from "./kinds.js";
+import { hasLabels, wordsOf } from "./kinds.js";
 import { residencyWords, stateChip } from "./tasklist.js";
 
 const MOST_LABELS = 12;
@@ -14,17 +14,18 @@ export function headOf(task) {
       { class: "title" },
       el("h1", {}, task.name),
       stateChip(task.state),
-      el("span", { class: "pill" }, wordsOf(task.kind)),
+      task.kind && el("span", { class: "pill" }, wordsOf(task.kind)),
     ),
     el("p", { class: "fine" }, factsOf(task).filter(Boolean).join(" · ")),
     task.reason && el("p", { class: "reason" }, task.reason),
-    labelsOf(task.labels ?? []),
+    hasLabels(task.kind) && labelsOf(task.labels ?? []),
   ];
 }
 
-function factsOf({ version, residency, limits, versions = [] }) {
+function factsOf({ state, version, residency, limits, versions = [] }) {
   const ready = versions.filter(({ state }) => state === "ready").length;
   return [
+    state === "pending" && "read and checked when it is first asked",
     version && `version ${version}`,
     ready > 1 && `one of ${ready}`,
     residencyWords(residency) && `weights ${residencyWords(residency)}`,

@@ -5,6 +5,7 @@ import { errorBox } from "./errors.js";
 import { wordsOf } from "./kinds.js";
 import { allTasks, onTasks, tasksProblem } from "./store.js";
 
+const NARROW = "(max-width: 48rem)"; // as in layout.css
 const MOST = 150; // further ones are found by searching
 
 const place = document.getElementById("tasks");
@@ -27,7 +28,7 @@ let shownAs = ""; // what the list was drawn from, so that it is left alone whil
 export function startTaskList() {
   fill(
     place,
-    el("details", { class: "drawer", open: !matchMedia("(max-width: 48rem)").matches },
+    el("details", { class: "drawer", open: !matchMedia(NARROW).matches },
       el("summary", {}, "Tasks"),
       el("label", { for: "search", class: "unseen" }, "Search tasks"),
       search,
@@ -38,8 +39,9 @@ export function startTaskList() {
   onTasks(show);
 }
 
-/** Marks the task that is being tried; "" marks none. */
+/** Marks the task that is being tried, and folds a list that would hide it; "" marks none. */
 export function markTask(name) {
+  if (name !== current && current && matchMedia(NARROW).matches) place.firstChild.open = false;
   current = name;
   show();
 }
@@ -89,7 +91,7 @@ function entry(task) {
       "span",
       { class: "task-facts" },
       stateChip(task.state),
-      el("span", { class: "fine" }, residencyWords(task.residency)),
+      task.residency && el("span", { class: "fine" }, residencyWords(task.residency)),
       task.version && el("span", { class: "fine mono" }, task.version),
     ),
   );

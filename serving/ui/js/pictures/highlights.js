@@ -90,6 +90,6 @@ function entity(piece, { label, score }, hues) {
     "mark",
     { class: "entity", "data-hue": hues.get(label), title: `${label}, ${percent(score)}` },
     piece,
-    el("bdi", { class: "tag" }, label),
+    el("span", { class: "tag" }, label),
   );
 }
