@@ -183,7 +183,7 @@ async def test_who_leaves_or_has_no_time_is_not_computed_for(
     asking = asyncio.ensure_future(called.client.infer("topic", texts("a"), client_timeout=20.0))
     while not heard:
         await asyncio.sleep(0)
-    assert 10 < heard[0].deadline_s <= 20
+    assert 10 < heard[0].deadline_s <= 20.5  # gRPC rounds up what it sends, to tenths
     asking.cancel()
     await asyncio.wait_for(ended.wait(), 20)
     with pytest.raises(asyncio.CancelledError):
