@@ -18,6 +18,7 @@ Asked = tuple[list[Any], dict[str, Any], bool]
 """Items, parameters, and whether the items came as a list."""
 _TYPES = {429: "Overloaded", 424: "Backend", 503: "Unhealthy"}
 _EMPTY = "empty_input"
+_EMPTY_TEXT = "the text is empty; send at least one word."
 _SIDES = ("truncate", "truncation_direction")
 _NO_PROMPTS = "there are no prompts here; put them before the texts."
 _VECTORS = ("feature-extraction", "sentence-similarity")
@@ -51,6 +52,7 @@ def embed_asked(body: dict[str, Any]) -> Asked:
         body["truncation_direction"] = side.lower()
     texts = inputs if isinstance(inputs, list) else [inputs]
     _refuse_others(texts, "inputs")
+    _refuse_empty(texts, "inputs")
     return texts, _stated(body), isinstance(inputs, list)
 
 
@@ -65,8 +67,11 @@ def similarity_asked(body: dict[str, Any]) -> Asked:
         raise InvalidInput("must be an object.", "parameters")
     if not isinstance(inputs, dict):
         raise InvalidInput("expected source_sentence and sentences.", "inputs")
-    if inputs.get("sentences") == []:
+    source, sentences = inputs.get("source_sentence"), inputs.get("sentences")
+    if sentences == []:
         raise EmptyInput("is empty; there is nothing to compare.", "inputs.sentences")
+    _refuse_empty([source], "inputs.source_sentence")
+    _refuse_empty(sentences if isinstance(sentences, list) else (), "inputs.sentences")
     if parameters.pop("prompt_name", None) is not None:
         raise InvalidInput(_NO_PROMPTS, "parameters.prompt_name")
     return [inputs], _stated(body | parameters), False
@@ -163,6 +168,8 @@ def _sequence(given: Any, place: str) -> Any:
     if not texts:
         raise EmptyInput("is empty; there is nothing to answer.", place)
     _refuse_others(texts, place)
+    if not any(texts):
+        raise EmptyInput(_EMPTY_TEXT, place)
     if len(texts) > 2:
         message = "expected a text or a pair; a batch is a list of lists, [[text], [text, text]]."
         raise InvalidInput(message, place)
@@ -172,6 +179,13 @@ def _sequence(given: Any, place: str) -> Any:
 def _refuse_others(texts: list[Any], place: str) -> None:
     if not all(isinstance(text, str) for text in texts):
         raise InvalidInput("expected texts; token ids are not taken, they are made here.", place)
+
+
+def _refuse_empty(texts: Sequence[Any], place: str) -> None:
+    """One empty text is an empty request, whatever stands beside it."""
+    for at, text in enumerate(texts):
+        if text == "":
+            raise EmptyInput(_EMPTY_TEXT, f"{place}[{at}]" if len(texts) > 1 else place)
 
 
 def _stated(body: dict[str, Any]) -> dict[str, Any]:

@@ -143,6 +143,15 @@ def test_the_information_has_the_protocols_words(server: Running) -> None:
     (
         ("/models/none/embed", {"inputs": "a"}, 404, "Validation"),
         ("/models/embed/embed", {"inputs": []}, 400, "Empty"),
+        ("/models/embed/embed", {"inputs": ["a", ""]}, 400, "Empty"),
+        ("/models/sentiment/predict", {"inputs": ""}, 400, "Empty"),
+        ("/models/claims/predict", {"inputs": [["a", "b"], ["", ""]]}, 400, "Empty"),
+        (
+            "/models/embed/similarity",
+            {"inputs": {"source_sentence": "a", "sentences": ["b", ""]}},
+            400,
+            "Empty",
+        ),
         ("/models/embed/embed", {"inputs": [1, 2]}, 422, "Validation"),
         ("/models/embed/embed", {"inputs": "a", "prompt_name": "query"}, 422, "Validation"),
         ("/models/sentiment/embed", {"inputs": "a"}, 422, "Validation"),
