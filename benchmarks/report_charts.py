@@ -30,6 +30,11 @@ CHARTS: Mapping[str, Chart] = {
     ),
     "http_infinity": Chart("Requests a second", "higher is better", ("requests_per_s",)),
     "registered_http": Chart("Requests a second", "higher is better", ("requests_per_s",)),
+    "analyze": Chart(
+        "Eight tasks on one text, and on eight texts",
+        "ms, lower is better",
+        ("one_text_ms", "eight_texts_ms"),
+    ),
     "resident_bytes": Chart("Bytes of one more resident task", "its own tensors = 1", (), 1.1),
     "busy": Chart("One batch, quiet and busy", "ms, lower is better", ("quiet_ms", "busy_ms")),
     "cold_start": Chart("Cold and warm", "ms, lower is better", ("median_ms", "p95_ms")),
