@@ -125,8 +125,8 @@ def test_unknown_task_is_an_error_that_names_the_near_one(demo: Running) -> None
 
 
 def test_every_task_of_the_demo_answers_or_waits_for_its_first_request(demo: Running) -> None:
-    """Eight trained tasks and the bare embedding; what each answers is known from its config."""
+    """Nine over trained adapters, and the bare embedding; its config says what each answers."""
     tasks = httpx.get(f"{demo.url}/tasks").json()["tasks"]
     assert {task["state"] for task in tasks} <= {"ready", "pending"}, tasks
     assert all(task["kind"] for task in tasks)
-    assert len(tasks) == 9
+    assert len(tasks) == 10
