@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -11,8 +10,7 @@ from urllib.parse import quote
 import httpx2
 import orjson
 
-from adapter_runtime import SettingsError
-from serving.tls import said
+from serving.access import Access
 from serving.unanswered import no_answer
 
 _TIMEOUT_S = 10.0
@@ -47,27 +45,18 @@ class Remote:
     """A running server's tasks: what they answer, and their life cycle. All calls block.
 
     Args:
-        url: such as `http://127.0.0.1:8080`.
-        key: the secret of a key, where the server wants one.
-        cacert: file with the authorities that its certificate is held against, in PEM; None: those
-            that the system trusts.
+        access: where it is, and how it is entered.
         patience_s: how long a question may take, in seconds.
 
     Raises:
-        SettingsError: it is no such address or file; or, from every call, no server of ours
+        SettingsError: the access is wrong; or, from every call, no server of ours
             answers there.
     """
 
-    def __init__(
-        self,
-        url: str,
-        key: str | None = None,
-        cacert: str | None = None,
-        patience_s: float = _TIMEOUT_S,
-    ) -> None:
-        self._url = checked_url(url)
+    def __init__(self, access: Access, patience_s: float = _TIMEOUT_S) -> None:
+        self._url = access.address()
         self._client = httpx2.Client(
-            headers=headers_of(key), verify=trust_of(self._url, cacert), timeout=patience_s
+            headers=access.headers(), verify=access.trust(), timeout=patience_s
         )
 
     def __enter__(self) -> Self:
@@ -186,47 +175,6 @@ class Remote:
             raise refused(response)
         except ValueError as error:
             raise no_answer(self._url + path, error) from error
-
-
-def checked_url(url: str) -> str:
-    """An address without a slash at its end.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"{url}: write the server's address as http://host:port.")
-    return url.rstrip("/")
-
-
-def headers_of(key: str | None) -> dict[str, str]:
-    """What every request says.
-
-    Raises:
-        SettingsError: no key looks so.
-    """
-    if key and not (key.isascii() and key.isprintable()):
-        raise SettingsError(
-            "The key holds what no key does: was it copied whole? See POLYHEAD_KEY."
-        )
-    return {"content-type": "application/json"} | ({"x-api-key": key} if key else {})
-
-
-def trust_of(url: str, cacert: str | None) -> ssl.SSLContext | bool:
-    """Whose certificates are believed at an address.
-
-    Raises:
-        SettingsError: the file holds none.
-    """
-    if cacert is not None:
-        try:
-            return ssl.create_default_context(cafile=cacert)
-        except OSError as error:
-            raise SettingsError(
-                f"{cacert}: no certificates can be read there ({said(error)}); see --cacert."
-            ) from error
-    # Without TLS nobody is believed, and the system's authorities need not be read.
-    return True if url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def refused(response: httpx2.Response) -> Refused:

@@ -9,6 +9,11 @@ import httpx2
 from adapter_runtime import SettingsError
 
 _SYSTEM = re.compile(r"^\[Errno -?\d+\] ")
+_HINTS = (
+    " If it speaks TLS, write https://.",
+    " If it takes only certificates that it knows, give yours with --cert.",
+)
+"""Where a connection was cut: in the clear, and under TLS."""
 
 
 def no_answer(url: str, error: Exception) -> SettingsError:
@@ -28,8 +33,8 @@ def _said(server: str, error: Exception) -> str:
     if "WRONG_VERSION_NUMBER" in shown:
         return f"{server} speaks no TLS: write http:// in place of https://."
     if isinstance(error, httpx2.HTTPError):
-        tls = isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError)
-        hint = " If it speaks TLS, write https://." if tls and server.startswith("http:") else ""
+        is_cut = isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError)
+        hint = _HINTS[server.startswith("https:")] if is_cut else ""
         return (
             f"No server answers at {server} ({shown}): is the server running, and is this its "
             f"address (--url, POLYHEAD_URL)?{hint}"

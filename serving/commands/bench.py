@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
+from serving.access import Access
 from serving.commands.calling import print_json, refusals, say
-from serving.commands.options import CaCertOption, JsonOption, KeyOption, option
+from serving.commands.options import JsonOption, option
+from serving.commands.reaching import reaching
 
 _EXIT_SOME_FAILED = 1
 _BUSY_CORE = 0.9
@@ -25,17 +28,17 @@ Input = Annotated[
 ]
 
 
+@reaching
 def bench(
-    url: Annotated[
-        str, typer.Argument(metavar="URL", help="The running server.", envvar="POLYHEAD_URL")
-    ],
+    access: Access,
+    server: Annotated[
+        str | None, typer.Argument(metavar="URL", help="The running server, as --url says it.")
+    ] = None,
     task: Tasks = None,
     connections: Connections = 16,
     seconds: Seconds = 10.0,
     words: Words = 20,
     input: Input = None,
-    key: KeyOption = None,
-    cacert: CaCertOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Load a running server without a pause, and tell its rate and latencies.
@@ -45,12 +48,13 @@ def bench(
     from serving.commands.loading import Load, calls_to, known_tasks
     from serving.remote import Remote
 
-    with refusals(), Remote(url, key, cacert) as remote:
+    access = replace(access, url=server or access.url)
+    with refusals(), Remote(access) as remote:
         tasks = known_tasks(remote, task or [])
         calls = calls_to(tasks, input, words)
         for path, body in calls[: len(tasks)]:  # what is measured afterwards loads nothing
             remote.post(path, body)
-    seen = Load(url, key, cacert, connections, seconds).run(calls)
+    seen = Load(access, connections, seconds).run(calls)
     figures = {"tasks": len(tasks), "connections": connections, **seen.figures()}
     if as_json:
         print_json(figures)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import orjson
 import typer
 
 from serving.commands.completing import complete_task
+from serving.commands.reaching import Shared
 from serving.remote import Refused, Remote
 
 Name = Annotated[
@@ -19,36 +19,17 @@ Name = Annotated[
         metavar="NAME", help="The task.", show_default=False, autocompletion=complete_task
     ),
 ]
-Url = Annotated[str | None, typer.Option("--url", help="The running server (else POLYHEAD_URL).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EXIT_REFUSED = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """Options that stand before the sub-command."""
-
-    url: str
-    as_json: bool
-    key: str | None = None
-    cacert: str | None = None
-
-    def remote(self, url: str | None = None) -> Remote:
-        """The server; `url` wins."""
-        return Remote(url or self.url, self.key, self.cacert)
-
-
 def call(
-    context: typer.Context,
-    url: str | None,
-    as_json: bool,
+    shared: Shared,
     use: Callable[[Remote], Mapping[str, Any] | None],
 ) -> None:
     """Call the server and print the task that it answers with, if any.
 
     Args:
-        context: holds the `Shared` options.
-        url, as_json: of the sub-command; they win.
+        shared: where it is, and how to print.
         use: the call.
 
     Raises:
@@ -56,12 +37,11 @@ def call(
     """
     from serving.commands.tables import print_task
 
-    shared: Shared = context.obj
-    with refusals(), shared.remote(url) as remote:
+    with refusals(), Remote(shared.access) as remote:
         task = use(remote)
     if task is None:
         return
-    if as_json or shared.as_json:
+    if shared.as_json:
         print_json(task)
     else:
         print_task(task)

@@ -17,8 +17,9 @@ import httpx2
 import orjson
 
 from adapter_runtime import Kind, SettingsError
+from serving.access import Access
 from serving.planning.inputs import MAKERS, WORDS
-from serving.remote import Refused, Remote, checked_url, headers_of, trust_of
+from serving.remote import Refused, Remote
 from serving.unanswered import no_answer
 
 _PATIENCE_S = 60.0
@@ -93,15 +94,12 @@ class Load:
     """Who asks, and how.
 
     Args:
-        url: of the server.
-        key, cacert: as of `Remote`.
+        access: where the server is, and how it is entered.
         connections: that ask side by side, each without a pause.
         seconds: how long.
     """
 
-    url: str
-    key: str | None
-    cacert: str | None
+    access: Access
     connections: int
     seconds: float
 
@@ -114,12 +112,12 @@ class Load:
         return asyncio.run(self._run(calls))
 
     async def _run(self, calls: Sequence[Call]) -> Seen:
-        url, seen, source = checked_url(self.url), Seen(), cycle(calls)
+        url, seen, source = self.access.address(), Seen(), cycle(calls)
         bounds = httpx2.Limits(max_connections=self.connections)
         async with httpx2.AsyncClient(
             base_url=url,
-            headers=headers_of(self.key),
-            verify=trust_of(url, self.cacert),
+            headers=self.access.headers(),
+            verify=self.access.trust(),
             timeout=_PATIENCE_S,
             limits=bounds,
         ) as client:

@@ -62,11 +62,3 @@ DtypeOption = Annotated[
         variable="DTYPE",
     ),
 ]
-DEFAULT_URL = "http://127.0.0.1:8080"
-UrlOption = Annotated[str, option("The running server.", "--url", variable="URL")]
-KeyOption = Annotated[
-    str | None, option("Key, where one is wanted; best by variable.", "--key", variable="KEY")
-]
-CaCertOption = Annotated[
-    str | None, option("Authorities to trust, in PEM.", "--cacert", variable="CACERT")
-]

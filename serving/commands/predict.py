@@ -8,22 +8,17 @@ from typing import Annotated
 
 import typer
 
+from serving.access import Access
 from serving.commands.completing import complete_task
-from serving.commands.options import (
-    DEFAULT_URL,
-    CaCertOption,
-    JsonOption,
-    KeyOption,
-    UrlOption,
-    option,
-)
+from serving.commands.options import JsonOption, option
+from serving.commands.reaching import reaching
 
 _EXIT_SOME_FAILED = 1
 
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[TEXT]...",
+        metavar="TEXT",
         help='Texts, or JSON objects such as {"question": …, "context": …}. None, or -: the lines '
         "of standard input.",
         show_default=False,
@@ -49,15 +44,14 @@ Task = Annotated[
 ]
 
 
+@reaching
 def predict(
+    access: Access,
     task: Task,
     inputs: Inputs = None,
     parameter: Parameter = None,
     version: VersionOption = None,
     parallel: Parallel = 8,
-    url: UrlOption = DEFAULT_URL,
-    key: KeyOption = None,
-    cacert: CaCertOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a task of a running server; the answers keep the order of the inputs.
@@ -74,7 +68,7 @@ def predict(
         parallel = 1  # who types wants each answer before the next line
     question = Question(task, read_parameters(parameter or []), version)
     num_failed, is_first = 0, True
-    with Remote(url, key, cacert) as remote:
+    with Remote(access) as remote:
         for text, found in answers(remote, question, given, parallel):
             num_failed += isinstance(found, Exception)
             if as_json:

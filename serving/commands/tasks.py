@@ -7,27 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from serving.commands.calling import (
-    EXIT_REFUSED,
-    AsJson,
-    Name,
-    Shared,
-    Url,
-    call,
-    print_json,
-    refusals,
-    say,
-)
+from serving.access import Access
+from serving.commands.calling import EXIT_REFUSED, Name, call, print_json, refusals, say
 from serving.commands.entries import newest_id, read_entry
 from serving.commands.following import follow
-from serving.commands.options import (
-    DEFAULT_URL,
-    CaCertOption,
-    JsonOption,
-    KeyOption,
-    UrlOption,
-    option,
-)
+from serving.commands.options import JsonOption, option
+from serving.commands.reaching import Shared, reaching, sharing
 from serving.commands.versions import ACTIONS, acting, rollback, traffic
 from serving.remote import Remote
 
@@ -35,44 +20,42 @@ tasks_app = typer.Typer(invoke_without_command=True)
 
 
 @tasks_app.callback()
-def tasks(
-    context: typer.Context,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
-    key: KeyOption = None,
-    cacert: CaCertOption = None,
-) -> None:
+@reaching
+def tasks(context: typer.Context, access: Access, as_json: JsonOption = False) -> None:
     """List a running server's tasks, or change them while it runs.
+
+    The options may stand before or behind the sub-command.
 
     Exit 0 done, 1 refused or rejected, 2 no server.
     """
-    context.obj = Shared(url, as_json, key, cacert)
+    context.obj = Shared(access, as_json)
     if context.invoked_subcommand is None:
-        _list(context.obj, None, as_json)
+        _list(context.obj)
 
 
 @tasks_app.command("list")
-def list_all(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
+@sharing
+def list_all(shared: Shared) -> None:
     """List the tasks, as without a sub-command."""
-    shared: Shared = context.obj
-    _list(shared, url, as_json or shared.as_json)
+    _list(shared)
 
 
-def _list(shared: Shared, url: str | None, as_json: bool) -> None:
+def _list(shared: Shared) -> None:
     from serving.commands.tables import print_tasks
 
-    with refusals(), shared.remote(url) as remote:
+    with refusals(), Remote(shared.access) as remote:
         found = remote.tasks()
-    if as_json:
+    if shared.as_json:
         print_json({"tasks": found})
     else:
         print_tasks(found)
 
 
 @tasks_app.command()
-def show(context: typer.Context, name: Name, url: Url = None, as_json: AsJson = False) -> None:
+@sharing
+def show(shared: Shared, name: Name) -> None:
     """Show a task: its versions, what they answered, and what happened."""
-    call(context, url, as_json, lambda remote: remote.task(name))
+    call(shared, lambda remote: remote.task(name))
 
 
 File = Annotated[
@@ -107,8 +90,9 @@ WaitOption = Annotated[
 
 
 @tasks_app.command()
+@sharing
 def put(
-    context: typer.Context,
+    shared: Shared,
     name: Name,
     file: File = None,
     adapter: AdapterOption = None,
@@ -119,8 +103,6 @@ def put(
     weight: WeightOption = None,
     shadow: ShadowOption = False,
     wait: WaitOption = True,
-    url: Url = None,
-    as_json: AsJson = False,
 ) -> None:
     """Make a task, or give it a new version.
 
@@ -141,22 +123,22 @@ def put(
             task, is_ready = follow(remote, task, newest_id(entry), say)
         return task
 
-    call(context, url, as_json, send)
+    call(shared, send)
     if not is_ready:
         raise typer.Exit(EXIT_REFUSED)
 
 
 @tasks_app.command()
+@sharing
 def delete(
-    context: typer.Context,
+    shared: Shared,
     name: Name,
     version: Annotated[
         str | None, typer.Option("--version", help="Retire only this version.")
     ] = None,
-    url: Url = None,
 ) -> None:
     """Delete a task, or retire one version; what is inside is still answered."""
-    call(context, url, False, lambda remote: remote.delete(name, version))
+    call(shared, lambda remote: remote.delete(name, version))
 
 
 tasks_app.command()(rollback)

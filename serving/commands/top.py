@@ -12,8 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from adapter_runtime import SettingsError
+from serving.access import Access
 from serving.commands.calling import refusals
-from serving.commands.options import DEFAULT_URL, CaCertOption, KeyOption, UrlOption, option
+from serving.commands.options import option
+from serving.commands.reaching import reaching
 from serving.remote import Refused, Remote
 
 if TYPE_CHECKING:
@@ -31,12 +33,11 @@ Every = Annotated[
 Once = Annotated[bool, option("One look, then end.", "--once", variable="ONCE")]
 
 
+@reaching
 def top(
-    url: UrlOption = DEFAULT_URL,
+    access: Access,
     every: Every = 2.0,
     once: Once = False,
-    key: KeyOption = None,
-    cacert: CaCertOption = None,
 ) -> None:
     """Watch a running server: its load, and its busiest tasks; q or Ctrl-C ends.
 
@@ -45,8 +46,8 @@ def top(
     from rich.console import Console
 
     console = Console()
-    with refusals(), Remote(url, key, cacert) as remote:
-        looks = Looks(remote, url)
+    with refusals(), Remote(access) as remote:
+        looks = Looks(remote, access.url)
         screen = looks.screen()
         if once or not console.is_terminal:
             time.sleep(every)

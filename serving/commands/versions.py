@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from adapter_runtime import SettingsError
-from serving.commands.calling import AsJson, Name, Url, call, say
+from serving.commands.calling import Name, call, say
 from serving.commands.entries import read_weights
+from serving.commands.reaching import Shared, sharing
 from serving.remote import Refused, Remote
 
 _TIMED_OUT = 504
@@ -34,14 +35,13 @@ Version = Annotated[
 def acting(action: str) -> Callable[..., None]:
     """The sub-command that does one of `ACTIONS`."""
 
+    @sharing
     def act(
-        context: typer.Context,
+        shared: Shared,
         name: Name,
         version: Version,
-        url: Url = None,
-        as_json: AsJson = False,
     ) -> None:
-        call(context, url, as_json, lambda remote: patiently(remote, name, version, action))
+        call(shared, lambda remote: patiently(remote, name, version, action))
 
     return act
 
@@ -68,8 +68,9 @@ def patiently(
             sleep(_PAUSE_S)
 
 
+@sharing
 def rollback(
-    context: typer.Context,
+    shared: Shared,
     name: Name,
     version: Annotated[
         str | None,
@@ -77,19 +78,18 @@ def rollback(
             metavar="VERSION", help="Default: the newest that has traffic.", show_default=False
         ),
     ] = None,
-    url: Url = None,
-    as_json: AsJson = False,
 ) -> None:
     """Give the traffic back to those who had it before a version."""
 
     def act(remote: Remote) -> Mapping[str, Any]:
         return remote.act(name, version or _newest(remote, name), "rollback")
 
-    call(context, url, as_json, act)
+    call(shared, act)
 
 
+@sharing
 def traffic(
-    context: typer.Context,
+    shared: Shared,
     name: Name,
     weights: Annotated[
         list[str] | None,
@@ -105,8 +105,6 @@ def traffic(
     newest: Annotated[
         bool, typer.Option("--newest", help="The newest ready version takes all.")
     ] = False,
-    url: Url = None,
-    as_json: AsJson = False,
 ) -> None:
     """Share a task's traffic out among its versions; what is not said stays."""
     if (weights and newest) or (shadow and no_shadow):
@@ -118,7 +116,7 @@ def traffic(
         shares["shadow"] = shadow or []
     if not shares:
         raise typer.BadParameter("say VERSION=WEIGHT, --newest, --shadow or --no-shadow.")
-    call(context, url, as_json, lambda remote: remote.share(name, shares))
+    call(shared, lambda remote: remote.share(name, shares))
 
 
 def _newest(remote: Remote, name: str) -> str:

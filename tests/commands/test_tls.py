@@ -9,8 +9,15 @@ from typing import Any
 import httpx
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from adapter_runtime import SettingsError
+from serving.access import Access
 from serving.settings import load_settings
 from serving.tls import tls_context
 from tests.commands.conftest import Secured, authority_in
@@ -24,6 +31,20 @@ def ask(url: str, authority: str, certificate: str | None = None) -> int:
         trust.load_cert_chain(certificate)
     with httpx.Client(verify=trust) as client:
         return client.get(f"{url}/health/live").status_code
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A certificate with its key, that key under the password x, another key, and plain text."""
+    (tmp_path / "text.pem").write_text("no certificate")
+    issuer = trustme.CA()
+    one, other = issuer.issue_cert("a"), issuer.issue_cert("b")
+    one.private_key_and_cert_chain_pem.write_to_path(tmp_path / "all.pem")
+    other.private_key_pem.write_to_path(tmp_path / "other.pem")
+    key = load_pem_private_key(one.private_key_pem.bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    (tmp_path / "locked.pem").write_bytes(locked)
+    return tmp_path
 
 
 def test_server_with_a_certificate_answers_under_tls(secured: Secured) -> None:
@@ -52,6 +73,47 @@ def test_server_with_authorities_takes_only_their_clients(tmp_path: Path) -> Non
                 ask(server.url, ours.file, certificate)
 
 
+def test_commands_show_their_certificate(tmp_path: Path) -> None:
+    """By option or variable, asking and loading; without one the option is named."""
+    ours = authority_in(tmp_path / "ours")
+    variables = {"POLYHEAD_SSL_CERTFILE": ours.signed, "POLYHEAD_SSL_CA_CERTS": ours.file}
+    with started_server(tmp_path, variables) as server:
+        at = {"POLYHEAD_URL": server.url, "POLYHEAD_CACERT": ours.file}
+        assert polyhead("tasks", "list", "--cert", ours.signed, variables=at).returncode == 0
+        shown = at | {"POLYHEAD_CERT": ours.signed}
+        assert polyhead("predict", "topic", "a text", variables=shown).returncode == 0
+        assert polyhead("bench", "--seconds", "0.1", variables=shown).returncode == 0
+        refused = polyhead("tasks", variables=at)
+    assert refused.returncode == 2
+    assert "give yours with --cert" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    (
+        ({"cert": "missing.pem"}, "No such file.*--cert,"),
+        ({"cert": "text.pem"}, "no certificate with its key"),
+        ({"cert": "all.pem", "cert_key": "other.pem"}, "key values mismatch"),
+        ({"cert": "all.pem", "cert_key": "locked.pem"}, "--cert-key-password"),
+        ({"cert": "all.pem", "cacert": "text.pem"}, "--cacert"),
+        ({"cert_key": "all.pem"}, "give --cert"),
+    ),
+)
+def test_broken_certificate_of_a_client_is_told_without_asking(
+    files: Path, given: dict[str, str], named: str
+) -> None:
+    """One sentence that names the option; no password is asked for."""
+    access = Access("https://a", **{name: str(files / value) for name, value in given.items()})
+    with pytest.raises(SettingsError, match=named):
+        access.trust()
+
+
+def test_private_key_of_a_client_may_have_a_password(files: Path) -> None:
+    """It is given, not asked for."""
+    locked = str(files / "locked.pem")
+    Access("https://a", cert=str(files / "all.pem"), cert_key=locked, cert_key_password="x").trust()
+
+
 def test_server_under_tls_ends_while_a_client_keeps_its_connection(tmp_path: Path) -> None:
     """A client who is asleep says no goodbye; the server does not wait for it."""
     ours = authority_in(tmp_path / "ours")
@@ -73,16 +135,12 @@ def test_server_under_tls_ends_while_a_client_keeps_its_connection(tmp_path: Pat
     ),
 )
 def test_broken_files_are_told_before_anything_slow(
-    tmp_path: Path, given: dict[str, Any], named: str
+    files: Path, given: dict[str, Any], named: str
 ) -> None:
     """One sentence that names the option."""
-    (tmp_path / "text.pem").write_text("no certificate")
-    issuer = trustme.CA()
-    issuer.issue_cert("a").private_key_and_cert_chain_pem.write_to_path(tmp_path / "all.pem")
-    issuer.issue_cert("b").private_key_pem.write_to_path(tmp_path / "other.pem")
-    files = {name: str(tmp_path / value) for name, value in given.items()}
+    found = {name: str(files / value) for name, value in given.items()}
     with pytest.raises(SettingsError, match=named):
-        tls_context(load_settings(**files))
+        tls_context(load_settings(**found))
 
 
 def test_serve_with_a_broken_certificate_ends_with_2(tmp_path: Path) -> None:

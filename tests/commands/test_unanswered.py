@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from adapter_runtime import SettingsError
+from serving.access import Access
 from serving.remote import Remote
 from tests.commands.conftest import Secured
 from tests.commands.started import Started
@@ -35,7 +36,7 @@ def listener(words: bytes) -> Iterator[int]:
 
 def why(url: str) -> str:
     """What is said when tasks are asked for."""
-    with Remote(url) as remote, pytest.raises(SettingsError) as raised:
+    with Remote(Access(url)) as remote, pytest.raises(SettingsError) as raised:
         remote.tasks()
     return str(raised.value)
 

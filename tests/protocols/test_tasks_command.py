@@ -11,12 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from adapter_runtime import Note, PolyheadError
+from serving.access import Access
 from serving.cli import app
 from serving.commands.versions import patiently
 from serving.errors import DeadlineExceeded
 from serving.remote import Refused, Remote
 from tests.protocols.fake_service import TOPIC
 from tests.protocols.shell import Shell
+from tests.running import free_port
 
 
 def test_list_reads_well_in_80_columns(shell: Shell) -> None:
@@ -36,6 +38,16 @@ def test_list_and_task_are_printed_as_json(shell: Shell) -> None:
         assert [task["name"] for task in listed] == ["topic", "new"]
     for arguments in (("--json", "show", "topic"), ("show", "topic", "--json")):
         assert json.loads(shell(*arguments).output)["etag"] == "e0"
+
+
+def test_options_of_the_server_may_stand_behind_the_sub_command(shell: Shell) -> None:
+    """There they win over those before it."""
+    nowhere, key = f"http://127.0.0.1:{free_port()}", ("--key", "k")
+    for words in (("list",), ("show", "topic"), ("pin", "topic", "1"), ("delete", "topic")):
+        done = CliRunner().invoke(
+            app, ["tasks", "--url", nowhere, *words, "--url", shell.url, *key]
+        )
+        assert done.exit_code == 0, words
 
 
 def test_task_is_shown_with_its_versions_and_reasons(shell: Shell) -> None:
@@ -64,7 +76,7 @@ def test_preload_is_asked_for_until_it_is_done(shell: Shell) -> None:
         pauses.append(seconds)
         shell.service.raises = None if len(pauses) == 2 else shell.service.raises
 
-    with Remote(shell.url) as remote:
+    with Remote(Access(shell.url)) as remote:
         shell.service.raises = DeadlineExceeded("It is not done.")
         assert patiently(remote, "topic", "1", "preload", pause)["name"] == "topic"
         assert len(pauses) == 2
