@@ -16,12 +16,14 @@ class Chart:
     Args:
         figures: of each contender, one bar for each that it has; none: the ratios.
         bound: is drawn as a line.
+        has_others: whether some of its bars are peers' or the machine's limit, as their names say.
     """
 
     title: str
     unit: str
     figures: tuple[str, ...] = ()
     bound: float | None = None
+    has_others: bool = True
 
 
 CHARTS: Mapping[str, Chart] = {
@@ -34,6 +36,7 @@ CHARTS: Mapping[str, Chart] = {
         "Eight tasks on one text, and on eight texts",
         "ms, lower is better",
         ("one_text_ms", "eight_texts_ms"),
+        has_others=False,
     ),
     "resident_bytes": Chart("Bytes of one more resident task", "its own tensors = 1", (), 1.1),
     "busy": Chart("One batch, quiet and busy", "ms, lower is better", ("quiet_ms", "busy_ms")),
@@ -60,11 +63,15 @@ def bars_of(result: Result, chart: Chart) -> list[Bar]:
     for name, figures in result.contenders.items():
         seen = [figure for figure in chart.figures if figure in figures]
         for figure in seen:
-            label = f"{name}, {figure.rpartition('_')[0]}" if len(seen) > 1 else name
+            label = (
+                f"{name}, {figure.rpartition('_')[0].replace('_', ' ')}" if len(seen) > 1 else name
+            )
             low, high = (figures.get(f"{edge}_{figure[-2:]}") for edge in ("p25", "p75"))
             if figure != "median_ms":
                 low = high = None
-            shade = SECOND if len(seen) > 1 and figure == seen[-1] else colour(name)
+            shade = colour(name) if chart.has_others else OURS
+            if len(seen) > 1 and figure == seen[-1]:
+                shade = SECOND
             bars.append(Bar(label, figures[figure], shade, low, high))
     return bars
 
