@@ -15,6 +15,7 @@ from adapter_runtime import SettingsError
 from serving.remote import Refused, Remote
 
 _BUSY = frozenset({429, 503})
+_NO_TEXT = 422
 _LONGEST_WAIT_S = 30.0
 _MOST_TRIES = 5
 Found = tuple[str, Any]
@@ -45,12 +46,12 @@ def read_parameters(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def answers(
-    remote: Remote, question: Question, inputs: Iterator[str], parallel: int
+    remote: Remote, question: Question, inputs: Iterator[str | None], parallel: int
 ) -> Iterator[Found]:
     """Each input with its answer, or with why it was refused. Blocks.
 
     Args:
-        inputs: read only as far as they are asked.
+        inputs: read only as far as they are asked; None says that there is none yet.
         parallel: how many are asked at a time, from 1.
 
     Raises:
@@ -60,7 +61,8 @@ def answers(
     with ThreadPoolExecutor(parallel, "ask") as threads:
         try:
             for text in inputs:
-                waiting.append((text, threads.submit(_ask, remote, question, text)))
+                if text is not None:
+                    waiting.append((text, threads.submit(_ask, remote, question, text)))
                 while waiting and (len(waiting) >= parallel or waiting[0][1].done()):
                     yield _next(waiting)
             while waiting:
@@ -70,7 +72,8 @@ def answers(
 
 
 def _next(waiting: deque[tuple[str, Future[Any]]]) -> Found:
-    text, future = waiting.popleft()
+    given, future = waiting.popleft()
+    text = given.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
         return text, future.result()
     except Refused as refused:
@@ -79,6 +82,8 @@ def _next(waiting: deque[tuple[str, Future[Any]]]) -> Found:
 
 def _ask(remote: Remote, question: Question, text: str) -> Any:
     """One answer; a server without room is asked again when it says, a few times."""
+    if _holds_bytes(text):
+        raise Refused(_NO_TEXT, "the input is not in UTF-8; iconv -t utf-8 converts it.")
     inputs = _json_or(text, text) if text.startswith(("{", "[")) else text
     body = {"inputs": inputs, "parameters": dict(question.parameters)}
     for _ in range(_MOST_TRIES):
@@ -90,6 +95,15 @@ def _ask(remote: Remote, question: Question, text: str) -> Any:
                 raise
             time.sleep(wait_s)
     return remote.predict(question.task, body, question.version)
+
+
+def _holds_bytes(text: str) -> bool:
+    """Whether some were no text where it was read."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _json_or(text: str, default: Any) -> Any:

@@ -62,7 +62,9 @@ def _name(entry: Any) -> Any:
 def _load(file: str) -> Any:
     try:
         return yaml.safe_load(_read(file).decode())
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except OSError as error:
+        raise TaskFileError(f"{file}: cannot be read: {error.strerror}.") from error
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise TaskFileError(f"{file}: not readable as YAML or JSON: {said}") from error
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -59,12 +57,14 @@ def predict(
     Exit 0 all answered, 1 some were refused, 2 no server.
     """
     from serving.commands.asking import Question, answers, read_parameters
+    from serving.commands.lines import is_typed, lines
     from serving.commands.showing import json_line, shown
     from serving.remote import Remote
 
     is_piped = not inputs or inputs == ["-"]
-    given = _lines() if is_piped else iter(inputs or ())
-    if is_piped and sys.stdin.isatty():
+    given = lines() if is_piped else iter(inputs or ())
+    if is_piped and is_typed():
+        typer.echo("One input a line; Ctrl-D ends.", err=True)
         parallel = 1  # who types wants each answer before the next line
     question = Question(task, read_parameters(parameter or []), version)
     num_failed, is_first = 0, True
@@ -78,12 +78,3 @@ def predict(
             is_first = False
     if num_failed:
         raise typer.Exit(_EXIT_SOME_FAILED)
-
-
-def _lines() -> Iterator[str]:
-    """The lines of standard input that are not empty."""
-    if sys.stdin.isatty():
-        typer.echo("One input a line; Ctrl-D ends.", err=True)
-    for line in sys.stdin:
-        if text := line.strip():
-            yield text

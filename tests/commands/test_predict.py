@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import select
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.commands.conftest import Secured, authority_in
 from tests.commands.started import Started, polyhead
-from tests.running import free_port
+from tests.running import POLYHEAD, free_port, settings
 
 
 def test_answer_is_readable_on_a_pipe(plain: Started) -> None:
@@ -38,6 +41,41 @@ def test_one_input_that_is_refused_leaves_the_others(plain: Started) -> None:
     assert done.returncode == 1
     assert "outputs" in fine
     assert wrong["error"]["status"] == 422
+
+
+def test_a_live_pipe_is_answered_before_its_next_line(plain: Started) -> None:
+    """As behind `tail -f`; Ctrl-C ends it without a word."""
+    command = [str(POLYHEAD), "predict", "topic", "--json", "--url", plain.url]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=settings(), bufsize=0, **pipes) as asked:  # type: ignore[call-overload]
+        for text in (b"a", b"b"):
+            asked.stdin.write(text + b"\n")
+            assert select.select([asked.stdout], [], [], 30)[0]
+            assert json.loads(asked.stdout.readline())["inputs"] == text.decode()
+        asked.send_signal(signal.SIGINT)
+        assert asked.wait(10) == 130
+        assert asked.stderr.read() == b""
+
+
+def test_a_line_that_is_not_utf_8_leaves_the_others(plain: Started) -> None:
+    """It is told so; a byte order mark before the first line is none of its text."""
+    lines = b'\xef\xbb\xbf{"question": "a", "context": "b"}\nd\xe9j\xe0 vu\n\xc3\xa9'
+    command = [str(POLYHEAD), "predict", "echo", "--json", "--url", plain.url]
+    done = subprocess.run(command, input=lines, capture_output=True, env=settings(), check=False)
+    first, wrong, last = map(json.loads, done.stdout.splitlines())
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert "outputs" in first
+    assert "not in UTF-8" in wrong["error"]["message"]
+    assert (last["inputs"], "outputs" in last) == ("é", True)
+    assert "not in UTF-8" in polyhead("predict", "topic", "d\udce9", "--url", plain.url).stderr
+
+
+def test_a_closed_standard_input_is_told(plain: Started) -> None:
+    """As a service without one has it."""
+    command = f"{POLYHEAD} predict topic --url {plain.url} <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, env=settings(), check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"polyhead: Standard input is closed")
 
 
 def test_parameters_reach_the_task(plain: Started) -> None:
