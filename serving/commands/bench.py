@@ -43,7 +43,7 @@ def bench(
 ) -> None:
     """Load a running server without a pause, and tell its rate and latencies.
 
-    Each task is asked once before. Exit 0, 1 some were refused, 2 no server.
+    Each task is asked once before. Exit 0, 1 some were refused, 2 no server, or none any more.
     """
     from serving.commands.loading import Load, calls_to, known_tasks
     from serving.remote import Remote
@@ -60,15 +60,21 @@ def bench(
         print_json(figures)
     else:
         _print(figures)
+    if seen.lost is not None:
+        say(
+            f"polyhead: the server was lost after {figures['seconds']} s; the figures are of these."
+        )
+        raise seen.lost
     if seen.refusals:
         raise typer.Exit(_EXIT_SOME_FAILED)
 
 
 def _print(figures: dict[str, Any]) -> None:
-    typer.echo(
-        f"{figures['requests_per_s']} requests/s   p50 {figures['p50_ms']} ms   "
-        f"p95 {figures['p95_ms']} ms   p99 {figures['p99_ms']} ms"
-    )
+    if figures["requests"]:
+        typer.echo(
+            f"{figures['requests_per_s']} requests/s   p50 {figures['p50_ms']} ms   "
+            f"p95 {figures['p95_ms']} ms   p99 {figures['p99_ms']} ms"
+        )
     typer.echo(
         f"{figures['requests']} answers in {figures['seconds']} s, {figures['tasks']} tasks, "
         f"{figures['connections']} connections, {figures['client_cores']} cores for asking"

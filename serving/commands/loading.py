@@ -38,12 +38,14 @@ class Seen:
         refusals: how many answers had a status other than 200, by status.
         took_s: for all, in seconds.
         client_s: processor time of this process, in seconds.
+        lost: why the server was asked no more before the time was over, if so.
     """
 
     latencies_s: list[float] = field(default_factory=list)
     refusals: Counter[int] = field(default_factory=Counter)
     took_s: float = 0.0
     client_s: float = 0.0
+    lost: SettingsError | None = None
 
     def figures(self) -> dict[str, Any]:
         """Rates, latencies and refusals, for a table or JSON."""
@@ -104,11 +106,7 @@ class Load:
     seconds: float
 
     def run(self, calls: Sequence[Call]) -> Seen:
-        """Ask. Blocks.
-
-        Raises:
-            SettingsError: the server does not answer.
-        """
+        """Ask, as long as the server answers. Blocks."""
         return asyncio.run(self._run(calls))
 
     async def _run(self, calls: Sequence[Call]) -> Seen:
@@ -128,7 +126,7 @@ class Load:
                     for _ in range(self.connections):
                         group.create_task(_ask(client, source, until_s, seen))
             except* httpx2.HTTPError as errors:
-                raise no_answer(url, errors.exceptions[0]) from errors
+                seen.lost = no_answer(url, errors.exceptions[0])
             seen.took_s = time.perf_counter() - began_s
             seen.client_s = time.process_time() - ran_s
         return seen
