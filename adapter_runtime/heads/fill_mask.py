@@ -119,7 +119,7 @@ class FillMaskHead(LanguageHead):
         """
         masked: MaskedText = encoded.context
         if not masked.places and not len(outcomes[0]["logits"]):
-            raise _no_mask(masked.tokenizer)
+            raise _no_mask(masked.tokenizer, encoded.truncated)
         top_k = encoded.parameters.get("top_k", 5)
         found = [
             _fills(masked, place, outcomes[place.row]["logits"], top_k) for place in masked.places
@@ -174,10 +174,15 @@ def _margin(tokens: Tokens, token: int, end: int) -> float:
     return min(before, after)
 
 
-def _no_mask(tokenizer: Tokenizer) -> InvalidInput:
+def _no_mask(tokenizer: Tokenizer, is_cut: bool) -> InvalidInput:
     if tokenizer.mask_id is None:
         return InvalidInput("this backbone's tokenizer has no mask, so nothing can be filled in.")
     mask = tokenizer.token(tokenizer.mask_id)
+    if is_cut:
+        return InvalidInput(
+            f"what is left of the text, which was cut, holds no {mask}; send a shorter one, or let "
+            "the task read long texts in windows (limits.overflow: window)."
+        )
     return InvalidInput(f"the text holds no mask; write {mask} where a word is wanted.")
 
 

@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapter_runtime import Encoded, HeadSpec, Limits, Overflow, TaskVersion, TooLong
+from adapter_runtime import (
+    Encoded,
+    HeadSpec,
+    InvalidInput,
+    Limits,
+    Overflow,
+    RejectedAdapter,
+    TaskVersion,
+    TooLong,
+)
 from adapter_runtime.heads.dependency_parsing import ParsingSettings
 from adapter_runtime.heads.sentences import split_sentences
 from adapter_runtime.heads.table import HEADS
@@ -71,6 +80,34 @@ def test_a_long_text_without_a_mask_says_so(filler: TaskVersion) -> None:
     """As a short one does."""
     with pytest.raises(Exception, match=r"no mask; write \[MASK\]"):
         fill(filler, masked())
+
+
+def test_a_text_that_is_cut_before_its_mask_says_so() -> None:
+    """It has one, so to ask for one would help nobody."""
+    engine, folder = engine_on("bert", "wordpiece"), saved("bert", "wordpiece")
+    version = task_on(engine, folder, kind="fill-mask", limits={"max_tokens": 16})
+    with pytest.raises(InvalidInput, match=r"was cut, holds no \[MASK\].*overflow: window"):
+        answer(engine, version, masked(40))
+    assert answer(engine, version, masked(4, 40))
+
+
+def test_an_encoder_decoder_cuts_or_refuses_long_texts_and_has_no_windows() -> None:
+    """What it is told to do stands at the start, which is kept, with the end's own token."""
+    engine, folder = engine_on("t5", "bpe"), saved("t5", "bpe")
+    text = " ".join(["The old dog sleeps in the garden."] * 9)
+    cut, refused = (
+        task_on(engine, folder, kind="text-generation", limits={"max_tokens": 16, "overflow": rule})
+        for rule in ("truncate", "reject")
+    )
+    encoded, whole = engine.encode(cut, text, {}), engine.backbone.tokenizer.encode(text)[0].ids
+    assert (*whole[:15], whole[-1]) == encoded.rows[0].input_ids
+    assert encoded.truncated
+    assert 1 == len(answer(engine, cut, text))
+    with pytest.raises(TooLong, match="the limit is 16"):
+        engine.encode(refused, text, {})
+    with pytest.raises(RejectedAdapter, match="can truncate, reject long inputs, not window"):
+        limits = {"max_tokens": 16, "overflow": "window"}
+        task_on(engine, folder, kind="text-generation", limits=limits)
 
 
 def test_a_decoder_reads_the_last_tokens_of_a_long_text() -> None:
