@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +24,27 @@ from serving.commands.top import top
 EXIT_SOME_FAILED, EXIT_NOTHING_STARTED = 1, 2
 app = typer.Typer(
     name="polyhead",
-    help="One frozen backbone, many tasks, any mix of them in one forward pass.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"polyhead {version('polyhead')}")
+        raise typer.Exit
+
+
+@app.callback()
+def polyhead(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """One frozen backbone, many tasks, any mix of them in one forward pass."""
 
 
 class Form(StrEnum):
@@ -145,6 +163,8 @@ app.add_typer(keys_app, name="keys")
 
 def main() -> None:
     """Run a command; what could not start is one line on standard error and exit 2."""
+    if isinstance(sys.stdout, TextIOWrapper):  # where a terminal has no such letter, an answer has
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except PolyheadError as error:

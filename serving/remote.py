@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 import httpx2
@@ -41,6 +41,13 @@ class Refused(Exception):
         self.retry_s = retry_s
 
 
+class Predicted(NamedTuple):
+    """An answer, and whether its input was cut for it."""
+
+    outputs: Any
+    is_cut: bool
+
+
 class Remote:
     """A running server's tasks: what they answer, and their life cycle. All calls block.
 
@@ -74,7 +81,7 @@ class Remote:
         """Let go of its connections."""
         self._client.close()
 
-    def predict(self, name: str, body: Mapping[str, Any], version: str | None = None) -> Any:
+    def predict(self, name: str, body: Mapping[str, Any], version: str | None = None) -> Predicted:
         """A task's answer.
 
         Raises:
@@ -82,7 +89,10 @@ class Remote:
         """
         path = f"/models/{quote(name, safe='')}"
         path += "" if version is None else f"?version={quote(version, safe='')}"
-        return self.post(path, orjson.dumps(body))
+        response = self._send("POST", path, body, _PATIENT_S)
+        return Predicted(
+            self._read(path, response, orjson.loads), "x-truncated" in response.headers
+        )
 
     def post(self, path: str, body: bytes) -> Any:
         """The answer to a body.

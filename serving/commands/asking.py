@@ -12,13 +12,13 @@ from typing import Any
 import orjson
 
 from adapter_runtime import SettingsError
-from serving.remote import Refused, Remote
+from serving.remote import Predicted, Refused, Remote
 
 _BUSY = frozenset({429, 503})
 _NO_TEXT = 422
 _LONGEST_WAIT_S = 30.0
 _MOST_TRIES = 5
-Found = tuple[str, Any]
+Found = tuple[str, Predicted | Refused]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def answers(
     Raises:
         SettingsError: no server answers.
     """
-    waiting: deque[tuple[str, Future[Any]]] = deque()
+    waiting: deque[tuple[str, Future[Predicted]]] = deque()
     with ThreadPoolExecutor(parallel, "ask") as threads:
         try:
             for text in inputs:
@@ -71,7 +71,7 @@ def answers(
             threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _next(waiting: deque[tuple[str, Future[Any]]]) -> Found:
+def _next(waiting: deque[tuple[str, Future[Predicted]]]) -> Found:
     given, future = waiting.popleft()
     text = given.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
@@ -80,7 +80,7 @@ def _next(waiting: deque[tuple[str, Future[Any]]]) -> Found:
         return text, refused
 
 
-def _ask(remote: Remote, question: Question, text: str) -> Any:
+def _ask(remote: Remote, question: Question, text: str) -> Predicted:
     """One answer; a server without room is asked again when it says, a few times."""
     if _holds_bytes(text):
         raise Refused(_NO_TEXT, "the input is not in UTF-8; iconv -t utf-8 converts it.")

@@ -10,37 +10,47 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from serving.remote import Refused
+from serving.remote import Predicted, Refused
 
 _MOST_NUMBERS = 6
 _FIRST = ("label", "answer", "word", "token_str", "entity_group", "entity", "score")
 _BAR = 20
 
 
-def json_line(text: str, found: Any) -> str:
+def json_line(text: str, found: Predicted | Refused) -> str:
     """An input with its answer or error, on one line."""
+    line: dict[str, Any]
     if isinstance(found, Refused):
         line = {"inputs": text, "error": {"status": found.status, "message": str(found)}}
     else:
-        line = {"inputs": text, "outputs": found}
+        line = {"inputs": text, "outputs": found.outputs}
+        line |= {"truncated": True} if found.is_cut else {}
     return orjson.dumps(line).decode()
 
 
-def shown(text: str, found: Any, *, is_alone: bool, is_first: bool) -> None:
+def shown(text: str, found: Predicted | Refused, *, is_alone: bool, is_first: bool) -> None:
     """Print an answer, below its input where there are several; a refusal on standard error."""
     console = Console(highlight=False)
     if not is_alone:
         console.print(Text("" if is_first else "\n").append(text, "bold"), soft_wrap=True)
     if isinstance(found, Refused):
-        Console(stderr=True, highlight=False).print(Text(f"polyhead: {found}"), soft_wrap=True)
+        _tell(str(found))
         return
-    rows = found if isinstance(found, list) else [found]
+    if found.is_cut:
+        _tell("the input was longer than the task's limit, and was cut.")
+    outputs = found.outputs
+    rows = outputs if isinstance(outputs, list) else [outputs]
     if len(rows) == 1 and isinstance(rows[0], list):
         rows = rows[0]  # of a list of inputs, as the hub answers classifications
     if rows and all(isinstance(row, Mapping) for row in rows):
         console.print(_table(rows, console.is_terminal))
     else:
-        console.print(Text(_short(found)), soft_wrap=True)
+        console.print(Text(_short(outputs)), soft_wrap=True)
+
+
+def _tell(what: str) -> None:
+    """A line on standard error."""
+    Console(stderr=True, highlight=False).print(Text(f"polyhead: {what}"), soft_wrap=True)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], has_bars: bool) -> Table:

@@ -6,6 +6,7 @@ import json
 import select
 import signal
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,27 @@ def test_a_closed_standard_input_is_told(plain: Started) -> None:
     done = subprocess.run(command, shell=True, capture_output=True, env=settings(), check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(b"polyhead: Standard input is closed")
+
+
+def test_a_text_that_was_cut_is_told(plain: Started) -> None:
+    """On standard error, or as a field; of others nothing is said."""
+    shown = polyhead("predict", "topic", "a long text", "--url", plain.url)
+    assert (shown.returncode, "was cut" in shown.stderr) == (0, True)
+    done = polyhead("predict", "topic", "a long text", "a", "--json", "--url", plain.url)
+    assert [json.loads(line).get("truncated") for line in done.stdout.splitlines()] == [True, None]
+    assert not done.stderr
+
+
+def test_letters_that_a_terminal_lacks_are_no_error(plain: Started) -> None:
+    """A mark stands in their place."""
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = polyhead("predict", "topic", "é", "a", "--url", plain.url, variables=ascii_only)
+    assert (done.returncode, done.stdout[0]) == (0, "?")
+
+
+def test_the_version_is_printed() -> None:
+    """The installed package's."""
+    assert polyhead("--version").stdout == f"polyhead {version('polyhead')}\n"
 
 
 def test_parameters_reach_the_task(plain: Started) -> None:

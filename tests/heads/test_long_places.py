@@ -105,8 +105,8 @@ def test_an_encoder_decoder_cuts_or_refuses_long_texts_and_has_no_windows() -> N
     assert 1 == len(answer(engine, cut, text))
     with pytest.raises(TooLong, match="the limit is 16"):
         engine.encode(refused, text, {})
+    limits = {"max_tokens": 16, "overflow": "window"}
     with pytest.raises(RejectedAdapter, match="can truncate, reject long inputs, not window"):
-        limits = {"max_tokens": 16, "overflow": "window"}
         task_on(engine, folder, kind="text-generation", limits=limits)
 
 
