@@ -24,7 +24,7 @@ from serving.scheduler.loop import WARM
 
 log = logging.getLogger(__name__)
 _KNOWN = frozenset({"task", "inputs", "parameters"})
-_RESULTS = frozenset({"outputs", "error", "logits", "hidden"})
+_RESULTS = frozenset({"outputs", "error", "truncated", "logits", "hidden"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,10 @@ class Scorer:
         try:
             if line.error is not None:
                 raise line.error
-            return {"task": line.task, **self._members(line), **kept}
+            members = self._members(line)
+            if any(entry.encoded.truncated for entry in line.entries):
+                members["truncated"] = True
+            return {"task": line.task, **members, **kept}
         except Exception as error:
             refused = refusal(error)
             reason = {"code": refused.code, "message": refused.message}

@@ -53,6 +53,14 @@ def test_a_csv_cell_may_be_a_long_document(tmp_path: Path) -> None:
     assert outcomes(score_lines(tmp_path, "in.csv", content)) == [GOOD]
 
 
+def test_a_line_says_that_its_input_was_cut(tmp_path: Path) -> None:
+    """Any of a list; the others say nothing, and no field of the input passes for it."""
+    content = b'{"task":"a","inputs":"long"}\n{"task":"a","inputs":["one","long"]}\n'
+    content += b'{"task":"a","inputs":"one","truncated":true}\n'
+    lines = score_lines(tmp_path, "in.jsonl", content)
+    assert [line.get("truncated") for line in lines] == [True, True, None]
+
+
 def test_a_csv_row_that_cannot_be_read_is_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
