@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_COLUMNS = ("Task", "Kind", "State", "Version", "Where")
+_COLUMNS = {
+    "Task": "name",
+    "Kind": "kind",
+    "State": "state",
+    "Version": "version",
+    "Where": "residency",
+}
+_FEW = ("Task", "State", "Where")
+_NARROW = 60
 _VERSION_COLUMNS = ("Version", "State", "Share", "Where", "Requests", "Errors", "p95 ms", "Differ")
 _MOST_LABELS = 8
 _MOST_EVENTS = 8
@@ -21,10 +29,10 @@ _NONE = "–"
 def print_tasks(tasks: Sequence[Mapping[str, Any]]) -> None:
     """Print one line for each task, and below why some do not answer."""
     console = Console()
-    table = _table(_COLUMNS)
+    names = _FEW if console.width < _NARROW else tuple(_COLUMNS)
+    table = _table(names)
     for task in tasks:
-        row = (task.get(key) for key in ("name", "kind", "state", "version", "residency"))
-        table.add_row(*map(_cell, row))
+        table.add_row(*(_cell(task.get(_COLUMNS[name])) for name in names))
     console.print(table)
     for task in tasks:
         if task.get("reason"):

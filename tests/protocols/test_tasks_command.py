@@ -31,6 +31,16 @@ def test_list_reads_well_in_80_columns(shell: Shell) -> None:
     assert printed[-1].endswith("head: [MASK] has no row.")
 
 
+def test_list_on_a_narrow_terminal_leaves_columns_out(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than to break all words."""
+    monkeypatch.setenv("COLUMNS", "40")
+    printed = shell().output.splitlines()
+    assert printed[0].split() == ["Task", "State", "Where"]
+    assert ["topic", "ready", "device"] in [line.split() for line in printed]
+
+
 def test_list_and_task_are_printed_as_json(shell: Shell) -> None:
     """For programs, wherever the option stands."""
     for arguments in (("--json",), ("list", "--json"), ("--json", "list")):
