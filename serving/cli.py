@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from enum import StrEnum
 from io import TextIOWrapper
@@ -169,6 +170,11 @@ def main() -> None:
         app()
     except PolyheadError as error:
         print(f"polyhead: {error}", file=sys.stderr)  # noqa: T201 - a command's own output
+        sys.exit(EXIT_NOTHING_STARTED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print("polyhead: there is no room to write to.", file=sys.stderr)  # noqa: T201 - as above
         sys.exit(EXIT_NOTHING_STARTED)
 
 

@@ -43,6 +43,8 @@ def batch(
     set_up_logs(settings.log_format, settings.log_level)
     if not source.is_file():
         raise SettingsError(f"{source}: no such input file.")
+    if target.exists() and target.samefile(source):
+        raise SettingsError(f"{target}: the answers would replace their inputs; name another file.")
     format_of(target)
     try:
         source.open("rb").close()

@@ -95,6 +95,21 @@ def test_letters_that_a_terminal_lacks_are_no_error(plain: Started) -> None:
     assert (done.returncode, done.stdout[0]) == (0, "?")
 
 
+def test_a_full_disk_is_one_line(plain: Started) -> None:
+    """Whatever is printed; the command ends with 2."""
+    for words in (["predict", "topic", "a"], ["predict", "topic", "a", "--json"], ["tasks"]):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [str(POLYHEAD), *words],
+                env=settings() | {"POLYHEAD_URL": plain.url},
+                stdin=subprocess.DEVNULL,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        assert (done.returncode, done.stderr) == (2, b"polyhead: there is no room to write to.\n")
+
+
 def test_the_version_is_printed() -> None:
     """The installed package's."""
     assert polyhead("--version").stdout == f"polyhead {version('polyhead')}\n"

@@ -140,6 +140,17 @@ def test_a_file_that_is_no_parquet_starts_nothing(tmp_path: Path, content: bytes
     assert not (tmp_path / "out.jsonl").exists()
 
 
+def test_an_output_that_is_the_input_starts_nothing(tmp_path: Path) -> None:
+    """The inputs would be lost; also by another of its names."""
+    source = tmp_path / "in.jsonl"
+    source.write_text("{}")
+    (tmp_path / "same.jsonl").symlink_to(source)
+    for name in ("in.jsonl", "same.jsonl"):
+        with pytest.raises(SettingsError, match="replace their inputs"):
+            score(source, name)
+    assert source.read_text() == "{}"
+
+
 def test_an_output_that_is_a_folder_starts_nothing(tmp_path: Path) -> None:
     """Known before the work, not after it."""
     (tmp_path / "in.jsonl").write_bytes(b'{"task": "a", "inputs": "x"}')
