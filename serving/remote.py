@@ -87,7 +87,7 @@ class Remote:
         Raises:
             Refused: there is none of that name, the input is wrong, or there is no room.
         """
-        path = f"/models/{quote(name, safe='')}"
+        path = f"/models/{_named(name)}"
         path += "" if version is None else f"?version={quote(version, safe='')}"
         response = self._send("POST", path, body, _PATIENT_S)
         return Predicted(
@@ -205,5 +205,12 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _path(name: str, version: str | None = None) -> str:
-    task = f"/tasks/{quote(name, safe='')}"
+    task = f"/tasks/{_named(name)}"
     return task if version is None else f"{task}/versions/{quote(version, safe='')}"
+
+
+def _named(name: str) -> str:
+    """A task's name in a path; what cannot stand there is no name, whatever route it is."""
+    if not name or name in (".", "..") or "/" in name:
+        raise Refused(404, f"There is no task {name!r}; `polyhead tasks` lists those there are.")
+    return quote(name, safe="")

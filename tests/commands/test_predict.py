@@ -134,6 +134,15 @@ def test_unknown_task_and_missing_server_say_what_to_do(plain: Started) -> None:
     assert "is the server running" in gone.stderr
 
 
+@pytest.mark.parametrize("name", ("", "..", "a/b"))
+def test_what_can_be_no_name_is_no_task(name: str, plain: Started) -> None:
+    """Whatever other route it would be."""
+    for command in (["predict", name, "a"], ["tasks", "show", name]):
+        done = polyhead(*command, "--url", plain.url)
+        assert done.returncode == 1
+        assert f"There is no task {name!r}" in done.stderr
+
+
 def test_keys_and_certificates_are_shown_and_checked(secured: Secured, tmp_path: Path) -> None:
     """By options or variables; what is missing or wrong is named."""
     ask = ["predict", "topic", "a", "--url", secured.url]
