@@ -81,7 +81,8 @@ class LoraProtocol:
                 "load_inplace replaces it, or unload it first."
             )
             return vllm_refusal(refusal(InvalidInput(message, "lora_name")), "InvalidUserInput")
-        await self._ready(name, limit_s, is_new=not is_replaced)
+        mine = None if is_replaced else (await self._service.task(name)).etag
+        await self._ready(name, limit_s, mine)
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def unload(self, request: Request) -> Response:
@@ -101,17 +102,23 @@ class LoraProtocol:
             return False
         return True
 
-    async def _ready(self, name: str, limit_s: float, *, is_new: bool) -> None:
-        """Wait for the newest version; a new task that cannot be served is taken back."""
+    async def _ready(self, name: str, limit_s: float, mine: str | None) -> None:
+        """Wait for the newest version; what cannot be served is taken back.
+
+        Args:
+            name: of the task.
+            limit_s: how long to wait, in seconds.
+            mine: the etag of a task that was made here; what others made of it since stays.
+        """
         try:
             with suppress(UnknownVersion):  # looking for it reads the files
                 await self._acts.wait(name, _NO_VERSION, "evict", limit_s)
             newest = (await self._service.task(name)).versions[-1]
             await self._acts.wait(name, newest.id or _NO_VERSION, "preload", limit_s)
         except PolyheadError as error:
-            if is_new and not isinstance(error, DeadlineExceeded):
+            if mine is not None and not isinstance(error, DeadlineExceeded):
                 with suppress(PolyheadError):
-                    await self._service.life_cycle.delete(name, None, None)
+                    await self._service.life_cycle.delete(name, None, mine)
             raise
 
 
