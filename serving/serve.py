@@ -20,7 +20,7 @@ import orjson
 import uvicorn
 from starlette.types import ASGIApp
 
-from adapter_runtime import EngineInfo, Kind
+from adapter_runtime import EngineInfo, Kind, UnknownTask
 from serving.admission.keys import read_keys
 from serving.app import create_app
 from serving.connections.bounds import bounds_of
@@ -105,6 +105,8 @@ def serve_on(listeners: Sequence[socket.socket], opened: Opened, settings: Setti
         place = None if door is None else f"{shown_host(settings.host)}:{door.port}"
         tasks = await service.tasks()
         said = banner(tasks, engine.info, url, *others, wants_key=wants_key, grpc=place)
+        if settings.default_task is not None:
+            await warn_of_absence(service, settings.default_task)
         print(said, flush=True)  # noqa: T201 - our output
 
     config = uvicorn_config(app, settings, recorder)
@@ -226,6 +228,14 @@ class GracefulServer(uvicorn.Server):
             if is_empty or waited_s >= max(self._settings.drain_timeout_s, self._notice_s):
                 self.should_exit = True
         return await super().on_tick(counter)
+
+
+async def warn_of_absence(service: Service, default_task: str) -> None:
+    """Say that nothing answers where no task is named; it may still come."""
+    try:
+        await service.task(default_task)
+    except UnknownTask as error:
+        log.warning("--default-task: %s", error)
 
 
 def banner(
