@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ import trustme
 
 from tests.commands.started import Started, started_server
 from tests.tenancy.conftest import Keys
+
+# Where the tests run in the background of a shell, Ctrl-C is ignored, by what they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
