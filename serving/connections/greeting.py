@@ -78,7 +78,7 @@ class Greeting(asyncio.Protocol):
         finally:
             self._guests.discard(self)
             self._connections.leave(self, 0)
-        if secret is None or self._is_lost:
+        if secret is None or self._is_lost or secret.is_closing():
             return
         protocol = self._make()
         secret.set_protocol(protocol)
@@ -96,7 +96,7 @@ class Greeting(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The server stops, and has waited long enough."""
-        self._transport.abort()
+        self._abort()
 
     # What the register asks
 
@@ -107,4 +107,8 @@ class Greeting(asyncio.Protocol):
 
     def drop(self, reason: Drop) -> None:
         """End it; nothing can be said yet."""
+        self._abort()
+
+    def _abort(self) -> None:
+        self._is_lost = True  # uvloop's handshake ends then as if it had been done
         self._transport.abort()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.commands.conftest import Authority, authority_in
+from tests.commands.started import started_server
 from tests.hardening.conftest import serving
 from tests.hardening.raw import ALIVE, Site, connect, crowd, inputs, post, read, until
 
@@ -36,11 +40,16 @@ def wrapped(site: Site, authority: Authority, receive_bytes: int = 0) -> Iterato
         yield client
 
 
-def counted(site: Site, authority: Authority, reason: str) -> bool:
-    """Whether a connection was ended for this reason."""
+def metrics(site: Site, authority: Authority) -> str:
+    """All of them."""
     with wrapped(site, authority) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        return f'connections_total{{reason="{reason}"}}' in read(client).body.decode()
+        return read(client).body.decode()
+
+
+def counted(site: Site, authority: Authority, reason: str) -> bool:
+    """Whether a connection was ended for this reason."""
+    return f'connections_total{{reason="{reason}"}}' in metrics(site, authority)
 
 
 def test_slow_heads_are_given_up(secret: Site, authority: Authority) -> None:
@@ -70,8 +79,22 @@ def test_silent_handshakes_are_given_up_and_counted(authority: Authority) -> Non
     with serving(SSL_CERTFILE=authority.signed, MAX_CONNECTIONS=20) as site:
         with crowd(site.port, 40) as silent:
             assert until(lambda: [each.recv(1) for each in silent] == [b""] * 40)
+            assert until(lambda: "polyhead_connections 0.0" in metrics(site, authority))
         assert counted(site, authority, "full")
         assert counted(site, authority, "slow_header")
+
+
+def test_silent_handshakes_do_not_keep_a_server_from_stopping(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """They are given a moment, like silent connections without TLS."""
+    with started_server(tmp_path, {"POLYHEAD_SSL_CERTFILE": authority.signed}) as server:
+        port = int(server.url.rpartition(":")[2])
+        with crowd(port, 5) as silent:
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(15) == 0
+            assert all(each.recv(1) == b"" for each in silent)
 
 
 def test_nonsense_for_a_handshake_costs_its_sender_the_connection(
