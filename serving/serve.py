@@ -16,13 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import orjson
 import uvicorn
 from starlette.types import ASGIApp
 
-from adapter_runtime import EngineInfo, Kind, UnknownTask
 from serving.admission.keys import read_keys
 from serving.app import create_app
+from serving.banner import banner, warn_of_absence
 from serving.connections.bounds import bounds_of
 from serving.connections.greeting import Greeting
 from serving.connections.protocol import BoundedProtocol
@@ -30,22 +29,18 @@ from serving.connections.register import Connections
 from serving.doors import has_queue, refuse_newcomers
 from serving.grpc_port import Door, check_grpc, grpc_door
 from serving.hot_service import HotService
-from serving.lifecycle.live.states import State
 from serving.listeners import BACKLOG, listen_all, shown_host, url_of
 from serving.logs import set_up_logs
 from serving.metrics import PrometheusRecorder, Recorder
 from serving.observing import Observer
 from serving.opening import Opened, Opener, open_backbone, open_catalog, open_tasks
-from serving.protocols.describe import EXAMPLES
 from serving.service import Service
 from serving.settings import Settings
 from serving.tls import tls_context
 from serving.tracing.opening import wants_traces
-from serving.views import TaskView
 
 log = logging.getLogger(__name__)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_SHOWN = 12
 _QUEUE_S = 0.05
 _GUESTS_S = 0.5
 _QUEUED_S = 10.0
@@ -228,43 +223,3 @@ class GracefulServer(uvicorn.Server):
             if is_empty or waited_s >= max(self._settings.drain_timeout_s, self._notice_s):
                 self.should_exit = True
         return await super().on_tick(counter)
-
-
-async def warn_of_absence(service: Service, default_task: str) -> None:
-    """Say that nothing answers where no task is named; it may still come."""
-    try:
-        await service.task(default_task)
-    except UnknownTask as error:
-        log.warning("--default-task: %s", error)
-
-
-def banner(
-    tasks: Sequence[TaskView],
-    info: EngineInfo,
-    url: str,
-    *admin_urls: str,
-    wants_key: bool = False,
-    grpc: str | None = None,
-) -> str:
-    """What is served and what to try."""
-    curl = 'curl -H "x-api-key: $KEY"' if wants_key else "curl"
-    fine = [task for task in tasks if task.state != State.REJECTED]
-    lines = [f"Polyhead serves {len(fine)} tasks on {url}"]
-    lines.append(f"  backbone {info.backbone} ({info.model_type}, {info.dtype} on {info.device})")
-    lines += [f"  {task.name:<24} {task.kind or '?'}" for task in fine[:_SHOWN]]
-    lines[1:1] = [f"  operators on {each}" for each in admin_urls]
-    lines[1:1] = [f"  gRPC on {grpc}"] * (grpc is not None)
-    if len(fine) > _SHOWN:
-        lines.append(f"  … and {len(fine) - _SHOWN} more: {curl} {url}/tasks")
-    num_pending = sum(task.state == State.PENDING for task in fine)
-    if num_pending:
-        lines.append(f"  {num_pending} pending: read and checked when first asked")
-    lines += [f"  NOT served: {task.name}: {task.reason}" for task in tasks if task not in fine]
-    known = next((task for task in fine if task.kind is not None), None)
-    if known is not None:
-        body = orjson.dumps({"inputs": EXAMPLES[Kind(str(known.kind))]}).decode()
-        lines.append(f"Try:   {curl} {url}/models/{known.name} -d '{body}'")
-    elif not tasks:
-        lines.append(f'Make:  {curl} -X PUT {url}/tasks/NAME -d \'{{"adapter": "./folder"}}\'')
-    lines.append(f"Read:  {url}/docs    Stop: Ctrl-C")
-    return "\n".join(lines)
