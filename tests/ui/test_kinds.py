@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.running import Running
 from tests.ui.acting import open_task, pretend, run, task
@@ -33,6 +33,24 @@ def test_a_pair_of_texts_can_be_asked_about(page: Page, demo: Running) -> None:
     page.get_by_label("Text", exact=True).fill("Anna Falk is a goalkeeper for Sweden .")
     page.get_by_label("second text").fill("Anna Falk: Anna Falk is a Swedish goalkeeper .")
     expect(run(page).get_by_role("listitem").first).to_contain_text("supported")
+
+
+def test_what_was_typed_stays_when_the_task_s_example_comes_late(page: Page, demo: Running) -> None:
+    """The example takes the place of an untouched form only."""
+    held: list[Route] = []
+    pretend(page, [task("alike", "sentence-similarity")])
+    page.route("**/models/alike", lambda route: held.append(route))
+    open_task(page, demo, "alike")
+    text = page.get_by_label("Sentence", exact=True)
+    text.fill("I typed this.")
+    example = {"source_sentence": "The task's own.", "sentences": ["Another."]}
+    with page.expect_response("**/models/alike"):
+        held[0].fulfill(json={"example": example})
+    page.wait_for_timeout(100)  # the page reads the answer after it came
+    expect(text).to_have_value("I typed this.")
+    page.get_by_role("tab", name="Embeddings").click()
+    page.get_by_role("tab", name="Similarity").click()
+    expect(text).to_have_value("The task's own.")
 
 
 def test_tags_are_marked_in_the_text(page: Page, demo: Running) -> None:

@@ -19,9 +19,11 @@ export function tryView(place, name) {
   let left = false;
   let form = null;
   let kind = task.kind;
+  let own; // the task's own example, once it is known
+  let isTouched = false; // nothing takes the place of what somebody typed or sent
   let going = new AbortController();
   const head = el("div", { class: "task-head" }, headOf(task));
-  const asking = el("div", {});
+  const asking = el("div", { input: () => (isTouched = true) });
   const result = el("div", { class: "result" });
   const versions = versionField(task);
   const button = el("button", { type: "submit", class: "main" }, "Run");
@@ -33,16 +35,19 @@ export function tryView(place, name) {
     el("span", { class: "fine keys" }, "or Ctrl+Enter"),
   );
 
-  function show(chosen, example) {
+  function show(chosen) {
     kind = chosen;
+    isTouched = false;
     const row = kindOf(kind);
-    form = formOf(kind, example === undefined ? row.example : { ...row.example, ...row.read?.(example) }, run);
+    const known = kind === task.kind && own !== undefined ? row.read?.(own) : {};
+    form = formOf(kind, { ...row.example, ...known }, run);
     form.element.append(buttons);
     fill(asking, el("p", { class: "what" }, row.what), form.element);
     fill(result);
   }
 
   async function run() {
+    isTouched = true;
     going.abort();
     going = new AbortController();
     const { signal } = going;
@@ -68,7 +73,10 @@ export function tryView(place, name) {
   const also = [kind, ...(ALSO[kind] ?? [])];
   fill(place, head, also.length > 1 ? modes(also, asking, show) : asking, result);
   show(kind);
-  takeExample(name, (example) => !left && kind === task.kind && !result.hasChildNodes() && show(kind, example));
+  takeExample(name, (example) => {
+    own = example;
+    if (!left && kind === task.kind && !isTouched) show(kind);
+  });
   const stop = onTasks(() => {
     task = findTask(name) ?? { ...task, state: "deleted" };
     fill(head, headOf(task));
