@@ -13,12 +13,8 @@ import orjson
 
 from adapter_runtime import Kind
 from serving.opening import Opened
+from serving.planning.inputs import MAKERS, WORDS
 
-TEXT = (
-    "the old dog sleeps in a warm garden while children play music near river and people "
-    "read long letters about weather trains bread money love winter science city market law"
-)
-WORDS = TEXT.split()
 Call = tuple[str, Any]
 
 
@@ -29,14 +25,9 @@ def text(chance: random.Random) -> str:
 
 
 def inputs(kind: Kind, chance: random.Random) -> Any:
-    """One input for a kind of task."""
-    if kind is Kind.QUESTION_ANSWERING:
-        return {"question": "Where does the dog sleep?", "context": text(chance)}
-    if kind is Kind.MULTIPLE_CHOICE:
-        return {"context": text(chance), "choices": [text(chance), text(chance)]}
-    if kind is Kind.SENTENCE_SIMILARITY:
-        return {"source_sentence": text(chance), "sentences": [text(chance), text(chance)]}
-    return text(chance)
+    """One input for a kind of task, all of whose texts together are of ordinary length."""
+    make = MAKERS.get(kind, " ".join)
+    return make(text(chance).split())
 
 
 def mixed_calls(opened: Opened, count: int, seed: int = 7) -> list[Call]:

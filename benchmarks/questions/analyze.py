@@ -24,11 +24,12 @@ from safetensors.torch import load_file, save_file
 
 from adapter_runtime import Row, TaskVersion, WorkItem
 from benchmarks.engine_alone import opened_tasks
-from benchmarks.http_load import WORDS, load, text
+from benchmarks.http_load import load, text
 from benchmarks.results import Result, arguments, finish, machine_facts
 from benchmarks.server import BACKBONE, serving
 from benchmarks.variants import write_variant
 from serving.opening import Opened
+from serving.planning.inputs import WORDS
 
 NUM_LAYERS, NUM_TASKS, NUM_TEXTS, NUM_TOKENS = 6, 8, 16, 24
 Begin = tuple[int | None, int]
