@@ -116,11 +116,11 @@ def create_app(
     app.include_router(OipRepository(service, settings).routes())
     app.include_router(OpenAIProtocol(service, settings, observer, shown).routes())
     app.include_router(AnalyzeProtocol(service, settings, observer).routes())
-    _include_others(app, service, settings, observer)
+    tei = _include_others(app, service, settings, observer)
     app.include_router(TasksProtocol(service, settings).routes())
     app.include_router(VersionsProtocol(service).routes())
     app.include_router(Playground().routes())
-    app.include_router(AdminProtocol(service, shown_metrics, shown).routes())
+    app.include_router(AdminProtocol(service, shown_metrics, shown, tei.about_default).routes())
     app.include_router(DebugProtocol(service, settings).routes())
     app.add_exception_handler(PolyheadError, _answer_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
@@ -143,12 +143,15 @@ def _seen(service: Service, metrics: Shown, gate: Gate | None) -> tuple[Service,
     return GuardedService(service, gate), guarded_metrics(metrics, gate)
 
 
-def _include_others(app: FastAPI, service: Service, settings: Settings, observer: Observer) -> None:
+def _include_others(
+    app: FastAPI, service: Service, settings: Settings, observer: Observer
+) -> TeiProtocol:
     """The words of other servers, which share a path."""
     tei = TeiProtocol(service, settings, observer)
     app.include_router(tei.routes())
     app.include_router(VllmProtocol(service, settings, observer, tei).routes())
     app.include_router(LoraProtocol(service, settings).routes())
+    return tei
 
 
 def _guarded(inside: ASGIApp, app: FastAPI, gate: Gate) -> ASGIApp:

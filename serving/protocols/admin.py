@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -27,6 +27,7 @@ class AdminProtocol:
         service: knows the tasks.
         shown: metrics in the format that a client accepts, and its type; those of the names.
         facts: what `/info` says beside the tasks: release, backbone, device.
+        about_default: what it says of the task that answers at the root, where there is one.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class AdminProtocol:
         service: Service,
         shown: Callable[[str, Sequence[str]], tuple[bytes, str]],
         facts: Mapping[str, object],
+        about_default: Callable[[], Awaitable[Mapping[str, object]]],
     ) -> None:
         self._service = service
         self._shown = shown
         self._facts = facts
+        self._about_default = about_default
 
     def routes(self) -> APIRouter:
         """The protocol's routes."""
@@ -54,9 +57,9 @@ class AdminProtocol:
         return router
 
     async def info(self) -> Response:
-        """Release, backbone and device."""
-        num_tasks = len(await self._service.tasks())
-        return json_response({**self._facts, "num_tasks": num_tasks})
+        """Release, backbone and device; with --default-task also what TEI's clients look for."""
+        num_tasks, default = len(await self._service.tasks()), await self._about_default()
+        return json_response({**self._facts, "num_tasks": num_tasks, **default})
 
     async def live(self) -> Response:
         """200 for as long as the device computes; 503 where only a restart can help."""

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from serving.admission.scopes import PUBLIC, stated_actions
+from serving.protocols.openapi import errors
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -15,7 +16,7 @@ _SCHEMES = {
 
 
 def tell_of_keys(app: FastAPI) -> None:
-    """Have the application's description say which routes need a key."""
+    """Have the application's description say which routes need a key, and what they then refuse."""
     describe = app.openapi
 
     def described() -> dict[str, Any]:
@@ -26,6 +27,16 @@ def tell_of_keys(app: FastAPI) -> None:
             for method, operation in operations.items():
                 if stated_actions(method.upper(), path) == PUBLIC:
                     operation["security"] = []
+                else:
+                    _add_refusals(operation["responses"])
         return document
 
     app.openapi = described  # type: ignore[method-assign]
+
+
+def _add_refusals(responses: dict[str, Any]) -> None:
+    """401 and 403, in the shape of the route's other errors."""
+    for status, response in errors(401, 403).items():
+        if status != "default":
+            shape = responses.get("default", response)
+            responses.setdefault(str(status), {**shape, "description": response["description"]})

@@ -79,10 +79,10 @@ class OipProtocol:
             default_response_class=Response,
         )
         add = router.add_api_route
-        add("", self.metadata, responses=success("Name, release and extensions."))
+        add("", self.metadata, responses=success("Name, release and extensions.") | errors())
         add("/health/live", self.live, responses=success("It computes.") | errors(503))
         add("/health/ready", self.ready, responses=success("It takes requests.") | errors(503))
-        add("/models", self.models, responses=success("The names of all models."))
+        add("/models", self.models, responses=success("The names of all models.") | errors())
         one = "/models/{model}"
         for path, versions in ((one, VERSION), (one + "/versions/{version}", PATH_VERSION)):
             asked: dict[str, Any] = {"parameters": versions}

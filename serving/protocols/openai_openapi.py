@@ -64,7 +64,7 @@ _MODELS = {
         "data": {"type": "array", "items": _MODEL},
     },
 }
-MODELS = success("All tasks.", schema=_MODELS)
+MODELS = success("All tasks.", schema=_MODELS) | errors()
 MODEL = success("The task.", schema=_MODEL) | errors(404)
 _REQUEST = {
     "type": "object",

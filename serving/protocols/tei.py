@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapter_runtime import InvalidInput, Kind
+from adapter_runtime import InvalidInput, Kind, PolyheadError
 from serving.errors import refusal
 from serving.observing import Observer
 from serving.protocols.answering import (
@@ -30,6 +30,7 @@ from serving.protocols.tei_wire import (
     rerank_asked,
     similarity_asked,
     tei_headers,
+    tei_info,
     tei_refusal,
 )
 from serving.protocols.wire import json_response, read_body, read_object
@@ -101,6 +102,18 @@ class TeiProtocol:
             return await self._answered("rerank", call, request)
         except Exception as error:
             return tei_refusal(refusal(error))
+
+    async def about_default(self) -> Mapping[str, object]:
+        """What `/info` at the root says of the task that answers there; nothing without one."""
+        if self._settings.default_task is None:
+            return {}
+        try:
+            view = await self._service.task(self._settings.default_task)
+        except (
+            PolyheadError
+        ):  # not there yet, or not this key's: the server is told of all the same
+            return {}
+        return tei_info(view, None, self._settings)
 
     def _default_task(self) -> str:
         task = self._settings.default_task

@@ -1,5 +1,8 @@
 """Every route of the OpenAPI document, asked as it allows, for tasks that there are and others.
 
+The server has keys and a default task, so that every route there can be is there; most requests
+bring the key.
+
 What comes back is what the document says: a status that it names, a body of that shape, and never
 an error of the server itself. Tasks are changed and deleted, in a catalog of this test's own.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import httpx
@@ -23,6 +27,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.testclient import TestClient
 
+from serving.admission.keys import hashed, new_secret
 from serving.app import create_app
 from serving.metrics import PrometheusRecorder
 from serving.settings import load_settings
@@ -30,6 +35,8 @@ from tests.running import ROOT, running_server
 
 ENTRIES = yaml.safe_load((ROOT / "examples" / "tasks.yaml").read_text())
 NAMES = ("sentiment", "qa", "embed", "pos")
+KEY = new_secret()
+ENTERS = {"authorization": f"Bearer {KEY}"}
 ACTIONS = ("promote", "rollback", "pin", "unpin", "preload", "evict", "none")
 INPUTS: tuple[Any, ...] = (
     "a text",
@@ -51,10 +58,19 @@ FEW = settings(
 )
 
 
+def write_keys(path: Path) -> None:
+    """A file with one key that may do everything."""
+    entry = {"name": "all", "hash": hashed(KEY), "actions": ["predict", "admin", "metrics"]}
+    path.write_text(yaml.safe_dump({"keys": [entry]}))
+
+
 def described() -> Any:
     """The document of the application, as tools read it."""
-    app = create_app(object(), load_settings(), PrometheusRecorder())  # type: ignore[arg-type]
-    document = TestClient(app).get("/openapi.json").json()
+    with TemporaryDirectory() as place:
+        write_keys(keys := Path(place) / "keys.yaml")
+        given = load_settings(default_task=NAMES[0], keys=str(keys))
+        app = create_app(object(), given, PrometheusRecorder())  # type: ignore[arg-type]
+        document = TestClient(app).get("/openapi.json", headers=ENTERS).json()
     return schemathesis.openapi.from_dict(document)
 
 
@@ -84,12 +100,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             if entry.get("adapter"):
                 entry["adapter"] = str(ROOT / "examples" / entry["adapter"])
             (place / "tasks" / f"{name}.yaml").write_text(yaml.safe_dump(entry))
-    options = ["--backbone", ENTRIES["backbone"]]
+    write_keys(place / "keys.yaml")
+    options = ["--backbone", ENTRIES["backbone"], "--default-task", NAMES[0]]
+    options += ["--keys", str(place / "keys.yaml")]
     with running_server(place / "tasks", place / "log", options) as server:
         versions = {}
         for name in NAMES:
-            httpx.post(f"{server.url}/models/{name}", json={"inputs": "a"})
-            shown = httpx.get(f"{server.url}/models/{name}").json()
+            httpx.post(f"{server.url}/models/{name}", json={"inputs": "a"}, headers=ENTERS)
+            shown = httpx.get(f"{server.url}/models/{name}", headers=ENTERS).json()
             versions[name] = shown["versions"][0]["id"]
         yield Live(server.url, versions, place / "log")
 
@@ -123,7 +141,9 @@ def test_answers_are_as_the_document_says(operation: Any, live: Live) -> None:
     def ask(case: Any, name: str | None, data: st.DataObject) -> None:
         if name is not None:
             aim(case, name, live, data)
-        answer = case.call(base_url=live.url)
+        case.headers.pop("x-api-key", None)  # one that is made up would contradict ours
+        headers = data.draw(st.sampled_from((ENTERS, ENTERS, ENTERS, None)))
+        answer = case.call(base_url=live.url, headers=headers)
         assert answer.status_code not in NOT_OURS, answer.text
         case.validate_response(answer, checks=CHECKS)
         assert str(answer.status_code) in operation.definition.raw["responses"], answer.text

@@ -171,4 +171,4 @@ def keys(tmp_path: Path) -> Keys:
 
 @pytest.fixture
 def guarded(keys: Keys) -> Guarded:
-    return Guarded(keys)
+    return Guarded(keys, default_task="topic")  # so that its routes at the root are there too

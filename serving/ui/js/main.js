@@ -62,7 +62,8 @@ function missing(task) {
 async function showAbout() {
   try {
     const { version, backbone, model_type: type, device, dtype } = await info();
-    const facts = [`Polyhead ${version}`, type, backbone, device, dtype];
+    // With a default task, `model_type` is what TEI's clients look for.
+    const facts = [`Polyhead ${version}`, typeof type === "string" && type, backbone, device, dtype];
     fill(about, facts.filter(Boolean).join(" · "));
   } catch {
     fill(about, "Polyhead"); // the views say what is wrong
