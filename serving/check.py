@@ -15,9 +15,7 @@ from serving.catalog.trees import UnsupportedTree, read_tree
 from serving.errors import TaskFileError
 from serving.opening import Opener, backbone_of, open_backbone
 from serving.settings import Settings
-
-_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
-"""What YAML that is none, or lies too deep, raises."""
+from serving.unreadable import UNREADABLE
 
 
 def check(
@@ -76,7 +74,7 @@ def _tree_of(source: str) -> Composition | None:
         return Leaf(absolute(source, here))
     try:
         return read_tree(yaml.safe_load(source), here)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         message = f"{source[:200]}: no composition; write {{average: [./a, ./b]}}."
         raise TaskFileError(message) from error
 
@@ -101,7 +99,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
             raise TaskFileError(f"--option {pair}: write name=value.")
         try:
             found[name.strip()] = yaml.safe_load(value)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise TaskFileError(f"--option {pair[:200]}: the value is not readable.") from error
     return dict(read_options(found))
 

@@ -82,7 +82,7 @@ class GuardedService:
         gate, name = self._gate, caller_var.get().name
         try:
             key = gate.key_for(call.task, PREDICT)
-            return key, gate.allowances.enter(key, id(caller_var.get()), call.items)
+            return key, gate.allowances.enter(key, id(caller_var.get()), call)
         except PolyheadError as error:
             gate.refused(error)
             if name in gate.keys.ring.by_name:

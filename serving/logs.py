@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
@@ -18,6 +20,8 @@ _batch_var: ContextVar[Callable[[], Iterable[str]] | None] = ContextVar("batch",
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"request_id", "message", "asctime"}
 _QUIET = ("uvicorn.access", "httpx", "httpx2", "watchfiles", "opentelemetry")
 _MAX_IDS = 4
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What would begin another line, or steer a terminal."""
 
 
 class About:
@@ -117,9 +121,20 @@ class TextFormatter(logging.Formatter):
         super().__init__(form, "%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """The line with `extra` members at its end."""
-        extra = " ".join(f"{name}={value}" for name, value in _extra(record).items())
-        return f"{super().formatMessage(record)} {extra}".rstrip()
+        """The line with `extra` members at its end; nothing that was asked begins another line."""
+        extra = " ".join(f"{name}={_quoted(value)}" for name, value in _extra(record).items())
+        message = _CONTROL.sub(_escaped, super().formatMessage(record))
+        return f"{message} {extra}".rstrip()
+
+
+def _quoted(value: object) -> str:
+    """As it is where it is one plain word, else as a JSON string."""
+    text = str(value)
+    return text if text.isprintable() and not {" ", '"'} & set(text) else json.dumps(text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from adapter_runtime import PolyheadError, SettingsError
 from deploy.ray_serve.options import RayOptions, load_options
+from serving.unreadable import UNREADABLE
 
 BUILD = "deploy.ray_serve.application:build"
 NAME = "polyhead"
@@ -61,7 +62,7 @@ def check(text: str) -> None:
 
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except UNREADABLE as error:
         raise SettingsError(f"The file is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise SettingsError("The file must be a mapping with applications: in it.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from adapter_runtime import InvalidInput
 from serving.errors import DeadlineExceeded
 
@@ -21,10 +23,10 @@ def deadline_s(header: str | None, default_s: float) -> float:
     if header is None:
         return default_s
     try:
-        asked_s = float(header) / 1000
+        asked_s = float("" if "_" in header else header) / 1000
     except ValueError:
         asked_s = 0.0
-    if not asked_s > 0:  # also catches NaN
+    if not 0 < asked_s < math.inf:  # also catches NaN
         raise InvalidInput(f"expected a positive number of milliseconds, not {header!r}.", HEADER)
     return min(asked_s, default_s)
 

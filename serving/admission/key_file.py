@@ -54,6 +54,9 @@ class KeyFile:
         except SettingsError as error:
             log.error("The keys stay as they were: %s", error)
             self._told(False)
+        except Exception as error:  # the thread must live: keys are revoked through it
+            log.error("The keys stay as they were: %s in reading them.", type(error).__name__)
+            self._told(False)
         else:
             log.info("%s was read: %d keys.", self._path, len(self.ring.by_name))
             self._told(True)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from adapter_runtime import SettingsError
 from serving.admission.scopes import Action
+from serving.unreadable import UNREADABLE
 
 PRIORITIES = {"high": 1, "normal": 0, "low": -1}
 SECRET_PREFIX = "ph_"  # noqa: S105 - what secret scanners look for, no secret
@@ -58,7 +59,7 @@ class Key(_Checked):
     tasks: tuple[Annotated[str, Field(min_length=1)], ...] = ("*",)
     actions: frozenset[Literal["predict", "admin", "metrics"]] = frozenset({"predict"})
     priority: Literal["high", "normal", "low"] = "normal"
-    weight: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False)
+    weight: float = Field(1.0, ge=0.001, le=1000, allow_inf_nan=False)
     quota: Quota = Field(default_factory=lambda: Quota.model_validate({}))
     concurrency: int | None = Field(None, ge=1)
     expires: float | None = None
@@ -148,7 +149,7 @@ def read_keys(path: Path) -> KeyRing:
             content = yaml.load(file.read(_MAX_FILE_BYTES), _Loader)  # noqa: S506, it is a safe one
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except UNREADABLE:
         raise SettingsError(f"{path} is not valid YAML.") from None  # its error quotes the file
     listed = content.get("keys") if isinstance(content, dict) and len(content) == 1 else None
     if not isinstance(listed, list):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from adapter_runtime import InvalidInput
+from serving.admission.estimates import fewest_tokens, rough_tokens
 from serving.admission.keys import Key
 from serving.errors import QuotaExceeded
+from serving.service import Call
 
 _MINUTE_S = 60.0
-_TOKEN_CHARS = 4
+_MOST_OFF = 2
+"""There are at most so many times more words than tokens were estimated."""
 _BUSY_S = 1.0
 
 
@@ -70,13 +73,13 @@ class Allowances:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
 
-    def enter(self, key: Key, visit: int, items: Sequence[Any]) -> float:
+    def enter(self, key: Key, visit: int, call: Call) -> float:
         """Begin a Call; returns the tokens that it set aside for `leave`.
 
         Args:
             key: whose.
             visit: stands for the request that it is part of; all of one count as one inside.
-            items: its inputs.
+            call: what is asked.
 
         Raises:
             QuotaExceeded: not now; says when.
@@ -87,8 +90,8 @@ class Allowances:
         _admit(key, "requests", account.requests, 1.0)
         tokens = 0.0
         if account.tokens is not None:
-            tokens = _roughly(items)
-            _refuse_too_long(key, account.tokens.most, tokens, items)
+            tokens = rough_tokens(call.items, call.parameters)
+            _refuse_too_long(key, account.tokens.most, tokens, call)
             _admit(key, "tokens", account.tokens, tokens)
             account.tokens.take(tokens)
         if account.requests is not None:
@@ -132,38 +135,19 @@ def _admit(key: Key, what: str, bucket: Bucket | None, amount: float) -> None:
     if wait_s > 0 and bucket is not None:
         raise QuotaExceeded(
             f"Key {key.name} has used its quota of {bucket.per_minute:g} {what} per minute; try "
-            f"again in {wait_s:.0f} s, or ask for a larger quota.",
+            f"again in {math.ceil(wait_s)} s, or ask for a larger quota.",
             wait_s,
         )
 
 
-def _refuse_too_long(key: Key, most: float, tokens: float, items: Sequence[Any]) -> None:
-    """Words are counted only where there can be too many: each is one token at least."""
-    if tokens * _TOKEN_CHARS <= most:
+def _refuse_too_long(key: Key, most: float, tokens: float, call: Call) -> None:
+    """Words are counted only where there can be too many."""
+    if tokens * _MOST_OFF <= most:
         return
-    words = sum(len(text.split()) for text in _texts(items))
-    if words > most:
+    fewest = fewest_tokens(call.items, call.parameters)
+    if fewest > most:
         raise InvalidInput(
-            f"has at least {words} tokens, and key {key.name} may have {most:g} in a minute; send "
+            f"has at least {fewest} tokens, and key {key.name} may have {most:g} in a minute; send "
             "less at once, or ask for a larger quota.",
             "inputs",
         )
-
-
-def _roughly(items: Sequence[Any]) -> float:
-    """Tokens that items may have."""
-    return len(items) + sum(len(text) for text in _texts(items)) / _TOKEN_CHARS
-
-
-def _texts(value: Any) -> list[str]:
-    """Every text inside JSON values."""
-    found, left = [], [value]
-    while left:
-        each = left.pop()
-        if isinstance(each, str):
-            found.append(each)
-        elif isinstance(each, Mapping):
-            left.extend(each.values())
-        elif isinstance(each, list | tuple):
-            left.extend(each)
-    return found

@@ -28,7 +28,7 @@ class Usage:
     Args:
         recorder: gets them as metrics too.
         max_pairs: keys and tasks together that are told apart; other tasks share one line of
-            their key.
+            their key, and no key has more than half of these.
     """
 
     def __init__(self, recorder: Recorder, max_pairs: int = _MAX_PAIRS) -> None:
@@ -69,8 +69,10 @@ class Usage:
         return sorted(self._used)
 
     def _bounded(self, key: str, task: str) -> str:
-        is_known = task in self._used.get(key, ())
-        return task if is_known or self._num_pairs < self._max_pairs else OTHER
+        """A key has at most as many lines as are left for all: nobody takes those of the others."""
+        own = self._used.get(key, {})
+        is_room = len(own) < self._max_pairs - self._num_pairs
+        return task if task in own or is_room else OTHER
 
     def _of(self, key: str, task: str) -> Used:
         tasks = self._used.setdefault(key, {})

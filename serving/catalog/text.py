@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from serving.errors import TaskFileError
+from serving.unreadable import UNREADABLE
 
 MAX_BYTES = 8 << 20
 _ETAG_DIGITS = 16
@@ -30,7 +31,7 @@ def parse(data: bytes, place: str) -> Any:
     try:
         # The C parser ends the process where a hostile file nests deeply.
         return yaml.load(data.decode("utf-8-sig"), Loader=_Loader)  # noqa: S506, it is a safe one
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         message = f"{place}: not readable as YAML: {' '.join(str(error).split())}"
         raise TaskFileError(message) from error
 

@@ -11,6 +11,7 @@ import orjson
 import yaml
 
 from serving.errors import TaskFileError
+from serving.unreadable import UNREADABLE
 
 STDIN = "-"
 _MAX_BYTES = 8 << 20
@@ -64,7 +65,7 @@ def _load(file: str) -> Any:
         return yaml.safe_load(_read(file).decode())
     except OSError as error:
         raise TaskFileError(f"{file}: cannot be read: {error.strerror}.") from error
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except UNREADABLE as error:
         said = " ".join(str(error).split())
         raise TaskFileError(f"{file}: not readable as YAML or JSON: {said}") from error
 

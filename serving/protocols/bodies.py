@@ -13,6 +13,7 @@ from starlette.requests import Request
 from adapter_runtime import InvalidInput
 from serving.errors import BodyTooLarge
 from serving.protocols.wire import read_body
+from serving.unreadable import UNREADABLE
 
 _YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 _MAX_YAML_BYTES = 256 << 10
@@ -69,11 +70,9 @@ def _read_yaml(body: bytes) -> Any:
         raise BodyTooLarge(f"YAML is taken up to {_MAX_YAML_BYTES} bytes; send this as JSON.")
     try:
         content = yaml.safe_load(body.decode())
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         said = " ".join(str(error).split())[:300]
         raise InvalidInput(f"is not readable as YAML in UTF-8: {said}.", "body") from error
-    except Exception as error:  # the parser's own slips, such as a mapping as a key
-        raise InvalidInput("is not readable as YAML.", "body") from error
     return _plain(content)
 
 

@@ -23,6 +23,16 @@ def test_rare_characters_are_read_as_json_writes_them(tmp_path: Path) -> None:
         store.change("t", lambda _: {"name": "t", "labels": ["\ud83d"]})
 
 
+@pytest.mark.parametrize("value", ("!!bool maybe", "!!int ''", "!!timestamp x", "1" + ":1" * 600))
+def test_what_only_the_parser_stumbles_over_breaks_its_task_alone(
+    tmp_path: Path, value: str
+) -> None:
+    """The others of the folder are read."""
+    found = store_of(tmp_path, good="labels: [a]", bad=f"labels: {value}.5").read()
+    assert [plan.name for plan in found.plans] == ["good"]
+    assert [broken.name for broken in found.broken] == ["bad"]
+
+
 TEXTS = st.text() | st.text(
     st.sampled_from("a \n\r\t\x85\u2028\xa0\ufeff:#-'\"{}[,&*!|>%@`?=~0\\\x00🙂é")
 )

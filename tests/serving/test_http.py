@@ -227,7 +227,7 @@ def test_passed_deadline_is_504(server: Server, engine: FakeEngine) -> None:
     assert (response.status_code, response.json()["code"]) == (504, "deadline_exceeded")
 
 
-@pytest.mark.parametrize("value", ("soon", "-1", "nan", "0"))
+@pytest.mark.parametrize("value", ("soon", "-1", "nan", "0", "inf", "1_0"))
 def test_bad_deadline_is_422(server: Server, value: str) -> None:
     """The header is named."""
     response = server.post("/models/topic", json={"inputs": "a"}, headers={"x-deadline-ms": value})

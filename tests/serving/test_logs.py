@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import pty
@@ -15,7 +16,14 @@ import orjson
 import pytest
 
 from adapter_runtime import Arrays, Encoded, RunResult, TaskVersion, WorkItem
-from serving.logs import About, AboutBatch, JsonFormatter, RequestIdFilter, set_up_logs
+from serving.logs import (
+    About,
+    AboutBatch,
+    JsonFormatter,
+    RequestIdFilter,
+    TextFormatter,
+    set_up_logs,
+)
 from tests.serving.conftest import Server
 from tests.serving.fake_engine import FakeEngine
 
@@ -98,6 +106,17 @@ def test_a_batch_s_lines_name_its_first_requests(written: Written) -> None:
         with About("z"):
             log.info("own")
     assert [line["request_id"] for line in written()] == ["a,b,c,d,…", "a", "z"]
+
+
+@pytest.mark.parametrize("name", ("a\nb ERROR forged", "\x1b[2J", "a\u2028b", 'say "x"'))
+def test_what_is_asked_begins_no_line_of_its_own(name: str) -> None:
+    """As text too, where members stand behind the message: nobody forges a line or a colour."""
+    record = logging.makeLogRecord({"msg": "asked %s", "args": (name,), "request_id": "r"})
+    record.task, record.tokens = name, 7
+    line = TextFormatter().format(record)
+    assert len(line.splitlines()) == 1
+    assert "\x1b" not in line
+    assert line.endswith(f"task={json.dumps(name)} tokens=7")
 
 
 def test_access_line_says_who_asked_what_and_how_it_went(

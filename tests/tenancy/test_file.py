@@ -50,10 +50,30 @@ def test_change_between_reading_and_following_is_seen(tmp_path: Path) -> None:
     assert len(file.ring.by_name) == 1
 
 
-def test_usage_is_bounded() -> None:
+def test_usage_is_bounded_and_one_key_leaves_room_for_others() -> None:
     """Keys and tasks are few enough to be told apart, or share a line."""
-    usage = Usage(PrometheusRecorder(), max_pairs=2)
+    usage = Usage(PrometheusRecorder(), max_pairs=4)
     for task in ("a", "b", "c", "d", "a"):
         usage.answered("k", task, 1)
     found = usage.of("k", lambda name: True)
     assert {task: line["requests"] for task, line in found.items()} == {"a": 2, "b": 1, OTHER: 2}
+    usage.answered("l", "e", 1)
+    assert set(usage.of("l", lambda name: True)) == {"e"}
+
+
+@pytest.mark.parametrize("value", ("!!bool maybe", "!!int ''", "!!timestamp x", "[", "{? [] : 1}"))
+def test_file_that_no_parser_reads_is_told_and_the_next_one_counts(
+    tmp_path: Path, value: str
+) -> None:
+    """Whatever YAML's own code makes of it: through this file keys are revoked."""
+    keys = Keys(tmp_path / "keys.yaml")
+    keys.add("gone")
+    told: list[bool] = []
+    file = KeyFile(keys.path, told.append)
+    file.start()
+    keys.path.write_text(f"keys: [{{name: a, hash: {value}}}]")
+    eventually(lambda: told[-1:] == [False])
+    assert set(file.ring.by_name) == {"gone"}
+    keys.remove("gone")
+    eventually(lambda: not file.ring.by_name)
+    file.stop()
