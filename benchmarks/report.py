@@ -44,6 +44,7 @@ ORDER = (
     "cold_start",
 )
 """Those that are not here follow by name."""
+_OF_A_RUN = frozenset({"load_before", "load_after", "measured", "code"})
 
 
 def known_questions(folder: Path = QUESTIONS) -> dict[str, str]:
@@ -110,7 +111,7 @@ def opening(results: Mapping[str, Result]) -> Iterator[str]:
 
 def machine(result: Result) -> dict[str, str]:
     """What of a machine does not change from question to question, and the versions."""
-    known = {name: value for name, value in result.machine.items() if "load" not in name}
+    known = {name: value for name, value in result.machine.items() if name not in _OF_A_RUN}
     told = {
         name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         for name, value in known.items()
@@ -161,12 +162,14 @@ def section(
 
 
 def rounds(result: Result) -> str:
-    """How often, and beside what else."""
-    times = "one round" if result.rounds == 1 else f"{result.rounds} rounds"
+    """How often, when, on which code, and beside what else."""
+    told = ["one round" if result.rounds == 1 else f"{result.rounds} rounds"]
+    when, code = result.machine.get("measured"), result.machine.get("code")
+    told += [str(when)] * (when is not None) + [f"commit {code}"] * (code is not None)
     loads = [result.machine.get(f"load_{when}") for when in ("before", "after")]
-    if None in loads:
-        return times
-    return f"{times}; load average {loads[0]} before, {loads[1]} after"
+    if None not in loads:
+        told.append(f"load average {loads[0]} before, {loads[1]} after")
+    return "; ".join(told)
 
 
 def table(contenders: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

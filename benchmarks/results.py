@@ -11,8 +11,10 @@ import os
 import platform
 import re
 import statistics
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -97,7 +99,19 @@ def machine_facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "cuda": _cuda(),
         "load_before": load_average(),
+        "measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "code": _commit(),
     }
+
+
+def _commit() -> str | None:
+    """Which commit runs, with a `+` where files differ from it; None outside a checkout."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty=+"]
+    try:
+        done = subprocess.run(command, capture_output=True, cwd=RESULTS.parent, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
 
 
 def _cuda() -> str | None:

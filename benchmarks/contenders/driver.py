@@ -7,7 +7,6 @@ them alike; a ratio is the median over rounds of the times in the same round.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import environments
+from benchmarks.processes import plain_environment
+from serving.opening import THREAD_PLAN
 
 THREADS = 2
 _QUIET = {
@@ -32,7 +33,7 @@ _QUIET = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
 }
 
-_OURS = {"OMP_WAIT_POLICY": "PASSIVE"}
+_OURS = {**THREAD_PLAN, "OMP_NUM_THREADS": str(THREADS)}
 """As our server sets it; peers wait as they do by themselves, which suits their threads better."""
 
 
@@ -67,7 +68,7 @@ class Worker:
         self.process = subprocess.Popen(
             [python, "-m", f"benchmarks.contenders.{contender.module}"],
             cwd=environments.ROOT,
-            env={**os.environ, **_QUIET, **(_OURS if contender.module == "ours" else {})},
+            env={**plain_environment(), **_QUIET, **(_OURS if contender.module == "ours" else {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

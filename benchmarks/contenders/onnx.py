@@ -80,7 +80,8 @@ def onnxruntime(job: Job) -> Forward:
         path = whole
     options = ort.SessionOptions()
     options.intra_op_num_threads = job["threads"]
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Its threads wait as they do by themselves, but not beyond the run: others have their turn.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return lambda inputs: session.run(None, inputs)[0]
 

@@ -4,6 +4,6 @@ import os
 
 from serving.opening import THREAD_PLAN
 
-# As the server does before torch loads: workers that spin would slow every other contender.
+# As the server does before torch loads; what is measured in a process of its own has none of it.
 for _name, _value in THREAD_PLAN.items():
     os.environ.setdefault(_name, _value)

@@ -10,8 +10,11 @@ import pytest
 from benchmarks.contenders import driver, environments
 from benchmarks.contenders.driver import Contender, gaps, take_turns
 from benchmarks.contenders.worker import buckets, padded
+from benchmarks.processes import plain_environment
+from serving.opening import THREAD_PLAN
 
 WORKER = """
+import os
 import pathlib
 from benchmarks.contenders.worker import work
 
@@ -23,12 +26,11 @@ def prepare(job):
     def run(is_shown):
         runs.append(True)
         if job.get("dies") and len(runs) > 2:
-            import os
             os._exit(3)
         with log.open("a") as file:
             file.write(job["name"])
         print("noise that is no answer")
-        return [[float(job["value"])]]
+        return [[float(os.environ.get("OMP_NUM_THREADS", 0) if job.get("tells") else job["value"])]]
     return run
 
 work(prepare)
@@ -72,6 +74,17 @@ def test_who_dies_on_the_way_is_told_and_stops_nobody(house: Path) -> None:
     assert len(times.seconds["a"]) == 3
     assert "exit code 3" in times.could_not_run["b"]
     assert "b" not in times.seconds
+
+
+def test_peers_have_nothing_of_this_process_s_thread_plan(
+    house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With it they would run on one thread, or wait for each other half of the time."""
+    for name, value in THREAD_PLAN.items():
+        monkeypatch.setenv(name, value)
+    assert not THREAD_PLAN.keys() & plain_environment().keys()
+    times = take_turns([contender(house, "a", tells=True)], {}, 1)
+    assert times.states["a"] == [[driver.THREADS]]
 
 
 def test_states_are_held_against_the_reference(house: Path) -> None:

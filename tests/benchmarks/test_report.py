@@ -27,6 +27,8 @@ def folder(tmp_path: Path) -> Path:
         "flags": ["avx2"],
         "cuda": None,
         "load_before": 0.1,
+        "measured": "2026-01-02 03:04 UTC",
+        "code": "abc1234",
     }
     share = Result(
         "http_share",
@@ -56,6 +58,12 @@ def page(folder: Path) -> str:
 def rows(page: str, start: str) -> list[str]:
     """Lines that start so."""
     return [line for line in page.splitlines() if line.startswith(start)]
+
+
+def test_each_question_says_when_and_on_which_code_it_was_asked(page: str) -> None:
+    """Sections may be of different days."""
+    assert page.count("2026-01-02 03:04 UTC; commit abc1234; load average 0.1 before") == 2
+    assert "| code |" not in page
 
 
 def test_it_says_which_targets_are_held_and_which_fall_short(page: str) -> None:
