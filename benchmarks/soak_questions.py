@@ -15,7 +15,7 @@ CLOSE = 1e-4
 """Numbers that differ by more are another answer."""
 _NEW = frozenset({"id", "request_id", "created", "residency", "batch_tokens", "batch_tasks"})
 """What no answer has in common with the next, beside times."""
-TASKS = ("sentiment", "spam", "pos", "qa", "embed")
+TASKS = ("sentiment", "spam", "pos", "qa", "embed", "evidence", "social")
 WHO = {"question": "Who slept?", "context": "The old dog slept while Mary read three letters."}
 
 
@@ -38,9 +38,15 @@ def _shapes(text: str) -> Iterator[tuple[str, str, Any]]:
     yield "hub", "/models/qa", {"inputs": WHO | {"question": text}}
     yield "openai", "/v1/embeddings", {"model": "embed", "input": [text]}
     yield "tei", "/models/embed/embed", {"inputs": text}
+    alike = {"source_sentence": text, "sentences": [text[:20], "rain"]}
+    yield "tei", "/models/embed/similarity", {"inputs": alike}
+    yield "tei", "/models/evidence/rerank", {"query": text, "texts": [text[:20], "rain"]}
     yield "tei", "/models/sentiment/predict", {"inputs": [[text], [text[:20]]]}
     yield "vllm", "/classify", {"model": "spam", "input": [text]}
     yield "vllm", "/rerank", {"model": "embed", "query": text, "documents": [text[:20], "rain"]}
+    yield "vllm", "/score", {"model": "evidence", "text_1": text, "text_2": ["rain", text[:20]]}
+    yield "hub", "/models/evidence", {"inputs": {"query": text, "texts": ["rain", text[:20]]}}
+    yield "hub", "/models/social", {"inputs": {"context": text, "choices": ["rain", text[:20]]}}
     yield "analyze", "/v1/analyze", {"inputs": text, "tasks": ["sentiment", "spam", "embed"]}
 
 

@@ -42,7 +42,10 @@ class StreamThreads:
         torch.set_num_threads(count)
 
     def _serve(self) -> None:
-        torch.set_num_threads(1)  # OpenMP and MKL keep this number per thread.
+        # OpenMP and MKL keep this number per thread. A thread's first look at it takes over the
+        # process's, whatever was set before: so look first.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
         self._started.wait()
         home: int | None = None
         while (entry := self._queue.get()) is not None:

@@ -135,3 +135,21 @@ def test_closed_streams_refuse_works_at_once():
     streams.close()
     for error in streams.run([lambda: None] * 2):
         assert "open another" in str(error)
+
+
+OWN = """
+import torch
+from adapter_runtime.engine.streams import StreamThreads
+
+seen = []
+StreamThreads(2).run([lambda: seen.append(torch.get_num_threads())] * 2)
+print(*seen)
+"""
+
+
+def test_streams_compute_single_threaded_in_a_process_that_does_not():
+    """They had taken over its two threads each at their first operation, and fought for cores."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", OWN]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ["1", "1"] == done.stdout.split()

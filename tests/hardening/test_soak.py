@@ -15,7 +15,8 @@ def test_half_a_minute_of_everything_at_once(tmp_path: Path) -> None:
     """All protocols, changing tasks, clients who leave: no wrong answer, no growth."""
     soaked = soak(30.0, tmp_path)
     assert soaked.problems == []
-    assert {"hub", "hub list", "oip", "openai", "analyze"} <= soaked.asked.keys()
+    asked = {"hub", "hub list", "oip", "openai", "tei", "vllm", "analyze"}
+    assert asked <= soaked.asked.keys()
     assert min(soaked.asked["left"], soaked.asked["changing"], soaked.statuses[200]) > 50
     assert soaked.changes["201"] > 1
 
