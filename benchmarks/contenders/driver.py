@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ _QUIET = {
 
 _OURS = {**THREAD_PLAN, "OMP_NUM_THREADS": str(THREADS)}
 """As our server sets it; peers wait as they do by themselves, which suits their threads better."""
+
+
+_REST_S = 0.1
+"""Before each turn: threads of the one before may wait for more work by spinning, for a while."""
 
 
 class DidNotRun(Exception):
@@ -159,6 +164,7 @@ def take_turns(contenders: Sequence[Contender], job: Mapping[str, Any], rounds: 
         seconds: dict[str, list[float]] = {name: [] for name in workers}
         for turn in range(rounds + 1):
             for name in _turned(list(workers), turn):
+                time.sleep(_REST_S)
                 try:
                     taken = workers[name].run(1) if name not in missing else []
                 except DidNotRun as error:
